@@ -1,0 +1,93 @@
+// Op (one eager operation) and Graph.
+#include <cstring>
+
+#include "bindings.h"
+#include "tenfold/error.h"
+#include "tenfold/memory.h"
+#include "tenfold/parallel.h"
+
+namespace tenfold::bindings {
+namespace {
+
+std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays, std::uint64_t seed) {
+  std::vector<const void*> inputs;
+  if (arrays.size() != op.inputs().size()) {
+    reject("Op", "inputs", "must be ", op.inputs().size(), " arrays; received ", arrays.size());
+  }
+  for (std::size_t i = 0; i < arrays.size(); ++i) inputs.push_back(read_pointer(arrays[i], op.inputs()[i], "inputs"));
+  std::vector<py::array> results;
+  std::vector<void*> outputs;
+  for (const TensorType& type : op.outputs()) {
+    results.push_back(empty(type));
+    outputs.push_back(results.back().mutable_data());
+  }
+  std::vector<Buffer> buffers;
+  std::vector<void*> saved;
+  for (const TensorType& type : op.saved()) {
+    buffers.emplace_back(type.bytes());
+    saved.push_back(buffers.back().data());
+  }
+  ErrorSink errors;
+  {
+    py::gil_scoped_release release;
+    Buffer workspace(op.forward_workspace(num_threads()));
+    const ForwardCall call{inputs.data(), outputs.data(), saved.data(), workspace.data(), {seed, 0}, &errors};
+    if (op.is_view()) {
+      std::memcpy(outputs[0], inputs[0], op.outputs()[0].bytes());
+    } else {
+      parallel(op.work(), [&](const Team& team) { op.forward(team, call); });
+    }
+  }
+  if (errors.error) std::rethrow_exception(errors.error);
+  return results;
+}
+
+}  // namespace
+
+void bind_graph(py::module_& module) {
+  py::class_<Op, std::shared_ptr<Op>>(module, "Op")
+      .def(py::init([](const std::string& kind, const py::dict& attributes, const std::vector<py::array>& inputs) {
+             std::vector<TensorType> types;
+             for (const py::array& array : inputs) types.push_back(type_of(array));
+             return std::const_pointer_cast<Op>(
+                 OpRegistry::global().create(kind, to_attributes(attributes), types));
+           }),
+           py::arg("kind"), py::arg("attributes"), py::arg("inputs"))
+      .def("__call__", &run_op, py::arg("inputs"), py::arg("seed") = 0)
+      .def_property_readonly("flops", &Op::flops);
+
+  py::class_<Graph>(module, "Graph")
+      .def(py::init<>())
+      .def(
+          "add_leaf",
+          [](Graph& graph, const py::dtype& dtype, Shape shape) {
+            return graph.add_leaf({to_dtype(dtype), std::move(shape)});
+          },
+          py::arg("dtype"), py::arg("shape"))
+      .def(
+          "add",
+          [](Graph& graph, const std::string& kind, const py::dict& attributes, std::vector<ValueId> inputs,
+             std::string name) {
+            return graph.add(kind, to_attributes(attributes), std::move(inputs), std::move(name));
+          },
+          py::arg("kind"), py::arg("attributes"), py::arg("inputs"), py::arg("name") = "")
+      .def("shape", [](const Graph& graph, ValueId id) { return py::tuple(py::cast(graph.type(id).shape)); })
+      .def("dtype", [](const Graph& graph, ValueId id) { return to_numpy(graph.type(id).dtype); })
+      .def("node_count", [](const Graph& graph) { return graph.nodes().size(); })
+      .def("nodes", [](const Graph& graph) {
+        py::list list;
+        for (const Node& node : graph.nodes()) {
+          py::dict entry;
+          entry["kind"] = node.kind;
+          entry["attributes"] = to_dict(node.attributes);
+          entry["inputs"] = node.inputs;
+          entry["outputs"] = node.outputs;
+          entry["name"] = node.name;
+          entry["flops"] = node.op->flops();
+          list.append(entry);
+        }
+        return list;
+      });
+}
+
+}  // namespace tenfold::bindings

@@ -1,0 +1,28 @@
+#include "bindings.h"
+#include "tenfold/cpu.h"
+#include "tenfold/parallel.h"
+
+namespace tenfold::bindings {
+
+void bind_runtime(py::module_& module) {
+  module.def("num_threads", &num_threads);
+  module.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  module.def("isa", [] { return std::string(name_of(active_isa())); });
+  module.def("set_isa", &set_isa, py::arg("name"));
+  module.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (Isa isa : available_isas()) names.emplace_back(name_of(isa));
+    return names;
+  });
+  module.def("cpu_name", &cpu_name);
+  module.def("compiler", [] { return std::string(TENFOLD_COMPILER); });
+  module.def("has_openmp", [] {
+#ifdef _OPENMP
+    return true;
+#else
+    return false;
+#endif
+  });
+}
+
+}  // namespace tenfold::bindings

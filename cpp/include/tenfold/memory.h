@@ -1,0 +1,32 @@
+// Aligned, uninitialised memory that frees itself.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace tenfold {
+
+constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 vector
+
+constexpr std::size_t align_up(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// A block of `bytes` aligned to kAlignment; throws std::bad_alloc when there is no memory.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes);
+
+  std::byte* data() const { return data_.get(); }
+  std::size_t bytes() const { return bytes_; }
+  template <class T>
+  T* as() const { return reinterpret_cast<T*>(data_.get()); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* data) const;
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace tenfold

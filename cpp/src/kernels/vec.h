@@ -1,0 +1,114 @@
+// Vectors for the kernels: one source for every ISA through the compiler's vector extensions.
+//
+// Rules of this folder (each file is compiled once per ISA, see cpp/cmake/TenfoldKernels.cmake):
+// - no C++ standard headers, and everything in an anonymous namespace or static except the one table a file exports:
+//   an inline function shared between ISAs would be merged by the linker, and the wrong copy could win;
+// - no vector constants at namespace scope: they would be computed before the processor is asked;
+// - no checks, no allocation, no exceptions: pointers and counts come checked from the operations above.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(TENFOLD_ISA_avx512)
+#define TENFOLD_VECTOR_BYTES 64
+#define TENFOLD_VECTOR_REGISTERS 32
+#elif defined(TENFOLD_ISA_avx2)
+#define TENFOLD_VECTOR_BYTES 32
+#define TENFOLD_VECTOR_REGISTERS 16
+#elif defined(TENFOLD_ISA_neon)
+#define TENFOLD_VECTOR_BYTES 16
+#define TENFOLD_VECTOR_REGISTERS 32
+#else
+#define TENFOLD_VECTOR_BYTES 16
+#define TENFOLD_VECTOR_REGISTERS 16
+#endif
+
+#if defined(TENFOLD_ISA_avx512)
+#include <immintrin.h>
+#endif
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+typedef ptrdiff_t index;
+
+template <class T>
+struct Lanes;
+template <>
+struct Lanes<float> {
+  typedef float vector __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
+  typedef float unaligned __attribute__((vector_size(TENFOLD_VECTOR_BYTES), aligned(4), may_alias));
+  typedef int32_t mask __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
+};
+template <>
+struct Lanes<double> {
+  typedef double vector __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
+  typedef double unaligned __attribute__((vector_size(TENFOLD_VECTOR_BYTES), aligned(8), may_alias));
+  typedef int64_t mask __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
+};
+
+// Vec<float> holds kLanes<float> floats; + - * / and comparisons work element by element (comparisons give -1 / 0).
+template <class T>
+using Vec = typename Lanes<T>::vector;
+template <class T>
+using Mask = typename Lanes<T>::mask;
+template <class T>
+constexpr index kLanes = TENFOLD_VECTOR_BYTES / sizeof(T);
+
+#define TENFOLD_INLINE static inline __attribute__((always_inline))
+
+template <class T>
+TENFOLD_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename Lanes<T>::unaligned*>(p);
+}
+template <class T>
+TENFOLD_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename Lanes<T>::unaligned*>(p) = v;
+}
+template <class T>
+TENFOLD_INLINE Vec<T> splat(T value) {
+  return value - Vec<T>{};  // x - 0 is x for every x, signed zeros included
+}
+template <class T>
+TENFOLD_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {
+  return mask ? yes : no;
+}
+// a * b + c, fused where the ISA can.
+template <class T>
+TENFOLD_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return a * b + c;
+}
+
+// The first n lanes (0 <= n < kLanes), zeros above; touches no memory beyond them.
+template <class T>
+TENFOLD_INLINE Vec<T> load_first(const T* p, index n) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+  } else {
+    return (Vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+  }
+#else
+  Vec<T> v = {};
+  for (index i = 0; i < n; ++i) reinterpret_cast<T*>(&v)[i] = p[i];
+  return v;
+#endif
+}
+template <class T>
+TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+  } else {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+  }
+#else
+  for (index i = 0; i < n; ++i) p[i] = reinterpret_cast<const T*>(&v)[i];
+#endif
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold

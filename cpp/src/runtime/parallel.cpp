@@ -1,0 +1,142 @@
+#include "tenfold/parallel.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <unistd.h>
+#endif
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#include "tenfold/error.h"
+
+namespace tenfold {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+// CPUs that a container's quota pays for, or kMaxThreads without one (cgroup v2, then v1).
+int cgroup_quota() {
+  double quota = -1, period = -1;
+  if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file) {
+    std::string first;
+    if (file >> first >> period && first != "max") quota = std::atof(first.c_str());
+  } else {
+    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (!(quota_file >> quota) || !(period_file >> period)) quota = -1;
+  }
+  if (quota <= 0 || period <= 0) return kMaxThreads;
+  return std::max(1, static_cast<int>(std::ceil(quota / period)));
+}
+
+int affinity() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+#else
+  return 1;
+#endif
+}
+
+int default_threads() {
+  if (const char* text = std::getenv("TENFOLD_NUM_THREADS"); text && *text) {
+    char* end = nullptr;
+    const long threads = std::strtol(text, &end, 10);
+    if (*end == '\0' && threads >= 1 && threads <= kMaxThreads) return static_cast<int>(threads);
+    std::fprintf(stderr, "tenfold: TENFOLD_NUM_THREADS must be an integer from 1 to %d; ignoring '%s'\n",
+                 kMaxThreads, text);
+  }
+  return std::min(affinity(), cgroup_quota());
+}
+
+// libgomp's threads do not survive fork(): a child that opened a region would wait for them for ever.
+bool forked = false;
+
+int& configured_threads() {
+  static int threads = [] {
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+#endif
+    return default_threads();
+  }();
+  return threads;
+}
+
+// Denormals make a convolution several times slower: flush them to zero while a region runs.
+class FlushDenormals {
+ public:
+#if defined(__SSE__)
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+    const unsigned long long flushed = saved_ | (1ull << 24);
+    __asm__ volatile("msr fpcr, %0" : : "r"(flushed));
+  }
+  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
+
+ private:
+  unsigned long long saved_;
+#endif
+};
+
+}  // namespace
+
+int num_threads() { return forked ? 1 : configured_threads(); }
+
+void set_num_threads(int threads) {
+  if (threads < 1 || threads > kMaxThreads) {
+    reject("set_num_threads", "threads", "must be from 1 to ", kMaxThreads, "; received ", threads);
+  }
+  configured_threads() = threads;
+}
+
+void Team::barrier() const {
+  if (size_ == 1) return;
+#ifdef _OPENMP
+#pragma omp barrier
+#endif
+}
+
+namespace detail {
+
+void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
+#ifdef _OPENMP
+  const int threads = alone ? 1 : num_threads();
+  if (threads > 1 && !omp_in_parallel()) {
+#pragma omp parallel num_threads(threads)
+    {
+      FlushDenormals guard;
+      body(context, Team(omp_get_thread_num(), omp_get_num_threads()));
+    }
+    return;
+  }
+#endif
+  static_cast<void>(alone);
+  FlushDenormals guard;
+  body(context, Team::alone());
+}
+
+}  // namespace detail
+}  // namespace tenfold

@@ -1,0 +1,29 @@
+"""The one generator behind initial weights, shuffles and eager dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_generator = np.random.default_rng(0)
+
+
+def manual_seed(seed: int) -> None:
+    """Restart the generator that initialises weights and seeds eager random operations.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative. The same seed gives the same numbers on every machine.
+    """
+    global _generator  # noqa: PLW0603
+    _generator = np.random.default_rng(seed)
+
+
+def generator() -> np.random.Generator:
+    """Return the current generator."""
+    return _generator
+
+
+def next_seed() -> int:
+    """Draw a seed for one random operation."""
+    return int(_generator.integers(2**63))

@@ -1,0 +1,117 @@
+"""Checks and conversions of arguments that every functional shares.
+
+Types and the forms of arguments (an int or one per axis) are checked here; values and shapes are checked once, by the
+C++ operation.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Union
+
+import numpy as np
+
+from ..graph import Array, Symbol, Variable
+
+Tensor = Union[Array, Symbol, Variable]
+IntOrInts = Union[int, Sequence[int]]
+Padding = Union[int, str, Sequence[Any]]
+
+BORDERS = ("valid", "constant", "reflect", "symmetric", "replicate", "circular")
+
+
+def tensor(value: Any, function: str, argument: str) -> Tensor:
+    """Return a floating tensor as it is (non-native byte order or layout is converted later); refuse all else."""
+    if isinstance(value, (Symbol, Variable)):
+        return value
+    if not isinstance(value, np.ndarray):
+        if isinstance(value, np.floating):
+            return np.asarray(value)
+        raise TypeError(
+            f"{function}: {argument} must be a float32 or float64 array; received {type(value).__name__}"
+        )
+    if value.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{function}: {argument} must be a float32 or float64 array; received dtype {value.dtype}")
+    return value
+
+
+def int_tensor(value: Any, function: str, argument: str) -> Tensor:
+    """Return labels or indices as int64; refuse floats, booleans and objects."""
+    if isinstance(value, (Symbol, Variable)):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{function}: {argument} must be an integer array; received dtype {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
+def integer(value: Any, function: str, argument: str) -> int:
+    """Return an int; refuse floats and booleans."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {argument} must be an int; received {value!r}")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {argument} must be an int; received {value!r}") from None
+
+
+def per_axis(value: IntOrInts, rank: int, function: str, argument: str) -> list[int]:
+    """Return one int per axis from an int or a sequence of `rank` ints."""
+    if isinstance(value, (int, np.integer)):
+        return [integer(value, function, argument)] * rank
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        raise TypeError(f"{function}: {argument} must be an int or {rank} ints; received {value!r}")
+    values = [integer(v, function, argument) for v in value]
+    if len(values) == 1:
+        values = values * rank
+    if len(values) != rank:
+        raise ValueError(f"{function}: {argument} must be an int or {rank} ints, one per axis; received {value!r}")
+    return values
+
+
+def pads(  # noqa: PLR0917
+    padding: Padding,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    border: str,
+    function: str,
+) -> list[int]:
+    """Return (before, after) per axis, flat, from every form a padding may have.
+
+    ``"same"`` gives ceil(size / stride) outputs, the odd element of padding behind; ``"valid"``, and any padding with
+    border ``"valid"``, gives none.
+    """
+    rank = len(size)
+    if border not in BORDERS:
+        raise ValueError(f"{function}: border must be one of {', '.join(map(repr, BORDERS))}; received {border!r}")
+    if border == "valid":
+        return [0] * (2 * rank)
+    if isinstance(padding, str):
+        if padding == "valid":
+            return [0] * (2 * rank)
+        if padding != "same":
+            raise ValueError(
+                f"{function}: padding must be an int, one int or (before, after) pair per axis, 'same' or 'valid'; "
+                f"received {padding!r}"
+            )
+        flat = []
+        for n, k, s, d in zip(size, kernel, stride, dilation):
+            total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0) if s > 0 else 0
+            flat += [total // 2, total - total // 2]
+        return flat
+    if isinstance(padding, Sequence) and any(isinstance(p, Sequence) for p in padding):
+        if len(padding) != rank or not all(isinstance(p, Sequence) and len(p) == 2 for p in padding):
+            raise ValueError(
+                f"{function}: padding must be an int, one int or (before, after) pair per axis, 'same' or 'valid'; "
+                f"received {padding!r}"
+            )
+        return [integer(side, function, "padding") for pair in padding for side in pair]
+    return [side for p in per_axis(padding, rank, function, "padding") for side in (p, p)]
+
+
+def core_border(border: str) -> str:
+    """Return the border the core knows: 'valid' is a padding of nothing."""
+    return "constant" if border == "valid" else border

@@ -1,0 +1,221 @@
+"""Recording: variables, symbols and the trace they are recorded in.
+
+Given arrays, a function of :mod:`tenfold.functional` computes. Given a :class:`Symbol`, it records: a node is added to
+the symbol's :class:`Trace` and new symbols stand for its results. Shapes and dtypes are checked while recording, by the
+same C++ operation that will run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+
+Array = npt.NDArray[Any]
+
+
+class Variable:
+    """An array that belongs to a model and changes: the common base of Parameter and Buffer.
+
+    ``data`` may be rebound to a view of a larger array (a trainer keeps all parameters in one flat vector), so it is
+    read where it is used and never kept.
+    """
+
+    __array_ufunc__ = None  # arrays defer to the operators below
+
+    def __init__(self, data: npt.ArrayLike) -> None:
+        self.data: Array = np.ascontiguousarray(data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype=dtype) if copy else np.asarray(self.data, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+
+class Parameter(Variable):
+    """An array that training changes by its gradient."""
+
+
+class Buffer(Variable):
+    """An array that belongs to a model's state but has no gradient, such as a running mean."""
+
+
+class Symbol:
+    """A value that is being recorded: it has a shape and a dtype, and no numbers yet."""
+
+    __array_ufunc__ = None
+    __slots__ = ("id", "trace")
+
+    def __init__(self, trace: Trace, value_id: int) -> None:
+        self.trace = trace
+        self.id = value_id
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.trace.graph.shape(self.id)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.trace.graph.dtype(self.id)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __repr__(self) -> str:
+        return f"Symbol(shape={self.shape}, dtype={self.dtype})"
+
+    def _no_value(self, what: str) -> TypeError:
+        return TypeError(
+            f"Symbol: {what} needs numbers, but this value is being recorded and has none yet; "
+            "use tenfold.functional, or wrap NumPy code in a tenfold.Function"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise self._no_value("conversion to an array")
+
+    def __bool__(self) -> bool:
+        raise self._no_value("a condition")
+
+    def __float__(self) -> float:
+        raise self._no_value("conversion to a number")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise self._no_value("iteration")
+
+
+class Trace:
+    """A graph being recorded, and what its leaves stand for."""
+
+    def __init__(self) -> None:
+        self.graph = _core.Graph()
+        self.inputs: list[Symbol] = []
+        self.variables: dict[int, tuple[Variable, Symbol]] = {}  # by id(variable); the variable is kept alive
+        self.constants: list[tuple[Array, Symbol]] = []
+        self.updates: list[tuple[Variable, Symbol]] = []
+        self._scope: list[str] = []
+
+    def input(self, shape: Sequence[int], dtype: npt.DTypeLike) -> Symbol:
+        """Add an input of the graph."""
+        symbol = self._leaf(shape, dtype)
+        self.inputs.append(symbol)
+        return symbol
+
+    def variable(self, variable: Variable) -> Symbol:
+        """Return the symbol of a Parameter or Buffer, one per variable."""
+        if id(variable) not in self.variables:
+            self.variables[id(variable)] = (variable, self._leaf(variable.shape, variable.dtype))
+        return self.variables[id(variable)][1]
+
+    def constant(self, array: Array) -> Symbol:
+        """Add an array whose numbers are part of the graph."""
+        array = np.array(array)
+        symbol = self._leaf(array.shape, array.dtype)
+        self.constants.append((array, symbol))
+        return symbol
+
+    def update(self, variable: Variable, value: Symbol) -> None:
+        """After a training step that ran this graph, the variable holds this value."""
+        self.updates.append((variable, value))
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Nodes recorded inside carry this name, for people who read the graph."""
+        self._scope.append(name)
+        try:
+            yield
+        finally:
+            self._scope.pop()
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[Trace]:
+        """Inside, operations on Parameters alone are recorded here too."""
+        previous = active()
+        _local.trace = self
+        try:
+            yield self
+        finally:
+            _local.trace = previous
+
+    def record(self, kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> list[Symbol]:
+        ids = [self._symbol(value).id for value in inputs]
+        outputs = self.graph.add(kind, dict(attributes), ids, ".".join(self._scope))
+        return [Symbol(self, output) for output in outputs]
+
+    def _symbol(self, value: Any) -> Symbol:
+        if isinstance(value, Symbol):
+            if value.trace is not self:
+                raise ValueError("Symbol: belongs to another recording; a symbol cannot be kept after its function returns")
+            return value
+        if isinstance(value, Variable):
+            return self.variable(value)
+        return self.constant(value)
+
+    def _leaf(self, shape: Sequence[int], dtype: npt.DTypeLike) -> Symbol:
+        return Symbol(self, self.graph.add_leaf(np.dtype(dtype), list(shape)))
+
+
+class _Local(threading.local):
+    trace: Trace | None = None
+
+
+_local = _Local()
+
+
+def active() -> Trace | None:
+    """Return the trace that is being recorded on this thread, or None."""
+    return _local.trace
+
+
+def apply(kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any], *, seed: int = 0) -> tuple[Any, ...]:
+    """Run an operation on arrays, or record it when an input is a symbol; return its outputs.
+
+    Parameters
+    ----------
+    kind : str
+        The operation's name in the C++ registry.
+    inputs : sequence of ndarray, Variable or Symbol
+        float32, float64 or int64; the caller has checked that they are arrays (see functional/_arguments.py).
+    attributes : mapping
+        bool, int, float, str or sequences of int.
+    seed : int
+        Seeds a random operation that runs at once; a recorded one is seeded by its program.
+    """
+    trace = None
+    for value in inputs:
+        if isinstance(value, Symbol):
+            trace = value.trace
+            break
+    if trace is None and active() is not None and any(isinstance(value, Variable) for value in inputs):
+        trace = active()
+    if trace is not None:
+        return tuple(trace.record(kind, inputs, attributes))
+    arrays = [np.ascontiguousarray(v.data if isinstance(v, Variable) else v).reshape(np.shape(v)) for v in inputs]
+    return tuple(_core.Op(kind, dict(attributes), arrays)(arrays, seed))

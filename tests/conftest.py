@@ -1,0 +1,1 @@
+"""Fixtures and options that all tests share."""
