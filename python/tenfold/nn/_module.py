@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 
-from ..graph import Buffer, Parameter
+from ..graph import Array, Buffer, Parameter, Variable
 
 
 class Module:
     """Base of all layers and models; subclass it, build parts in ``__init__``, combine them in ``forward``.
 
-    Parameters, buffers and modules that are assigned to attributes are found by name, as in PyTorch: a model's
-    ``state_dict`` has their names joined by dots.
+    Parameters, buffers and modules that are assigned to attributes are found by name, as in PyTorch: a
+    model's ``state_dict`` has their names joined by dots.
     """
 
     training: bool
@@ -25,7 +27,7 @@ class Module:
         object.__setattr__(self, "_modules", OrderedDict())
         object.__setattr__(self, "training", True)
 
-    # -- attributes ----------------------------------------------------------------------------------------------
+    # -- attributes ------------------------------------------------------------------------------------------
 
     def _tables(self) -> tuple[tuple[type, dict[str, Any]], ...]:
         if "_modules" not in self.__dict__:
@@ -52,7 +54,7 @@ class Module:
                 return found[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
-    # -- the parts -----------------------------------------------------------------------------------------------
+    # -- the parts -------------------------------------------------------------------------------------------
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (name, module) of this module and all below it, parents first."""
@@ -81,7 +83,154 @@ class Module:
         """Yield (name, buffer)."""
         yield from self._named("_buffers")
 
-    # -- use -----------------------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Variable]:
+        """Return every name and its variable; a shared one stands under each of its names, as in PyTorch."""
+        variables: dict[str, Variable] = {}
+        for prefix, module in self.named_modules():
+            for table in ("_parameters", "_buffers"):
+                for name, value in module.__dict__[table].items():
+                    variables[f"{prefix}.{name}" if prefix else name] = value
+        return variables
+
+    def num_parameters(self) -> int:
+        """Return how many numbers training changes; shared parameters count once.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tenfold import nn
+        >>> model = nn.Module()
+        >>> model.weight = nn.Parameter(np.zeros((3, 4), np.float32))
+        >>> model.num_parameters()
+        12
+        """
+        return sum(parameter.size for parameter in self.parameters())
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return parameters and buffers by name, with PyTorch's names and layouts.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The arrays are the live ones: training changes them, and after ``Trainer.fit`` the model may hold
+            others. Copy them for a snapshot.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tenfold import nn
+        >>> model = nn.Module()
+        >>> model.weight = nn.Parameter(np.zeros((3, 4), np.float32))
+        >>> {name: array.shape for name, array in model.state_dict().items()}
+        {'weight': (3, 4)}
+        """
+        return {name: variable.data for name, variable in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays into parameters and buffers, all of them or none.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+            What ``state_dict`` returns; floats of another width are converted. A shared parameter may stand
+            under one of its names or, with equal values, under several.
+        strict : bool
+            If False, names that are missing or unexpected are passed over; shapes must agree all the same.
+
+        Raises
+        ------
+        ValueError
+            If names are missing or unexpected, shapes differ, or two names of a shared parameter disagree.
+        TypeError
+            If floats were to become integers or the reverse, or something is not a number.
+        """
+        values = self._checked_state("load_state_dict", state, strict)
+        for variable, value in values:
+            if variable.data.flags.writeable:
+                variable.data[...] = value
+            else:
+                variable.data = value.astype(variable.dtype)
+
+    def _checked_state(
+        self, what: str, state: Mapping[str, Any], strict: bool
+    ) -> list[tuple[Variable, Array]]:
+        """Return (variable, value) pairs that are certain to fit, or raise with all that does not."""
+        where = f"{type(self).__name__}.{what}"
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"{where}: state must be a mapping of names to arrays; received {type(state).__name__}"
+            )
+        own = self._state()
+        problems: list[str] = []
+        found: dict[int, tuple[str, Variable, Array]] = {}
+        for name, variable in own.items():
+            if name not in state:
+                continue
+            value = np.asarray(state[name])
+            if value.dtype.kind != variable.dtype.kind:
+                raise TypeError(f"{where}: {name} must be {variable.dtype}; received dtype {value.dtype}")
+            if value.shape != variable.shape:
+                problems.append(f"{name} has shape {value.shape} instead of {variable.shape}")
+            elif id(variable) in found:
+                first, _, other = found[id(variable)]
+                if not np.array_equal(value, other, equal_nan=value.dtype.kind == "f"):
+                    problems.append(f"{first} and {name} are one array in the model but differ here")
+            else:
+                found[id(variable)] = (name, variable, value)
+        if strict:
+            given = {id(variable) for name, variable in own.items() if name in state}
+            missing = [name for name, variable in own.items() if id(variable) not in given]
+            unexpected = [str(name) for name in state if name not in own]
+            if missing:
+                problems.insert(0, "missing: " + ", ".join(missing))
+            if unexpected:
+                problems.insert(bool(missing), "unexpected: " + ", ".join(unexpected))
+        if problems:
+            raise ValueError(f"{where}: the state is of another architecture; " + "; ".join(problems))
+        return [(variable, value) for _, variable, value in found.values()]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``state_dict()`` to a safetensors file with a checksum; a failure leaves the old file whole.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        from .. import io
+
+        io.save_safetensors(path, self.state_dict(), {"tenfold.format": "model 1"})
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read what ``save`` wrote, or the safetensors file of a PyTorch model; all or nothing.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or holds another architecture; the model is unchanged.
+        FileNotFoundError
+            If there is no such file.
+        """
+        from .. import io
+
+        tensors, metadata = io.load_safetensors(path)
+        if metadata.get("tenfold.format", "").startswith(
+            "checkpoint"
+        ):  # a Trainer's: the model is a part of it
+            tensors = {name[6:]: array for name, array in tensors.items() if name.startswith("model.")}
+        self.load_state_dict(tensors)
+
+    # -- use -------------------------------------------------------------------------------------------------
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output from the inputs; written by every subclass with ``tenfold.functional``."""
@@ -105,7 +254,9 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()]
+        lines = [
+            f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()
+        ]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n" + "\n".join(lines) + "\n)" if lines else ")")
 
@@ -123,7 +274,9 @@ class Sequential(Module):
         super().__init__()
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise TypeError(f"Sequential: every part must be a Module; part {i} is a {type(module).__name__}")
+                raise TypeError(
+                    f"Sequential: every part must be a Module; part {i} is a {type(module).__name__}"
+                )
             setattr(self, str(i), module)
 
     def __len__(self) -> int:

@@ -1,0 +1,64 @@
+"""Writing a file so that a failure half-way leaves the previous one whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import Union
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+def write_aside(path: PathLike, content: bytes) -> None:
+    """Replace a file by new content, wholly or not at all.
+
+    The bytes go to a temporary file in the same folder and reach the disk before it takes the old file's
+    name. A link stays a link: the file that it points to is replaced. Something that is not a plain file (a
+    pipe, ``/dev/stdout``) is written to directly.
+
+    Parameters
+    ----------
+    path : str or path
+        Its folder must exist.
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        A full disk, no permission, no such folder. The old file is untouched and no temporary file is left.
+    """
+    target = os.path.realpath(os.fspath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as file:
+            file.write(content)
+        return
+    folder, name = os.path.split(target)
+    aside = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(aside, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(target):
+            os.chmod(aside, os.stat(target).st_mode & 0o7777)
+        os.replace(aside, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(
+                error.errno, f"{error.strerror}; the file was not written", os.fspath(path)
+            ) from error
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the new name itself durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
