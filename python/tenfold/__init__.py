@@ -2,7 +2,18 @@
 
 from . import functional
 from ._core import num_threads, set_num_threads
+from ._random import manual_seed
+from .graph import Function, grad, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
-__all__ = ["functional", "num_threads", "set_num_threads"]
+__all__ = [
+    "Function",
+    "functional",
+    "grad",
+    "manual_seed",
+    "num_threads",
+    "set_num_threads",
+    "value_and_grad",
+    "vjp",
+]

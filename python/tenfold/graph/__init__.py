@@ -1,5 +1,25 @@
 """Recording of functions as graphs, their derivatives, and their summary."""
 
+from ._autodiff import grad, value_and_grad, vjp
+from ._custom import Function
+from ._program import FlatParameters, InferenceProgram, TrainingProgram, aligned_zeros
 from ._trace import Array, Buffer, Parameter, Symbol, Trace, Variable, active, apply
 
-__all__ = ["Array", "Buffer", "Parameter", "Symbol", "Trace", "Variable", "active", "apply"]
+__all__ = [
+    "Array",
+    "Buffer",
+    "FlatParameters",
+    "Function",
+    "InferenceProgram",
+    "Parameter",
+    "Symbol",
+    "Trace",
+    "TrainingProgram",
+    "Variable",
+    "active",
+    "aligned_zeros",
+    "apply",
+    "grad",
+    "value_and_grad",
+    "vjp",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from .. import _core
 
 Array = npt.NDArray[Any]
+
+_RANDOM_KINDS = frozenset({"dropout"})
 
 
 class Variable:
@@ -120,6 +122,7 @@ class Trace:
         self.variables: dict[int, tuple[Variable, Symbol]] = {}  # by id(variable); the variable is kept alive
         self.constants: list[tuple[Array, Symbol]] = []
         self.updates: list[tuple[Variable, Symbol]] = []
+        self.random = False  # an operation draws random numbers
         self._scope: list[str] = []
 
     def input(self, shape: Sequence[int], dtype: npt.DTypeLike) -> Symbol:
@@ -166,7 +169,21 @@ class Trace:
 
     def record(self, kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> list[Symbol]:
         ids = [self._symbol(value).id for value in inputs]
+        self.random = self.random or kind in _RANDOM_KINDS
         outputs = self.graph.add(kind, dict(attributes), ids, ".".join(self._scope))
+        return [Symbol(self, output) for output in outputs]
+
+    def record_callback(
+        self,
+        name: str,
+        forward: Callable[..., list[Any]],
+        backward: Callable[..., list[Any]],
+        inputs: Sequence[Any],
+        output_types: Sequence[tuple[Sequence[int], npt.DTypeLike]],
+    ) -> list[Symbol]:
+        ids = [self._symbol(value).id for value in inputs]
+        types = [(np.dtype(dtype), list(shape)) for shape, dtype in output_types]
+        outputs = self.graph.add_callback(name, forward, backward, ids, types, ".".join(self._scope))
         return [Symbol(self, output) for output in outputs]
 
     def _symbol(self, value: Any) -> Symbol:

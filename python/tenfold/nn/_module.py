@@ -9,7 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Buffer, Parameter, Variable
+from .._random import next_seed
+from ..graph import Array, Buffer, InferenceProgram, Parameter, Variable, active
+
+_MAX_PROGRAMS = 8  # per module: as many input shapes are kept compiled
+
+
+class _Revision:
+    """Counts assignments to modules, so that compiled programs know when they are out of date."""
+
+    number = 0
+
+
+_revision = _Revision()
 
 
 class Module:
@@ -20,12 +32,14 @@ class Module:
     """
 
     training: bool
+    _name: str | None = None  # under which its parent knows it, for people who read a graph
 
     def __init__(self) -> None:
         object.__setattr__(self, "_parameters", OrderedDict())
         object.__setattr__(self, "_buffers", OrderedDict())
         object.__setattr__(self, "_modules", OrderedDict())
         object.__setattr__(self, "training", True)
+        object.__setattr__(self, "_programs", OrderedDict())
 
     # -- attributes ------------------------------------------------------------------------------------------
 
@@ -36,6 +50,9 @@ class Module:
         return ((Parameter, d["_parameters"]), (Buffer, d["_buffers"]), (Module, d["_modules"]))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        _revision.number += 1
+        if isinstance(value, Module) and value._name is None:
+            object.__setattr__(value, "_name", name)
         for kind, table in self._tables():
             table.pop(name, None)
             if isinstance(value, kind):
@@ -237,12 +254,43 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+        """Apply the module: to symbols, by recording; to arrays, by running a compiled program.
+
+        The program is made at the first call with arrays of certain shapes and dtypes, and kept. It is made again when
+        an attribute of any module was assigned, or the mode changed. In training mode buffers such as running means are
+        updated.
+        """
+        trace = active()
+        if trace is None and inputs and all(isinstance(value, np.ndarray) for value in inputs):
+            return self._run(inputs)
+        if trace is None or self._name is None:
+            return self.forward(*inputs)
+        with trace.scope(self._name):
+            return self.forward(*inputs)
+
+    def _run(self, inputs: tuple[Array, ...]) -> Any:
+        key = (_revision.number, *((value.shape, value.dtype.str) for value in inputs))
+        program = self._programs.get(key)
+        if program is None:
+            for value in inputs:
+                if value.dtype not in (np.float32, np.float64, np.int64):
+                    raise TypeError(
+                        f"{type(self).__name__}: input must be a float32 or float64 array; received dtype {value.dtype}"
+                    )
+            program = InferenceProgram(self.forward, [(value.shape, value.dtype) for value in inputs])
+            for stale in [k for k in self._programs if k[0] != key[0]]:
+                del self._programs[stale]
+            while len(self._programs) >= _MAX_PROGRAMS:
+                self._programs.popitem(last=False)
+            self._programs[key] = program
+        return program(*inputs, seed=next_seed() if program.random else 0)
 
     def train(self, mode: bool = True) -> Module:
         """Switch dropout and batch normalisation to training behaviour; return self."""
         for _, module in self.named_modules():
-            object.__setattr__(module, "training", bool(mode))
+            if module.training != bool(mode):
+                _revision.number += 1
+                object.__setattr__(module, "training", bool(mode))
         return self
 
     def eval(self) -> Module:
