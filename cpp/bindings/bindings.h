@@ -32,5 +32,6 @@ void* write_pointer(py::array& array, const TensorType& type, const char* argume
 void bind_runtime(py::module_& module);
 void bind_graph(py::module_& module);
 void bind_program(py::module_& module);
+void bind_optim(py::module_& module);
 
 }  // namespace tenfold::bindings

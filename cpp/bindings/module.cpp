@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, module) {
   tenfold::bindings::bind_runtime(module);
   tenfold::bindings::bind_graph(module);
   tenfold::bindings::bind_program(module);
+  tenfold::bindings::bind_optim(module);
 }
