@@ -3,7 +3,7 @@
 from . import functional
 from ._core import num_threads, set_num_threads
 from ._random import manual_seed
-from .graph import Function, grad, value_and_grad, vjp
+from .graph import Function, grad, summary, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -14,6 +14,7 @@ __all__ = [
     "manual_seed",
     "num_threads",
     "set_num_threads",
+    "summary",
     "value_and_grad",
     "vjp",
 ]

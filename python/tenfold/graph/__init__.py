@@ -3,6 +3,7 @@
 from ._autodiff import grad, value_and_grad, vjp
 from ._custom import Function
 from ._program import FlatParameters, InferenceProgram, TrainingProgram, aligned_zeros
+from ._summary import Summary, summary
 from ._trace import Array, Buffer, Parameter, Symbol, Trace, Variable, active, apply
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Function",
     "InferenceProgram",
     "Parameter",
+    "Summary",
     "Symbol",
     "Trace",
     "TrainingProgram",
@@ -20,6 +22,7 @@ __all__ = [
     "aligned_zeros",
     "apply",
     "grad",
+    "summary",
     "value_and_grad",
     "vjp",
 ]
