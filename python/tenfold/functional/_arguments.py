@@ -32,7 +32,9 @@ def tensor(value: Any, function: str, argument: str) -> Tensor:
             f"{function}: {argument} must be a float32 or float64 array; received {type(value).__name__}"
         )
     if value.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{function}: {argument} must be a float32 or float64 array; received dtype {value.dtype}")
+        raise TypeError(
+            f"{function}: {argument} must be a float32 or float64 array; received dtype {value.dtype}"
+        )
     return value
 
 
@@ -66,7 +68,9 @@ def per_axis(value: IntOrInts, rank: int, function: str, argument: str) -> list[
     if len(values) == 1:
         values = values * rank
     if len(values) != rank:
-        raise ValueError(f"{function}: {argument} must be an int or {rank} ints, one per axis; received {value!r}")
+        raise ValueError(
+            f"{function}: {argument} must be an int or {rank} ints, one per axis; received {value!r}"
+        )
     return values
 
 
@@ -86,7 +90,9 @@ def pads(  # noqa: PLR0917
     """
     rank = len(size)
     if border not in BORDERS:
-        raise ValueError(f"{function}: border must be one of {', '.join(map(repr, BORDERS))}; received {border!r}")
+        raise ValueError(
+            f"{function}: border must be one of {', '.join(map(repr, BORDERS))}; received {border!r}"
+        )
     if border == "valid":
         return [0] * (2 * rank)
     if isinstance(padding, str):

@@ -12,6 +12,7 @@ from .._random import next_seed
 from ._program import InputType, _Bound, _trace, as_symbol
 from ._trace import Array, Symbol, Variable
 
+
 def _array(value: Any, function: str, argument: str) -> Array:
     if isinstance(value, Variable):
         value = value.data
@@ -19,7 +20,9 @@ def _array(value: Any, function: str, argument: str) -> Array:
         value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64, np.int64):
         received = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{function}: {argument} must be a float32, float64 or int64 array; received {received}")
+        raise TypeError(
+            f"{function}: {argument} must be a float32, float64 or int64 array; received {received}"
+        )
     return np.ascontiguousarray(value).reshape(value.shape)
 
 
@@ -137,14 +140,20 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
         positions = []
         for n in numbers:
             if not -len(arrays) <= n < len(arrays):
-                raise ValueError(f"value_and_grad: argnums must be below {len(arrays)}, the number of arguments; received {n}")
+                raise ValueError(
+                    f"value_and_grad: argnums must be below {len(arrays)}, the number of arguments; received {n}"
+                )
             positions.append(n % len(arrays))
             if arrays[n].dtype == np.int64:
-                raise TypeError(f"value_and_grad: argument {n} must be a float32 or float64 array; received int64")
+                raise TypeError(
+                    f"value_and_grad: argument {n} must be a float32 or float64 array; received int64"
+                )
         program = _Differentiable(f, arrays, positions, "value_and_grad")
         if not program.single or program.outputs[0].size != 1:
             shapes = [s.shape for s in program.outputs]
-            raise ValueError(f"value_and_grad: the function must return one number; received shape {shapes[0]}")
+            raise ValueError(
+                f"value_and_grad: the function must return one number; received shape {shapes[0]}"
+            )
         value = program.forward(arrays)[0]
         gradients = program.bound.core.backward([np.ones_like(value)])
         return value, gradients[0] if isinstance(argnums, int) else tuple(gradients)

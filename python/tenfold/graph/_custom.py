@@ -33,7 +33,9 @@ class Function:
         """Return the output, or a tuple of outputs, for read-only input arrays."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def backward(self, inputs: tuple[Array, ...], outputs: tuple[Array, ...], d_outputs: tuple[Array, ...]) -> Any:
+    def backward(
+        self, inputs: tuple[Array, ...], outputs: tuple[Array, ...], d_outputs: tuple[Array, ...]
+    ) -> Any:
         """Return one gradient per input (a tuple when there are several), None for an input that has none."""
         raise NotImplementedError(f"{type(self).__name__} has no backward, so it cannot be differentiated")
 

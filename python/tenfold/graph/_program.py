@@ -46,7 +46,9 @@ class FlatParameters:
         self.parameters = list(dict.fromkeys(parameters))
         dtypes = {p.dtype for p in self.parameters}
         if len(dtypes) > 1:
-            raise TypeError(f"FlatParameters: parameters must share one dtype; received {sorted(map(str, dtypes))}")
+            raise TypeError(
+                f"FlatParameters: parameters must share one dtype; received {sorted(map(str, dtypes))}"
+            )
         self.dtype = dtypes.pop() if dtypes else np.dtype(np.float32)
         self.offsets: list[int] = []
         count = 0
@@ -129,7 +131,9 @@ class InferenceProgram:
         False keeps one operation per node.
     """
 
-    def __init__(self, function: Callable[..., Any], input_types: Sequence[InputType], fuse: bool = True) -> None:
+    def __init__(
+        self, function: Callable[..., Any], input_types: Sequence[InputType], fuse: bool = True
+    ) -> None:
         trace, result = _trace(function, input_types)
         self._single = not isinstance(result, tuple)
         results = (result,) if self._single else result

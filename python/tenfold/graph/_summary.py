@@ -124,7 +124,9 @@ def summary(model: Any, input_shape: Sequence[int], dtype: Any = None) -> Summar
         output = trace.graph.shape(node["outputs"][0])
         if layer is not None and layer == last_layer:
             previous = rows.pop()
-            rows.append(Row(layer, previous.kind, output, previous.parameters, previous.flops + node["flops"]))
+            rows.append(
+                Row(layer, previous.kind, output, previous.parameters, previous.flops + node["flops"])
+            )
             continue
         last_layer = layer
         own = 0

@@ -189,7 +189,9 @@ class Trace:
     def _symbol(self, value: Any) -> Symbol:
         if isinstance(value, Symbol):
             if value.trace is not self:
-                raise ValueError("Symbol: belongs to another recording; a symbol cannot be kept after its function returns")
+                raise ValueError(
+                    "Symbol: belongs to another recording; a symbol cannot be kept after its function returns"
+                )
             return value
         if isinstance(value, Variable):
             return self.variable(value)
@@ -211,7 +213,9 @@ def active() -> Trace | None:
     return _local.trace
 
 
-def apply(kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any], *, seed: int = 0) -> tuple[Any, ...]:
+def apply(
+    kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any], *, seed: int = 0
+) -> tuple[Any, ...]:
     """Run an operation on arrays, or record it when an input is a symbol; return its outputs.
 
     Parameters
@@ -234,5 +238,7 @@ def apply(kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any], *, se
         trace = active()
     if trace is not None:
         return tuple(trace.record(kind, inputs, attributes))
-    arrays = [np.ascontiguousarray(v.data if isinstance(v, Variable) else v).reshape(np.shape(v)) for v in inputs]
+    arrays = [
+        np.ascontiguousarray(v.data if isinstance(v, Variable) else v).reshape(np.shape(v)) for v in inputs
+    ]
     return tuple(_core.Op(kind, dict(attributes), arrays)(arrays, seed))
