@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_generator = np.random.default_rng(0)
+_generator: np.random.Generator | None = None  # made when first needed: numpy.random is slow to import
 
 
 def manual_seed(seed: int) -> None:
@@ -21,9 +21,12 @@ def manual_seed(seed: int) -> None:
 
 def generator() -> np.random.Generator:
     """Return the current generator."""
+    if _generator is None:
+        manual_seed(0)
+        assert _generator is not None
     return _generator
 
 
 def next_seed() -> int:
     """Draw a seed for one random operation."""
-    return int(_generator.integers(2**63))
+    return int(generator().integers(2**63))
