@@ -80,8 +80,8 @@ def locate(
             reason = f"downloading failed: {error}"
     raise FileNotFoundError(
         f"{name}: not found in {', '.join(map(str, searched))}, and {reason}. Put {', '.join(files)} "
-        f"into one of these folders, name the folder that has them (--data-dir or the argument directory), or "
-        f"set TENFOLD_DATA"
+        f"into one of these folders, name the folder that has them (--data-dir or the argument directory), "
+        f"or set TENFOLD_DATA"
     )
 
 
