@@ -16,7 +16,8 @@ std::vector<RearrangeAxis> simplify(std::vector<RearrangeAxis> axes) {
   std::vector<RearrangeAxis> simple;
   for (RearrangeAxis& axis : axes) {
     bool identity = axis.output == axis.input;
-    for (std::size_t o = 0; identity && o < axis.table.size(); ++o) identity = axis.table[o] == static_cast<index>(o);
+    for (std::size_t o = 0; identity && o < axis.table.size(); ++o)
+      identity = axis.table[o] == static_cast<index>(o);
     if (identity) axis.table.clear();
     if (identity && axis.output == 1) continue;
     if (!simple.empty() && mergeable(simple.back(), axis)) {
@@ -130,7 +131,8 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
         const T* from = x + base;
         for (index o = 0; o < run_begin_; ++o) line[o] = table[o] < 0 ? constant : from[table[o] * stride];
         copy_strided(run_end_ - run_begin_, from + run_start_ * stride, stride, line + run_begin_);
-        for (index o = run_end_; o < line_.output; ++o) line[o] = table[o] < 0 ? constant : from[table[o] * stride];
+        for (index o = run_end_; o < line_.output; ++o)
+          line[o] = table[o] < 0 ? constant : from[table[o] * stride];
       }
       for (std::size_t a = outer_.size(); a-- > 0;) {
         if (++at[a] < outer_[a].output) break;
@@ -174,7 +176,8 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
       while (read) {
         index offset = 0;
         for (std::size_t a = 0; a < rank; ++a) {
-          const index o = outer_[a].table.empty() ? reader[a] : outer_[a].readers[static_cast<std::size_t>(reader[a])];
+          const index o =
+              outer_[a].table.empty() ? reader[a] : outer_[a].readers[static_cast<std::size_t>(reader[a])];
           offset += o * outer_[a].output_stride;
         }
         const T* d = dy + offset;

@@ -1,9 +1,10 @@
-// Permute, slice, pad, broadcast and flip are one operation: every output axis looks through a table at one input axis.
+// Permute, slice, pad, broadcast and flip are one operation: every output axis looks through a table at one
+// input axis.
 //
 //   y[o_0, o_1, ...] = x[t_0[o_0], t_1[o_1], ...], or the constant where any t is -1
 //
-// The axes stand in the order of the output; `stride` says where an axis lies in the input, so a permutation is a
-// matter of strides. The gradient adds: dx[i] = sum of dy[o] over all o with t[o] = i.
+// The axes stand in the order of the output; `stride` says where an axis lies in the input, so a permutation
+// is a matter of strides. The gradient adds: dx[i] = sum of dy[o] over all o with t[o] = i.
 #pragma once
 
 #include <vector>
@@ -24,8 +25,8 @@ class Rearrange {
  public:
   static constexpr int kMaxAxes = 16;
 
-  // The product of the input extents is the size of the input: an axis that the output drops has output 1 or none of
-  // its positions in the table.
+  // The product of the input extents is the size of the input: an axis that the output drops has output 1 or
+  // none of its positions in the table.
   explicit Rearrange(std::vector<RearrangeAxis> axes);
 
   template <class T>
@@ -35,7 +36,8 @@ class Rearrange {
   void backward(const Team& team, const T* dy, T* dx) const;
 
  private:
-  // An axis, and for backward the outputs that read each input: readers[first[i]] .. readers[first[i + 1] - 1].
+  // An axis, and for backward the outputs that read each input: readers[first[i]] .. readers[first[i + 1] -
+  // 1].
   struct Axis : RearrangeAxis {
     index output_stride = 1;
     std::vector<index> first, readers;
@@ -43,7 +45,8 @@ class Rearrange {
 
   std::vector<Axis> outer_;  // all but the last axis
   Axis line_;                // the last axis
-  index run_begin_ = 0, run_end_ = 0, run_start_ = 0;  // outputs run_begin .. run_end read run_start, run_start + 1, ...
+  index run_begin_ = 0, run_end_ = 0,
+        run_start_ = 0;  // outputs run_begin .. run_end read run_start, run_start + 1, ...
   index output_lines_ = 1, input_lines_ = 1;
 };
 

@@ -1,5 +1,45 @@
 """Functions from arrays to arrays; given a symbol, the same functions record a graph."""
 
 from ._activation import relu
+from ._shape import (
+    broadcast_to,
+    cat,
+    chunk,
+    concat,
+    expand,
+    flatten,
+    flip,
+    getitem,
+    pad,
+    permute,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    tile,
+    transpose,
+    unflatten,
+    unsqueeze,
+)
 
-__all__ = ["relu"]
+__all__ = [
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "concat",
+    "expand",
+    "flatten",
+    "flip",
+    "getitem",
+    "pad",
+    "permute",
+    "relu",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "tile",
+    "transpose",
+    "unflatten",
+    "unsqueeze",
+]

@@ -78,7 +78,11 @@ def reshape(input: Tensor, shape: int | Sequence[int]) -> Any:
            [3., 4., 5.]])
     """
     input = _tensor(input, "reshape", "input")
-    given = [integer(shape, "reshape", "shape")] if isinstance(shape, (int, np.integer)) else _ints(shape, "reshape", "shape")
+    given = (
+        [integer(shape, "reshape", "shape")]
+        if isinstance(shape, (int, np.integer))
+        else _ints(shape, "reshape", "shape")
+    )
     new = list(given)
     if new.count(-1) > 1:
         raise ValueError(f"reshape: shape must have at most one -1; received {tuple(given)}")
@@ -128,7 +132,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
     start = _axis(start_dim, rank, "flatten", "start_dim")
     end = _axis(end_dim, rank, "flatten", "end_dim")
     if start > end:
-        raise ValueError(f"flatten: start_dim must not come after end_dim; received {start_dim} and {end_dim}")
+        raise ValueError(
+            f"flatten: start_dim must not come after end_dim; received {start_dim} and {end_dim}"
+        )
     joined = 1
     for n in shape[start : end + 1]:
         joined *= n
@@ -173,7 +179,9 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
         new[new.index(-1)] = shape[axis] // known
         known = shape[axis]
     if known != shape[axis] or any(n < 0 for n in new):
-        raise ValueError(f"unflatten: sizes must make up axis {axis} of size {shape[axis]}; received {tuple(sizes)}")
+        raise ValueError(
+            f"unflatten: sizes must make up axis {axis} of size {shape[axis]}; received {tuple(sizes)}"
+        )
     return _reshaped(input, [*shape[:axis], *new, *shape[axis + 1 :]])
 
 
@@ -369,7 +377,7 @@ def expand(input: Tensor, *sizes: Any) -> Any:
     given = sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)) else sizes
     target = _ints(given, "expand", "sizes")
     extra = len(target) - len(input.shape)
-    kept = [input.shape[a - extra] if n == -1 and 0 <= a - extra else n for a, n in enumerate(target)]
+    kept = [input.shape[a - extra] if n == -1 and a - extra >= 0 else n for a, n in enumerate(target)]
     return apply("broadcast_to", [input], {"shape": kept})[0]
 
 
@@ -450,7 +458,9 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Any:
 
 def _tensors(tensors: Any, function: str) -> list[Any]:
     if isinstance(tensors, (np.ndarray, Symbol, Variable)) or not isinstance(tensors, Sequence):
-        raise TypeError(f"{function}: tensors must be a sequence of arrays; received {type(tensors).__name__}")
+        raise TypeError(
+            f"{function}: tensors must be a sequence of arrays; received {type(tensors).__name__}"
+        )
     parts = [_tensor(part, function, f"tensors[{i}]") for i, part in enumerate(tensors)]
     if not parts:
         raise ValueError(f"{function}: tensors must not be empty")
@@ -620,7 +630,9 @@ def tile(input: Tensor, dims: int | Sequence[int]) -> Any:
     shape = [1] * (rank - len(input.shape)) + list(input.shape)
     # x[a, b] -> x[1, a, 1, b] -> x[n, a, m, b] -> x[n * a, m * b]
     spread = _reshaped(input, [e for n in shape for e in (1, n)])
-    repeated = apply("broadcast_to", [spread], {"shape": [e for t, n in zip(times, shape) for e in (t, n)]})[0]
+    repeated = apply("broadcast_to", [spread], {"shape": [e for t, n in zip(times, shape) for e in (t, n)]})[
+        0
+    ]
     return _reshaped(repeated, [t * n for t, n in zip(times, shape)])
 
 
@@ -657,7 +669,9 @@ def getitem(input: Tensor, key: Any) -> Any:
     if sum(k is Ellipsis for k in keys) > 1:
         raise IndexError("getitem: key must have at most one '...'")
     if used > len(shape):
-        raise IndexError(f"getitem: key must have at most {len(shape)} indices for shape {shape}; received {used}")
+        raise IndexError(
+            f"getitem: key must have at most {len(shape)} indices for shape {shape}; received {used}"
+        )
     if not any(k is Ellipsis for k in keys):
         keys.append(Ellipsis)
     result: list[int] = []
@@ -736,8 +750,8 @@ def pad(
     Raises
     ------
     ValueError
-        If the border is unknown, has more pads than the input has axes, is ``reflect`` with a pad as large as the input,
-        or is not constant and has a negative pad.
+        If the border is unknown, there are more pads than axes, a pad is as large as the input under ``reflect``, or a
+        pad is negative under another border than ``constant``.
 
     Examples
     --------
@@ -760,14 +774,18 @@ def pad(
         constant = 0.0
     pairs = _pad_pairs(pad, len(shape))
     if len(pairs) > len(shape):
-        raise ValueError(f"pad: pad must have at most a pair per axis of the input, {len(shape)}; received {pad!r}")
+        raise ValueError(
+            f"pad: pad must have at most a pair per axis of the input, {len(shape)}; received {pad!r}"
+        )
     pairs = [(0, 0)] * (len(shape) - len(pairs)) + pairs
     if any(side < 0 for pair in pairs for side in pair):
         if kind != "constant":
             raise ValueError(f"pad: pad must be non-negative when border is {kind!r}; received {pad!r}")
         if any(n + min(before, 0) + min(after, 0) < 0 for n, (before, after) in zip(shape, pairs)):
             raise ValueError(f"pad: pad must not crop more than there is; received {pad!r} for input {shape}")
-        crops = {axis: range(max(-pair[0], 0), shape[axis] + min(pair[1], 0)) for axis, pair in enumerate(pairs)}
+        crops = {
+            axis: range(max(-pair[0], 0), shape[axis] + min(pair[1], 0)) for axis, pair in enumerate(pairs)
+        }
         input = _sliced(input, crops)
         pairs = [(max(before, 0), max(after, 0)) for before, after in pairs]
     if all(pair == (0, 0) for pair in pairs):
@@ -786,10 +804,15 @@ def _pad_pairs(pad: Any, rank: int) -> list[tuple[int, int]]:
         side = integer(pad, "pad", "pad")
         if rank < 3:
             raise ValueError(
-                f"pad: pad may be an int only for inputs with spatial axes, (N, C, ...); received {pad!r} for {rank} axes"
+                f"pad: pad may be an int only for inputs (N, C, ...) with spatial axes; "
+                f"received {pad!r} for {rank} axes"
             )
         return [(side, side)] * (rank - 2)
-    if isinstance(pad, (Sequence, np.ndarray)) and len(pad) > 0 and all(isinstance(p, (Sequence, np.ndarray)) for p in pad):
+    if (
+        isinstance(pad, (Sequence, np.ndarray))
+        and len(pad) > 0
+        and all(isinstance(p, (Sequence, np.ndarray)) for p in pad)
+    ):
         if any(len(p) != 2 for p in pad):
             raise ValueError(f"pad: pad must have (before, after) pairs; received {pad!r}")
         return [(integer(p[0], "pad", "pad"), integer(p[1], "pad", "pad")) for p in pad]

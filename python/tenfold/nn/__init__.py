@@ -3,5 +3,29 @@
 from ..graph import Buffer, Parameter
 from ._activation import ReLU
 from ._module import Module, Sequential
+from ._shape import (
+    CircularPad2d,
+    Concat,
+    ConstantPad2d,
+    Flatten,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    Unflatten,
+    ZeroPad2d,
+)
 
-__all__ = ["Buffer", "Module", "Parameter", "ReLU", "Sequential"]
+__all__ = [
+    "Buffer",
+    "CircularPad2d",
+    "Concat",
+    "ConstantPad2d",
+    "Flatten",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
+    "Sequential",
+    "Unflatten",
+    "ZeroPad2d",
+]

@@ -84,8 +84,8 @@ class _Pad(Module):
         self.padding = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self.rank:
             raise ValueError(
-                f"{type(self).__name__}: padding must be an int or {2 * self.rank} ints, the last axis first; "
-                f"received {padding!r}"
+                f"{type(self).__name__}: padding must be an int or {2 * self.rank} ints, "
+                f"the last axis first; received {padding!r}"
             )
 
     def forward(self, input: Any) -> Any:

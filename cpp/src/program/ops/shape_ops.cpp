@@ -23,7 +23,8 @@ Shape strides_of(const Shape& shape) {
 
 void check_rank(const char* function, const Shape& shape) {
   if (shape.size() > Rearrange::kMaxAxes) {
-    reject(function, "input", "must have at most ", Rearrange::kMaxAxes, " axes; its shape is ", to_string(shape));
+    reject(function, "input", "must have at most ", Rearrange::kMaxAxes, " axes; its shape is ",
+           to_string(shape));
   }
 }
 
@@ -41,8 +42,8 @@ class ReshapeOp final : public Op {
     inputs_ = inputs;
     const Shape shape = attributes.get<Shape>("shape");
     if (checked_count(shape, "reshape", "shape") != inputs[0].count()) {
-      reject("reshape", "shape", "must have as many elements as the input, ", inputs[0].count(), "; received ",
-             to_string(shape), " for input ", to_string(inputs[0].shape));
+      reject("reshape", "shape", "must have as many elements as the input, ", inputs[0].count(),
+             "; received ", to_string(shape), " for input ", to_string(inputs[0].shape));
     }
     outputs_ = {{inputs[0].dtype, shape}};
   }
@@ -88,9 +89,8 @@ class RearrangeOp final : public Op {
       if (call.d_inputs[0] == nullptr || inputs_[0].count() == 0) return team.barrier();
       if (outputs_[0].count() == 0) {  // nothing was read
         T* dx = d_input<T>(call, 0);
-        return team.for_range(inputs_[0].count(), 4096, [&](index begin, index end) {
-          std::fill(dx + begin, dx + end, T(0));
-        });
+        return team.for_range(inputs_[0].count(), 4096,
+                              [&](index begin, index end) { std::fill(dx + begin, dx + end, T(0)); });
       }
       rearrange_.backward(team, d_output<T>(call, 0), d_input<T>(call, 0));
     }
@@ -101,19 +101,21 @@ class RearrangeOp final : public Op {
   T constant_;
 };
 
-std::unique_ptr<Op> make_rearrange(const char* function, const TensorType& input, std::vector<RearrangeAxis> axes,
-                                   double constant = 0) {
+std::unique_ptr<Op> make_rearrange(const char* function, const TensorType& input,
+                                   std::vector<RearrangeAxis> axes, double constant = 0) {
   Shape shape;
   for (const RearrangeAxis& axis : axes) shape.push_back(axis.output);
   checked_count(shape, function, "output");
   check_rank(function, shape);
   switch (input.dtype) {
     case DType::float32:
-      return std::make_unique<RearrangeOp<float>>(input, shape, std::move(axes), static_cast<float>(constant));
+      return std::make_unique<RearrangeOp<float>>(input, shape, std::move(axes),
+                                                  static_cast<float>(constant));
     case DType::float64:
       return std::make_unique<RearrangeOp<double>>(input, shape, std::move(axes), constant);
     case DType::int64:
-      return std::make_unique<RearrangeOp<index>>(input, shape, std::move(axes), static_cast<index>(constant));
+      return std::make_unique<RearrangeOp<index>>(input, shape, std::move(axes),
+                                                  static_cast<index>(constant));
   }
   return nullptr;
 }
@@ -125,10 +127,11 @@ std::unique_ptr<Op> make_permute(const Attributes& attributes, const std::vector
   Shape sorted = order;
   std::sort(sorted.begin(), sorted.end());
   bool permutation = sorted.size() == shape.size();
-  for (std::size_t a = 0; permutation && a < sorted.size(); ++a) permutation = sorted[a] == static_cast<index>(a);
+  for (std::size_t a = 0; permutation && a < sorted.size(); ++a)
+    permutation = sorted[a] == static_cast<index>(a);
   if (!permutation) {
-    reject("permute", "dims", "must name every axis of the input once; received ", to_string(order), " for input ",
-           to_string(shape));
+    reject("permute", "dims", "must name every axis of the input once; received ", to_string(order),
+           " for input ", to_string(shape));
   }
   const Shape strides = strides_of(shape);
   std::vector<RearrangeAxis> axes;
@@ -158,8 +161,8 @@ std::unique_ptr<Op> make_slice(const Attributes& attributes, const std::vector<T
     if (count > 0) {
       const index last = start[a] + (count - 1) * step[a];
       if (std::min(start[a], last) < 0 || std::max(start[a], last) >= shape[a]) {
-        reject("slice", "start", "and stop must stay inside the input; received ", start[a], ":", stop[a], ":",
-               step[a], " for size ", shape[a]);
+        reject("slice", "start", "and stop must stay inside the input; received ", start[a], ":", stop[a],
+               ":", step[a], " for size ", shape[a]);
       }
     }
     RearrangeAxis axis{count, shape[a], strides[a], {}};
@@ -178,8 +181,8 @@ std::unique_ptr<Op> make_pad(const Attributes& attributes, const std::vector<Ten
   const Shape pads = attributes.get<Shape>("pads");
   const Border border = border_from(attributes.get<std::string>("border", "constant"), "pad");
   if (pads.size() != 2 * shape.size()) {
-    reject("pad", "pad", "must have two entries per axis of the input; received ", to_string(pads), " for input ",
-           to_string(shape));
+    reject("pad", "pad", "must have two entries per axis of the input; received ", to_string(pads),
+           " for input ", to_string(shape));
   }
   const Shape strides = strides_of(shape);
   std::vector<RearrangeAxis> axes;
@@ -214,7 +217,8 @@ std::unique_ptr<Op> make_broadcast(const Attributes& attributes, const std::vect
   checked_count(target, "broadcast_to", "shape");
   bool legal = target.size() >= shape.size();
   const std::size_t extra = legal ? target.size() - shape.size() : 0;
-  for (std::size_t a = 0; legal && a < shape.size(); ++a) legal = shape[a] == 1 || shape[a] == target[a + extra];
+  for (std::size_t a = 0; legal && a < shape.size(); ++a)
+    legal = shape[a] == 1 || shape[a] == target[a + extra];
   if (!legal) {
     reject("broadcast_to", "shape", "must be one the input broadcasts to; received ", to_string(target),
            " for input ", to_string(shape));
@@ -223,7 +227,8 @@ std::unique_ptr<Op> make_broadcast(const Attributes& attributes, const std::vect
   std::vector<RearrangeAxis> axes;
   for (std::size_t a = 0; a < target.size(); ++a) {
     const bool made = a < extra;
-    RearrangeAxis axis{target[a], made ? 1 : shape[a - extra], made ? inputs[0].count() : strides[a - extra], {}};
+    RearrangeAxis axis{
+        target[a], made ? 1 : shape[a - extra], made ? inputs[0].count() : strides[a - extra], {}};
     if (axis.output != axis.input) axis.table.assign(static_cast<std::size_t>(axis.output), 0);
     axes.push_back(std::move(axis));
   }
@@ -239,7 +244,8 @@ class ConcatOp final : public Op {
     const index axis = attributes.get<index>("axis");
     Shape shape = inputs[0].shape;
     if (axis < 0 || axis >= static_cast<index>(shape.size())) {
-      reject("concat", "axis", "must be an axis of the inputs; received ", axis, " for shape ", to_string(shape));
+      reject("concat", "axis", "must be an axis of the inputs; received ", axis, " for shape ",
+             to_string(shape));
     }
     const auto a = static_cast<std::size_t>(axis);
     shape[a] = 0;
@@ -273,7 +279,8 @@ class ConcatOp final : public Op {
   void forward(const Team& team, const ForwardCall& call) const override {
     each_piece(team, [&](std::size_t i, index o) {
       std::memcpy(static_cast<char*>(call.outputs[0]) + offset(i, o),
-                  static_cast<const char*>(call.inputs[i]) + static_cast<std::size_t>(o) * rows_[i], rows_[i]);
+                  static_cast<const char*>(call.inputs[i]) + static_cast<std::size_t>(o) * rows_[i],
+                  rows_[i]);
     });
   }
 
@@ -286,7 +293,9 @@ class ConcatOp final : public Op {
   }
 
  private:
-  std::size_t offset(std::size_t i, index o) const { return static_cast<std::size_t>(o) * row_ + offsets_[i]; }
+  std::size_t offset(std::size_t i, index o) const {
+    return static_cast<std::size_t>(o) * row_ + offsets_[i];
+  }
 
   template <class Body>
   void each_piece(const Team& team, Body&& body) const {
@@ -298,8 +307,9 @@ class ConcatOp final : public Op {
   }
 
   index outer_ = 1;
-  std::size_t row_ = 0;                      // bytes of an output row: all inputs beside each other
-  std::vector<std::size_t> rows_, offsets_;  // bytes of every input's row, and where it lies in the output row
+  std::size_t row_ = 0;  // bytes of an output row: all inputs beside each other
+  std::vector<std::size_t> rows_,
+      offsets_;  // bytes of every input's row, and where it lies in the output row
 };
 
 }  // namespace
