@@ -1,0 +1,329 @@
+// The blocked matrix product C (M x N) = A (M x K) B (K x N), with operands and result behind small policies,
+// so that convolution packs B straight from the image and no im2col matrix exists.
+//
+//   gemm_driver(team, plan, a, b, c, workspace)
+//
+// Policies (i, j, k are element positions; all sizes in elements):
+//   A::pack(kernels, i, rows, k, kc, to)    to[kk * rows + p] <-- A[i + p][k + kk]
+//   A::direct(i, k) -> GemmPanelA           only where A::kDirect: a panel readable where it lies
+//   B::pack(kernels, j, n, k, kc, width, to)  to[kk * width + q] <-- B[k + kk][j + q], 0 for n <= q < width
+//   B::direct(j, k) -> GemmPanelB           only where B::kDirect
+//   C::operator()(kernel, tile, i, j, rows, first, last)
+//                                           fills tile.c, ldc, alpha, beta, bias, activation and calls
+//                                           kernel(tile); `first` and `last` say whether this is the first /
+//                                           last part of the sum
+//
+// Blocking. The shorter side's operand is packed whole, by all members together, and shared; the longer side
+// is cut into bands, and the member that owns a band packs it into its own scratch, where it stays in L2:
+//
+//   shared  a[chunk][panel][kk][mr]   (or b[chunk][panel][kk][nr])
+//   private b[panel][kk][nr]          one band of one chunk of K
+//   for each band, chunk of K, row panel (stays in L1), column panel: register tile
+//
+// Same bits at every team size: members take whole tiles, never parts of a sum. K is cut into chunks by its
+// length alone, a chunk is summed in ascending order in the registers, and chunks are added to C in ascending
+// order. Which tile, band or member an element falls to changes nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/gemm.h"
+#include "tenfold/memory.h"
+#include "tenfold/parallel.h"
+#include "tenfold/types.h"
+
+namespace tenfold {
+
+template <class T>
+struct GemmPanelA {
+  const T* data;
+  index row, step;  // element (p, kk) at data[p * row + kk * step]
+};
+
+template <class T>
+struct GemmPanelB {
+  const T* data;
+  index step;                               // row kk at data + kk * step ...
+  const std::ptrdiff_t* offsets = nullptr;  // ... or at data + offsets[kk]
+};
+
+// How one product is cut; made once per shape. It keeps the kernels of the ISA that was active when it was
+// made.
+template <class T>
+struct GemmPlan {
+  const GemmKernels<T>* kernels = nullptr;
+  index m = 0, n = 0, k = 0;
+  bool a_direct = false, b_direct = false;    // read the operand where it lies
+  bool a_private = false, b_private = false;  // packed band by band rather than whole and shared
+  index width = 0;                            // columns of a panel, a whole number of vectors
+  index m_panels = 0, n_panels = 0;
+  index kc = 0, chunks = 0;      // chunks of K
+  index chunks_at_once = 0;      // chunks whose shared panels exist at one time
+  index band_m = 0, band_n = 0;  // panels of a band
+
+  index row(index panel) const {
+    return m * panel / m_panels;
+  }  // balanced: panel heights differ by at most one
+  index column(index panel) const { return std::min(n, panel * width); }
+  index k_begin(index chunk) const { return k * chunk / chunks; }
+  index m_bands() const { return (m_panels + band_m - 1) / band_m; }
+  index n_bands() const { return (n_panels + band_n - 1) / band_n; }
+
+  index shared_a() const {
+    return a_direct || a_private ? 0 : round_up(m * std::min(k, kc * chunks_at_once));
+  }
+  index shared_b() const {
+    return b_direct || b_private ? 0 : round_up(n_panels * width * std::min(k, kc * chunks_at_once));
+  }
+  index scratch_a() const {
+    return a_direct || !a_private ? 0 : round_up(((m + m_panels - 1) / m_panels) * band_m * kc);
+  }
+  // A direct operand still needs room for its last, ragged panel.
+  index scratch_b() const {
+    return b_direct ? round_up(width * kc) : b_private ? round_up(band_n * width * kc) : 0;
+  }
+  std::size_t workspace(int threads) const {
+    return static_cast<std::size_t>(shared_a() + shared_b() + threads * (scratch_a() + scratch_b())) *
+           sizeof(T);
+  }
+  static index round_up(index elements) { return (elements + 15) / 16 * 16; }
+};
+
+// `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to.
+template <class T>
+GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, bool b_direct = false) {
+  const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
+  // A part of the sum: its panel of A (12 rows) is 24 KB and stays in L1.
+  constexpr index kChunkBytes = 2048;
+  constexpr index kBandBytes = 256 * 1024;  // half of a small L2
+  constexpr index kSharedBytes = 32 * 1024 * 1024;
+  constexpr index kEnoughBands = 8, kBands = 32;  // bands worth cutting, and bands aimed at
+
+  GemmPlan<T> plan;
+  plan.kernels = &kernels;
+  plan.m = m, plan.n = n, plan.k = k;
+  plan.a_direct = a_direct, plan.b_direct = b_direct;
+
+  // The tile with the least time: a multiply-add per element, but no less than the loads or the latency of a
+  // chain; a wide tile reads more of B per multiply-add.
+  double best = 0;
+  int vectors = 0;
+  for (int v = kGemmMaxVectors; v >= 1; --v) {
+    const index tallest = kernels.rows_at_most[v - 1];
+    if (tallest == 0) continue;
+    const index panels = (m + tallest - 1) / tallest, all = (n + kernels.lanes - 1) / kernels.lanes;
+    const index height = panels > 0 ? (m + panels - 1) / panels : 0;
+    const auto time = [height](index wide) {
+      return wide == 0 ? 0.0
+                       : static_cast<double>(std::max<index>({height * wide, height + wide, 8})) +
+                             0.25 * static_cast<double>(wide);
+    };
+    const double total =
+        static_cast<double>(panels) * (static_cast<double>(all / v) * time(v) + time(all % v));
+    if (vectors == 0 || total < best) best = total, vectors = v;
+  }
+  plan.width = static_cast<index>(vectors) * kernels.lanes;
+  const index tallest = kernels.rows_at_most[vectors - 1];
+  plan.m_panels = (m + tallest - 1) / tallest;
+  plan.n_panels = (n + plan.width - 1) / plan.width;
+
+  constexpr index kChunk = kChunkBytes / static_cast<index>(sizeof(T));
+  plan.chunks = std::max<index>(1, (k + kChunk - 1) / kChunk);
+  plan.kc = (k + plan.chunks - 1) / plan.chunks;
+
+  const index band =
+      std::max<index>(1, kBandBytes / static_cast<index>(sizeof(T)) / std::max<index>(1, plan.kc));
+  const index most_n = std::max<index>(1, band / plan.width), most_m = std::max<index>(1, band / tallest);
+  plan.band_n = plan.n_panels, plan.band_m = plan.m_panels;
+  const bool cut_n = plan.n_panels >= kEnoughBands, cut_m = plan.m_panels >= kEnoughBands;
+  if (cut_n && (n >= m || !cut_m)) {
+    plan.b_private = true;
+    plan.band_n = std::min(most_n, std::max<index>(1, plan.n_panels / kBands));
+  } else if (cut_m) {
+    plan.a_private = true;
+    plan.band_m = std::min(most_m, std::max<index>(1, plan.m_panels / kBands));
+  } else {
+    plan.band_n = plan.band_m = 1;
+  }
+  plan.band_n = std::max<index>(1, plan.band_n), plan.band_m = std::max<index>(1, plan.band_m);
+
+  const index chunk_bytes =
+      (plan.a_private ? plan.n_panels * plan.width : m) * plan.kc * static_cast<index>(sizeof(T));
+  plan.chunks_at_once =
+      std::min(plan.chunks, std::max<index>(1, kSharedBytes / std::max<index>(1, chunk_bytes)));
+  return plan;
+}
+
+template <class T, class A, class B, class C>
+void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B& b, const C& c,
+                 std::byte* workspace) {
+  if (plan.m == 0 || plan.n == 0) return;
+  const GemmKernels<T>& kernels = *plan.kernels;
+  T* const shared_a = reinterpret_cast<T*>(workspace);
+  T* const shared_b = shared_a + plan.shared_a();
+  T* const own_a = shared_b + plan.shared_b() + team.rank() * (plan.scratch_a() + plan.scratch_b());
+  T* const own_b = own_a + plan.scratch_a();
+
+  const auto pack_a = [&](index panel, index k, index kc, T* to) {
+    const index i = plan.row(panel);
+    a.pack(kernels, i, plan.row(panel + 1) - i, k, kc, to);
+  };
+  const auto pack_b = [&](index panel, index k, index kc, T* to) {
+    const index j = plan.column(panel);
+    b.pack(kernels, j, plan.column(panel + 1) - j, k, kc, plan.width, to);
+  };
+
+  for (index chunk_begin = 0; chunk_begin < plan.chunks; chunk_begin += plan.chunks_at_once) {
+    const index chunk_end = std::min(plan.chunks, chunk_begin + plan.chunks_at_once);
+    const index base = plan.k_begin(chunk_begin);
+
+    // The shared panels of these chunks: a[chunk][panel][kk][mr], b[chunk][panel][kk][nr].
+    const index a_panels = plan.shared_a() ? plan.m_panels : 0,
+                b_panels = plan.shared_b() ? plan.n_panels : 0;
+    if (a_panels + b_panels > 0) {
+      team.for_each((a_panels + b_panels) * (chunk_end - chunk_begin), [&](index piece) {
+        const index chunk = chunk_begin + piece / (a_panels + b_panels),
+                    panel = piece % (a_panels + b_panels);
+        const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
+        if (panel < a_panels) {
+          pack_a(panel, k, kc, shared_a + plan.m * (k - base) + plan.row(panel) * kc);
+        } else {
+          const index q = panel - a_panels;
+          pack_b(q, k, kc, shared_b + plan.n_panels * plan.width * (k - base) + q * plan.width * kc);
+        }
+      });
+    }
+
+    team.for_each(plan.m_bands() * plan.n_bands(), [&](index item) {
+      const index m_band = item % plan.m_bands(), n_band = item / plan.m_bands();
+      const index p_begin = m_band * plan.band_m, p_end = std::min(plan.m_panels, p_begin + plan.band_m);
+      const index q_begin = n_band * plan.band_n, q_end = std::min(plan.n_panels, q_begin + plan.band_n);
+      for (index chunk = chunk_begin; chunk < chunk_end; ++chunk) {
+        const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
+        // This member's own panels of the chunk.
+        if (!plan.a_direct && plan.a_private) {
+          for (index p = p_begin; p < p_end; ++p)
+            pack_a(p, k, kc, own_a + (plan.row(p) - plan.row(p_begin)) * kc);
+        }
+        // Vectors of a row of B are read whole: a ragged last panel is always packed.
+        const bool ragged = plan.b_direct && q_end == plan.n_panels && plan.n % kernels.lanes != 0;
+        if (ragged) pack_b(q_end - 1, k, kc, own_b);
+        if (!plan.b_direct && plan.b_private) {
+          for (index q = q_begin; q < q_end; ++q) pack_b(q, k, kc, own_b + (q - q_begin) * plan.width * kc);
+        }
+        for (index p = p_begin; p < p_end; ++p) {
+          const index i = plan.row(p), rows = plan.row(p + 1) - i;
+          GemmPanelA<T> from_a{nullptr, 1, rows};
+          if (plan.a_direct) {
+            if constexpr (A::kDirect) from_a = a.direct(i, k);
+          } else if (plan.a_private) {
+            from_a.data = own_a + (i - plan.row(p_begin)) * kc;
+          } else {
+            from_a.data = shared_a + plan.m * (k - base) + i * kc;
+          }
+          for (index q = q_begin; q < q_end; ++q) {
+            const index j = plan.column(q), columns = plan.column(q + 1) - j;
+            GemmPanelB<T> from_b{nullptr, plan.width};
+            if (plan.b_direct) {
+              if (ragged && q == plan.n_panels - 1) {
+                from_b.data = own_b;
+              } else {
+                if constexpr (B::kDirect) from_b = b.direct(j, k);
+              }
+            } else if (plan.b_private) {
+              from_b.data = own_b + (q - q_begin) * plan.width * kc;
+            } else {
+              from_b.data = shared_b + plan.n_panels * plan.width * (k - base) + q * plan.width * kc;
+            }
+            GemmTile<T> tile{};
+            tile.k = kc;
+            tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
+            tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
+            tile.n = columns;
+            const index vectors = (columns + kernels.lanes - 1) / kernels.lanes;
+            c(kernels.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
+              chunk == plan.chunks - 1);
+          }
+        }
+      }
+    });
+  }
+}
+
+// ---- policies ----
+
+// A[i][k] = data[i * row + k * step]: any transposition of a matrix in memory.
+template <class T>
+struct StridedA {
+  static constexpr bool kDirect = true;
+  const T* data;
+  index row, step;
+  void pack(const GemmKernels<T>& kernels, index i, index rows, index k, index kc, T* to) const {
+    kernels.pack(rows, kc, data + i * row + k * step, row, step, rows, to);
+  }
+  GemmPanelA<T> direct(index i, index k) const { return {data + i * row + k * step, row, step}; }
+};
+
+// B[k][j] = data[k * step + j * column]; readable in place where column is 1.
+template <class T>
+struct StridedB {
+  static constexpr bool kDirect = true;
+  const T* data;
+  index step, column;
+  void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
+    kernels.pack(n, kc, data + k * step + j * column, column, step, width, to);
+  }
+  GemmPanelB<T> direct(index j, index k) const { return {data + k * step + j, step}; }
+};
+
+// B[k][j] = data[k_offset[k] + j_offset[j]]: an image seen through a window.
+template <class T>
+struct GatherB {
+  static constexpr bool kDirect = false;
+  const T* data;
+  const std::ptrdiff_t* k_offset;
+  const std::ptrdiff_t* j_offset;
+  void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
+    kernels.pack_gather(n, kc, data, j_offset + j, k_offset + k, width, to);
+  }
+};
+
+// B[k][j] = data[k_offset[k] + j]: the shifted rows of a padded image, read in place.
+template <class T>
+struct ShiftedB {
+  static constexpr bool kDirect = true;
+  const T* data;
+  const std::ptrdiff_t* k_offset;
+  void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
+    for (index kk = 0; kk < kc; ++kk) {
+      kernels.pack(n, 1, data + k_offset[k + kk] + j, 1, 1, width, to + kk * width);
+    }
+  }
+  GemmPanelB<T> direct(index j, index k) const { return {data + j, 0, k_offset + k}; }
+};
+
+// C[i][j] = data[i * ldc + j] = activation(alpha * sum + beta * C[i][j] + bias_row[i] + bias_column[j]).
+template <class T>
+struct StridedC {
+  T* data;
+  index ldc;
+  T alpha = 1, beta = 0;
+  const T* bias_row = nullptr;
+  const T* bias_column = nullptr;
+  int activation = kGemmNone;
+  template <class Kernel>
+  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index /*rows*/, bool first,
+                  bool last) const {
+    tile.c = data + i * ldc + j, tile.ldc = ldc;
+    tile.alpha = alpha, tile.beta = first ? beta : T(1);
+    if (last) {
+      tile.bias_row = bias_row ? bias_row + i : nullptr;
+      tile.bias_column = bias_column ? bias_column + j : nullptr;
+      tile.activation = activation;
+    }
+    kernel(tile);
+  }
+};
+
+}  // namespace tenfold

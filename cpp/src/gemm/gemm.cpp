@@ -1,0 +1,50 @@
+#include "tenfold/gemm.h"
+
+#include "gemm/strided.h"
+#include "tenfold/error.h"
+
+namespace tenfold {
+
+template <class T>
+void gemm(const Team& team, Transpose transpose_a, Transpose transpose_b, index m, index n, index k, T alpha,
+          const T* a, index lda, const T* b, index ldb, T beta, T* c, index ldc, std::byte* workspace) {
+  const MatrixLayout a_layout = layout(transpose_a, lda), b_layout = layout(transpose_b, ldb);
+  const GemmPlan<T> plan = plan_strided<T>(m, n, k, a_layout, b_layout);
+  gemm_driver(team, plan, StridedA<T>{a, a_layout.row, a_layout.column},
+              StridedB<T>{b, b_layout.row, b_layout.column}, StridedC<T>{c, ldc, alpha, beta}, workspace);
+}
+
+template <class T>
+std::size_t gemm_workspace(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, index lda,
+                           index ldb, int threads) {
+  return plan_strided<T>(m, n, k, layout(transpose_a, lda), layout(transpose_b, ldb)).workspace(threads);
+}
+
+template <class T>
+void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, T alpha, const T* a,
+          index lda, const T* b, index ldb, T beta, T* c, index ldc) {
+  if (m < 0 || n < 0 || k < 0) {
+    reject("gemm", "m, n, k", "must not be negative; received ", m, ", ", n, ", ", k);
+  }
+  const auto check = [](const char* name, index pitch, index row) {
+    if (pitch < row) reject("gemm", name, "must be at least the row length ", row, "; received ", pitch);
+  };
+  check("lda", lda, transpose_a == Transpose::yes ? m : k);
+  check("ldb", ldb, transpose_b == Transpose::yes ? k : n);
+  check("ldc", ldc, n);
+  const Buffer workspace(gemm_workspace<T>(transpose_a, transpose_b, m, n, k, lda, ldb, num_threads()));
+  parallel(static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), [&](const Team& team) {
+    gemm(team, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, workspace.data());
+  });
+}
+
+#define TENFOLD_INSTANTIATE(T)                                                                             \
+  template void gemm<T>(const Team&, Transpose, Transpose, index, index, index, T, const T*, index,        \
+                        const T*, index, T, T*, index, std::byte*);                                        \
+  template std::size_t gemm_workspace<T>(Transpose, Transpose, index, index, index, index, index, int);    \
+  template void gemm<T>(Transpose, Transpose, index, index, index, T, const T*, index, const T*, index, T, \
+                        T*, index);
+TENFOLD_INSTANTIATE(float)
+TENFOLD_INSTANTIATE(double)
+
+}  // namespace tenfold

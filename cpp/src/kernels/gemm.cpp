@@ -1,0 +1,349 @@
+#include "kernels/gemm.h"
+
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// Accumulators + one row of b + one broadcast of a must fit the register file: 24 accumulators of 32
+// registers and 12 of 16 hide the latency of the multiply-adds; without a fused one the product needs a
+// register too.
+#if TENFOLD_VECTOR_REGISTERS == 32
+constexpr int kRowsAtMost[kGemmMaxVectors] = {12, 12, 9, 6};
+#if defined(TENFOLD_ISA_avx512)
+constexpr int kRows = 12, kVectors = 2;
+#else
+constexpr int kRows = 8, kVectors = 3;
+#endif
+#elif defined(TENFOLD_ISA_avx2)
+constexpr int kRowsAtMost[kGemmMaxVectors] = {12, 6, 4, 0};
+constexpr int kRows = 6, kVectors = 2;
+#else
+constexpr int kRowsAtMost[kGemmMaxVectors] = {8, 4, 3, 0};
+constexpr int kRows = 4, kVectors = 2;
+#endif
+
+template <class T>
+TENFOLD_INLINE Vec<T> activate(Vec<T> v, int activation) {
+  if (activation == kGemmRelu) return select<T>(v < Vec<T>{}, Vec<T>{}, v);
+  if (activation == kGemmReluKeepSign) return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});
+  return v;
+}
+
+// The value to store for column vector `v` of row i, whose sum is s.
+template <class T>
+TENFOLD_INLINE Vec<T> finished(const GemmTile<T>& t, Vec<T> s, index i, index j, bool whole) {
+  s *= splat(t.alpha);
+  const T* c = t.c + i * t.ldc + j;
+  const index rest = t.n - j;
+  if (t.beta != 0) s += splat(t.beta) * (whole ? load(c) : load_first(c, rest));
+  if (t.bias_row) s += splat(t.bias_row[i]);
+  if (t.bias_column) s += whole ? load(t.bias_column + j) : load_first(t.bias_column + j, rest);
+  return activate<T>(s, t.activation);
+}
+
+template <class T>
+TENFOLD_INLINE void put(const GemmTile<T>& t, Vec<T> s, index i, index j) {
+  const bool whole = t.n - j >= kLanes<T>;
+  const Vec<T> v = finished(t, s, i, j, whole);
+  if (whole) {
+    store(t.c + i * t.ldc + j, v);
+  } else {
+    store_first(t.c + i * t.ldc + j, v, t.n - j);
+  }
+}
+
+template <class T>
+__attribute__((noinline)) void finish(index rows, index lds, const T* s, const GemmTile<T>& t) {
+  for (index i = 0; i < rows; ++i) {
+    for (index j = 0; j < t.n; j += kLanes<T>) {
+      const index rest = t.n - j;
+      put(t, rest >= kLanes<T> ? load(s + i * lds + j) : load_first(s + i * lds + j, rest), i, j);
+    }
+  }
+}
+
+// Keeps a value in a register: GCC would rather fold its load into every multiply-add that uses it.
+#if defined(__x86_64__)
+#define TENFOLD_PIN(value) __asm__("" : "+v"(value))
+#elif defined(__aarch64__)
+#define TENFOLD_PIN(value) __asm__("" : "+w"(value))
+#else
+#define TENFOLD_PIN(value)
+#endif
+
+// Rows are addressed in groups of three, group + {0, 1, 2} * a_row: one pointer per group and scaled-index
+// addressing.
+template <class T, int R, int V, bool kOffsets>
+void tile(const GemmTile<T>& t) {
+  constexpr int kGroups = (R + 2) / 3;
+  Vec<T> sum[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
+  }
+  const T* a[kGroups];
+  const index a_row = t.a_row, a_step = t.a_step;
+#pragma GCC unroll 16
+  for (int g = 0; g < kGroups; ++g) a[g] = t.a + 3 * g * a_row;
+  const T* b = t.b;
+  const index b_step = t.b_step;
+  const ptrdiff_t* b_offset = t.b_offset;
+#pragma GCC unroll 1
+  for (index k = t.k; k > 0; --k) {
+    const T* row = kOffsets ? b + *b_offset++ : b;
+    Vec<T> x[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      x[v] = load(row + v * kLanes<T>);
+      TENFOLD_PIN(x[v]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> w = splat(a[i / 3][(i % 3) * a_row]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sum[i][v] = fma<T>(w, x[v], sum[i][v]);
+    }
+#pragma GCC unroll 16
+    for (int g = 0; g < kGroups; ++g) a[g] += a_step;
+    if (!kOffsets) b += b_step;
+  }
+  // Whole tiles that need nothing but their sums are stored from registers; all else goes through a buffer,
+  // so that the code for the rest exists once.
+  if (t.n == V * kLanes<T> && t.alpha == 1 && !t.bias_row && !t.bias_column && t.activation == kGemmNone &&
+      (t.beta == 0 || t.beta == 1)) {
+    const bool add = t.beta == 1;
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        T* c = t.c + i * t.ldc + v * kLanes<T>;
+        store(c, add ? load(c) + sum[i][v] : sum[i][v]);
+      }
+    }
+    return;
+  }
+  alignas(TENFOLD_VECTOR_BYTES) T buffer[R * V * kLanes<T>];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) store(buffer + (i * V + v) * kLanes<T>, sum[i][v]);
+  }
+  finish<T>(R, V * kLanes<T>, buffer, t);
+}
+
+// ---- packing ----
+
+#if defined(__clang__)
+#define TENFOLD_SHUFFLE(T, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define TENFOLD_SHUFFLE(T, a, b, ...) __builtin_shuffle(a, b, Mask<T>{__VA_ARGS__})
+#endif
+
+// The lower / upper halves of a and b, element by element in turn: a0 b0 a1 b1 ...
+template <class T>
+TENFOLD_INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
+  if constexpr (kLanes<T> == 2) {
+    low = TENFOLD_SHUFFLE(T, a, b, 0, 2);
+    high = TENFOLD_SHUFFLE(T, a, b, 1, 3);
+  } else if constexpr (kLanes<T> == 4) {
+    low = TENFOLD_SHUFFLE(T, a, b, 0, 4, 1, 5);
+    high = TENFOLD_SHUFFLE(T, a, b, 2, 6, 3, 7);
+  } else if constexpr (kLanes<T> == 8) {
+    low = TENFOLD_SHUFFLE(T, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    high = TENFOLD_SHUFFLE(T, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  } else {
+    low = TENFOLD_SHUFFLE(T, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    high = TENFOLD_SHUFFLE(T, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  }
+}
+
+// to[kk * width + p] <-- from[p * stride + kk], a square of kLanes; log2(kLanes) rounds of the perfect
+// shuffle.
+template <class T>
+TENFOLD_INLINE void transpose_square(const T* from, index stride, index width, T* to) {
+  constexpr int L = static_cast<int>(kLanes<T>);
+  Vec<T> x[L], y[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) x[i] = load(from + i * stride);
+#pragma GCC unroll 16
+  for (int round = 1; round < L; round *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < L / 2; ++i) interleave<T>(x[i], x[i + L / 2], y[2 * i], y[2 * i + 1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) x[i] = y[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) store(to + i * width, x[i]);
+}
+
+// to[j] <-- from[j] for j < n, zeros up to `room`; whole vectors are written where there is room for them.
+template <class T>
+TENFOLD_INLINE void copy(const T* from, index n, index room, T* to) {
+  index j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>) store(to + j, load(from + j));
+  if (j < n) {
+    const Vec<T> rest = load_first(from + j, n - j);
+    if (j + kLanes<T> <= room) {
+      store(to + j, rest);
+      j += kLanes<T>;
+    } else {
+      store_first(to + j, rest, n - j);
+      j = n;
+    }
+  }
+  for (; j + kLanes<T> <= room; j += kLanes<T>) store(to + j, Vec<T>{});
+  for (; j < room; ++j) to[j] = 0;
+}
+
+template <class T>
+TENFOLD_INLINE void clear_tail(index count, index k, index width, T* to) {
+  if (count == width) return;
+  for (index kk = 0; kk < k; ++kk) {
+    for (index p = count; p < width; ++p) to[kk * width + p] = 0;
+  }
+}
+
+template <class T>
+void pack(index count, index k, const T* from, index panel_stride, index k_stride, index width, T* to) {
+  if (panel_stride == 1) {
+    if (count == 2 * kLanes<T> && width == count) {
+      for (index kk = 0; kk < k; ++kk) {
+        store(to + kk * width, load(from + kk * k_stride));
+        store(to + kk * width + kLanes<T>, load(from + kk * k_stride + kLanes<T>));
+      }
+    } else {
+      for (index kk = 0; kk < k; ++kk) copy(from + kk * k_stride, count, width, to + kk * width);
+    }
+    return;
+  }
+  clear_tail(count, k, width, to);
+  index kk = 0;
+  if (k_stride == 1 && count >= kLanes<T>) {
+    for (; kk + kLanes<T> <= k; kk += kLanes<T>) {
+      index p = 0;
+      for (; p + kLanes<T> <= count; p += kLanes<T>) {
+        transpose_square(from + p * panel_stride + kk, panel_stride, width, to + kk * width + p);
+      }
+      // The rest overlaps the square before it.
+      if (p < count) {
+        p = count - kLanes<T>;
+        transpose_square(from + p * panel_stride + kk, panel_stride, width, to + kk * width + p);
+      }
+    }
+  }
+  for (index p = 0; p < count; ++p) {
+    for (index q = kk; q < k; ++q) to[q * width + p] = from[p * panel_stride + q * k_stride];
+  }
+}
+
+template <class T>
+void pack_gather(index count, index k, const T* from, const ptrdiff_t* p_offset, const ptrdiff_t* k_offset,
+                 index width, T* to) {
+  for (index p = 0; p < count;) {
+    index run = 1;
+    while (p + run < count && p_offset[p + run] == p_offset[p] + run) ++run;
+    const T* source = from + p_offset[p];
+    if (run == 1) {
+      for (index kk = 0; kk < k; ++kk) to[kk * width + p] = source[k_offset[kk]];
+      if (p + run == count) clear_tail(count, k, width, to);
+    } else {
+      for (index kk = 0; kk < k; ++kk)
+        copy(source + k_offset[kk], run, p + run == count ? width - p : run, to + kk * width + p);
+    }
+    p += run;
+  }
+}
+
+// ---- what stands beside a product ----
+
+template <class T>
+void relu_backward(index n, const T* y, const T* dy, T at_zero, T* dv) {
+  const auto apply = [at_zero](Vec<T> v, Vec<T> d) {
+    const Vec<T> zero = {};
+    const Mask<T> negative = (Mask<T>)v < Mask<T>{};  // the sign bit
+    const Vec<T> at = select<T>(negative, zero, d * splat(at_zero));
+    return select<T>(v > zero, d, select<T>(v == zero, at, v));
+  };
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(dv + i, apply(load(y + i), load(dy + i)));
+  if (i < n) store_first(dv + i, apply(load_first(y + i, n - i), load_first(dy + i, n - i)), n - i);
+}
+
+template <class T>
+void add_rows(index rows, index n, const T* x, index stride, bool accumulate, T* sum) {
+  index j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>) {
+    Vec<T> s = accumulate ? load(sum + j) : Vec<T>{};
+    for (index r = 0; r < rows; ++r) s += load(x + r * stride + j);
+    store(sum + j, s);
+  }
+  if (j < n) {
+    Vec<T> s = accumulate ? load_first(sum + j, n - j) : Vec<T>{};
+    for (index r = 0; r < rows; ++r) s += load_first(x + r * stride + j, n - j);
+    store_first(sum + j, s, n - j);
+  }
+}
+
+template <class T>
+double burn(index rounds, T* sink) {
+  constexpr int kChains = TENFOLD_VECTOR_REGISTERS == 32 ? 24 : 12;
+  Vec<T> s[kChains];
+  const Vec<T> factor = splat(*sink), addend = splat(*sink * T(0.5));
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) s[i] = splat(T(i));
+  for (index r = 0; r < rounds; ++r) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kChains; ++i) s[i] = fma<T>(s[i], factor, addend);
+  }
+  Vec<T> total = {};
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) total += s[i];
+  *sink = reinterpret_cast<const T*>(&total)[0];
+  return double(rounds) * kChains * kLanes<T>;
+}
+
+// ---- the table ----
+
+template <class T, bool kOffsets, int V, int R>
+constexpr auto tile_or_null() -> void (*)(const GemmTile<T>&) {
+  if constexpr (R <= kRowsAtMost[V - 1]) {
+    return tile<T, R, V, kOffsets>;
+  } else {
+    return nullptr;
+  }
+}
+
+#define TENFOLD_TILE_ROW(offsets, v)                                                                           \
+  {                                                                                                            \
+      tile_or_null<T, offsets, v, 1>(),  tile_or_null<T, offsets, v, 2>(),  tile_or_null<T, offsets, v, 3>(),  \
+      tile_or_null<T, offsets, v, 4>(),  tile_or_null<T, offsets, v, 5>(),  tile_or_null<T, offsets, v, 6>(),  \
+      tile_or_null<T, offsets, v, 7>(),  tile_or_null<T, offsets, v, 8>(),  tile_or_null<T, offsets, v, 9>(),  \
+      tile_or_null<T, offsets, v, 10>(), tile_or_null<T, offsets, v, 11>(), tile_or_null<T, offsets, v, 12>(), \
+  }
+#define TENFOLD_TILES(offsets)                                                               \
+  {TENFOLD_TILE_ROW(offsets, 1), TENFOLD_TILE_ROW(offsets, 2), TENFOLD_TILE_ROW(offsets, 3), \
+   TENFOLD_TILE_ROW(offsets, 4)}
+
+template <class T>
+constexpr GemmKernels<T> make_table() {
+  return {static_cast<int>(kLanes<T>),
+          {kRowsAtMost[0], kRowsAtMost[1], kRowsAtMost[2], kRowsAtMost[3]},
+          kRows,
+          kVectors,
+          {TENFOLD_TILES(false), TENFOLD_TILES(true)},
+          pack<T>,
+          pack_gather<T>,
+          finish<T>,
+          relu_backward<T>,
+          add_rows<T>,
+          burn<T>};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(GemmKernels, make_table)

@@ -1,0 +1,79 @@
+// The register tile of every matrix product, and the packing that feeds it.
+#pragma once
+
+#include <stddef.h>
+
+#include "kernels/dispatch.h"
+
+namespace tenfold {
+
+enum GemmActivation {
+  kGemmNone = 0,
+  kGemmRelu = 1,  // v < 0 ? +0 : v
+  kGemmReluKeepSign =
+      2,  // v < 0 ? -0 : v, and a zero is +0: backward tells v < 0 from v == 0 by the sign bit
+};
+
+// One call of the register tile:
+//
+//   s[i][j] = sum over kk < k, ascending, of a[kk * a_step + i * a_row] * b[row(kk) + j]
+//   row(kk) = b_offset ? b_offset[kk] : kk * b_step
+//   c[i * ldc + j] = activation(alpha * s[i][j] + beta * c[i * ldc + j] + bias_row[i] + bias_column[j])
+//
+// for 0 <= i < rows, 0 <= j < n, where rows and the number of vectors are chosen by the function taken from
+// the table. A packed panel has a_row = 1, a_step = rows; a row-major matrix has a_row = lda, a_step = 1. No
+// alignment is assumed. c overlaps nothing else. c is not read when beta is 0. Every row of b is read in
+// whole vectors (up to `vectors` * lanes elements), c is written for j < n only. The sum of an element has
+// the same bits in every tile of a table, however large the tile is.
+template <class T>
+struct GemmTile {
+  ptrdiff_t k;
+  const T* a;
+  ptrdiff_t a_row, a_step;
+  const T* b;
+  ptrdiff_t b_step;
+  const ptrdiff_t* b_offset;  // null: b_step
+  T* c;
+  ptrdiff_t ldc;
+  ptrdiff_t n;  // (vectors - 1) * lanes < n <= vectors * lanes
+  T alpha, beta;
+  const T* bias_row;     // null: none
+  const T* bias_column;  // null: none
+  int activation;        // GemmActivation
+};
+
+constexpr int kGemmMaxRows = 12;  // of any ISA's tiles
+constexpr int kGemmMaxVectors = 4;
+
+template <class T>
+struct GemmKernels {
+  int lanes;                          // elements of a vector
+  int rows_at_most[kGemmMaxVectors];  // [v]: tallest tile that is v + 1 vectors wide without spilling; 0:
+                                      // none
+  int rows, vectors;                  // the tile for products large in both directions
+  // tile[offsets][v][r]: v + 1 vectors wide, r + 1 rows high; with b_offset (1) or b_step (0). Null where it
+  // would spill.
+  void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
+
+  // to[kk * width + p] = from[p * panel_stride + kk * k_stride] for p < count, 0 for count <= p < width. Fast
+  // where one of the strides is 1.
+  void (*pack)(ptrdiff_t count, ptrdiff_t k, const T* from, ptrdiff_t panel_stride, ptrdiff_t k_stride,
+               ptrdiff_t width, T* to);
+  // to[kk * width + p] = from[k_offset[kk] + p_offset[p]] for p < count, 0 for count <= p < width. Fast where
+  // p_offset runs upwards in steps of 1.
+  void (*pack_gather)(ptrdiff_t count, ptrdiff_t k, const T* from, const ptrdiff_t* p_offset,
+                      const ptrdiff_t* k_offset, ptrdiff_t width, T* to);
+  // c[i * ldc + j] = activation(alpha * s + beta * c + bias) as above, from a buffer of sums s[i * lds + j].
+  void (*finish)(ptrdiff_t rows, ptrdiff_t lds, const T* s, const GemmTile<T>& tile);
+  // dv from y = activation(v) with kGemmReluKeepSign: y > 0 ? dy : y == +0 ? at_zero * dy : y == -0 ? 0 : y
+  // (NaN). dv may be dy.
+  void (*relu_backward)(ptrdiff_t n, const T* y, const T* dy, T at_zero, T* dv);
+  // sum[j] (+)= the sum over rows r, ascending, of x[r * stride + j], for j < n.
+  void (*add_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, ptrdiff_t stride, bool accumulate, T* sum);
+  // Keeps the multiply-add units busy for `rounds` rounds and returns the multiply-adds done; for peak
+  // probes.
+  double (*burn)(ptrdiff_t rounds, T* sink);
+};
+TENFOLD_DECLARE_KERNELS(GemmKernels)
+
+}  // namespace tenfold
