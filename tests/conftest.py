@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,16 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     _core.set_num_threads(request.param)
     yield request.param
     _core.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def mnist_directory() -> Path:
+    """The folder with the real MNIST: in $TENFOLD_DATA, or in ../shared/data beside the checkout."""
+    root = Path(__file__).parent.parent
+    candidates = [root.parent / "shared" / "data" / "mnist"]
+    if given := os.environ.get("TENFOLD_DATA"):
+        candidates = [Path(given) / "mnist", Path(given), *candidates]
+    for folder in candidates:
+        if list(folder.glob("train-images-idx3-ubyte*")):
+            return folder
+    pytest.skip("the real MNIST is neither in $TENFOLD_DATA nor in ../shared/data/mnist")
