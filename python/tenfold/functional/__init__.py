@@ -1,6 +1,7 @@
 """Functions from arrays to arrays; given a symbol, the same functions record a graph."""
 
 from ._activation import relu
+from ._linear import linear, matmul
 from ._shape import (
     broadcast_to,
     cat,
@@ -31,6 +32,8 @@ __all__ = [
     "flatten",
     "flip",
     "getitem",
+    "linear",
+    "matmul",
     "pad",
     "permute",
     "relu",

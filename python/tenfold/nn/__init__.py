@@ -1,7 +1,9 @@
 """Layers with the names, arguments and parameter layouts of torch.nn."""
 
 from ..graph import Buffer, Parameter
+from . import init
 from ._activation import ReLU
+from ._linear import Linear
 from ._module import Module, Sequential
 from ._shape import (
     CircularPad2d,
@@ -20,6 +22,7 @@ __all__ = [
     "Concat",
     "ConstantPad2d",
     "Flatten",
+    "Linear",
     "Module",
     "Parameter",
     "ReLU",
@@ -28,4 +31,5 @@ __all__ = [
     "Sequential",
     "Unflatten",
     "ZeroPad2d",
+    "init",
 ]
