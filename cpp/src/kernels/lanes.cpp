@@ -1,0 +1,762 @@
+// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include "kernels/lanes.h"
+
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+constexpr index kBlock = kLaneBlock;
+
+// Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in registers.
+#define TENFOLD_UNROLL _Pragma("GCC unroll 32")
+
+// Register tiles, rows of weights x vectors: 24 accumulators of 32 registers, 12 of 16; the rest holds operands.
+constexpr bool kManyRegisters = TENFOLD_VECTOR_REGISTERS >= 32;
+constexpr int kConvFilters = kManyRegisters ? 6 : 3;  // x 4 pixels
+constexpr int kDenseRows = 8;                         // x 1 vector: enough to hide the latency of an FMA
+constexpr int kDenseInputs = kManyRegisters ? 24 : 12;
+
+// Calls f(Constant<n>) for 1 <= n <= Max, so that n can be a template argument.
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+template <int Max, class F>
+TENFOLD_INLINE void with_count(index n, const F& f) {
+  if constexpr (Max > 1) {
+    if (n < Max) return with_count<Max - 1>(n, f);
+  }
+  f(Constant<Max>{});
+}
+
+// Cuts 0 .. count into ceil(count / Max) nearly equal pieces: f(begin, Constant<size>).
+template <int Max, class F>
+TENFOLD_INLINE void in_pieces(index count, const F& f) {
+  const index pieces = (count + Max - 1) / Max;
+  for (index piece = 0, begin = 0; piece < pieces; ++piece) {
+    const index end = count * (piece + 1) / pieces;
+    with_count<Max>(end - begin, [&](auto size) { f(begin, size); });
+    begin = end;
+  }
+}
+
+template <class T>
+TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
+  return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
+}
+
+template <class T>
+struct Bytes {
+  typedef signed char vector __attribute__((vector_size(kLanes<T>), may_alias, aligned(1)));
+};
+template <class T>
+TENFOLD_INLINE void store_codes(unsigned char* p, Mask<T> codes) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)codes));
+  } else {
+    _mm_storeu_si64(p, _mm512_cvtepi64_epi8((__m512i)codes));
+  }
+#else
+  *reinterpret_cast<typename Bytes<T>::vector*>(p) = __builtin_convertvector(codes, typename Bytes<T>::vector);
+#endif
+}
+// Codes as lanes of T's width; kNoTap becomes -1.
+template <class T>
+TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Mask<T>)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  } else {
+    return (Mask<T>)_mm512_cvtepi8_epi64(_mm_loadu_si64(p));
+  }
+#else
+  return __builtin_convertvector(*reinterpret_cast<const typename Bytes<T>::vector*>(p), Mask<T>);
+#endif
+}
+
+// ---- convolution -----------------------------------------------------------------------------------------------------
+
+// One register tile: Filters x Pixels, the whole sum over the taps in registers.
+template <class T, int Filters, int Pixels, bool Pool>
+TENFOLD_INLINE void conv_tile(const LaneConv<T>& a, index f0, index p0) {
+  const T* const w = a.w + f0 * a.taps;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    const T* x[Pixels];
+    Vec<T> acc[Filters][Pixels];
+    TENFOLD_UNROLL
+    for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
+    const T* row[Filters];
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      row[f] = w + f * a.taps;
+      const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
+      TENFOLD_UNROLL
+      for (int p = 0; p < Pixels; ++p) acc[f][p] = start;
+    }
+    for (index k = 0, taps = a.taps; k < taps; ++k) {
+      const index offset = a.tap[k];
+      Vec<T> in[Pixels];
+      TENFOLD_UNROLL
+      for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) {
+        const Vec<T> weight = splat(row[f][k]);
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
+      }
+    }
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      T* y = a.y + (f0 + f) * a.y_plane + lane;
+      if constexpr (Pool) {
+        const Vec<T> zero = {};
+        Vec<T> best = acc[f][0];
+        Mask<T> code = {};
+        TENFOLD_UNROLL
+        for (int p = 1; p < Pixels; ++p) {
+          // The first maximum wins, a NaN wins over every number.
+          const Mask<T> better = (acc[f][p] > best) | ((acc[f][p] != acc[f][p]) & (best == best));
+          best = select<T>(better, acc[f][p], best);
+          code = better ? Mask<T>{} + p : code;
+        }
+        if (a.relu) {
+          // ReLU comes first: where no pixel is positive all four are 0, and the first one wins.
+          const Mask<T> shut = best <= zero;
+          const Mask<T> none = Mask<T>{} - 1;
+          const Mask<T> first = a.pass_zero ? (acc[f][0] < zero ? none : Mask<T>{}) : none;
+          code = shut ? first : code;
+          best = select<T>(shut, zero, best);
+        }
+        store(y + a.place[p0 / 4], best);
+        store_codes<T>(a.codes + (f0 + f) * a.code_plane + p0 / 4 * kBlock + lane, code);
+      } else {
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
+      }
+    }
+  }
+}
+
+template <class T>
+void conv(const LaneConv<T>& a) {
+  index p = 0;
+  // Four pixels at a time; the input they look at stays in L1 for all filters.
+  for (; p + 4 <= a.pixels; p += 4) {
+    in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
+      if (a.pool) {
+        conv_tile<T, filters.value, 4, true>(a, f, p);
+      } else {
+        conv_tile<T, filters.value, 4, false>(a, f, p);
+      }
+    });
+  }
+  for (; p < a.pixels; ++p) {
+    in_pieces<kDenseRows>(a.filters, [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
+  }
+}
+
+// acc[Filters][Taps] stays in registers over the whole strip.
+template <class T, int Filters, int Taps>
+TENFOLD_INLINE void conv_weight_tile(const LaneConvWeight<T>& a, index f0, index k0) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    T* const sums = a.acc + (f0 * a.taps + k0) * kBlock + lane;
+    Vec<T> acc[Filters][Taps];
+    index tap[Taps];
+    TENFOLD_UNROLL
+    for (int k = 0; k < Taps; ++k) tap[k] = a.tap[k0 + k];
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int k = 0; k < Taps; ++k) acc[f][k] = load(sums + (f * a.taps + k) * kBlock);
+    }
+    for (index r = 0; r < a.rows; ++r) {
+      const T* x[Taps];
+      TENFOLD_UNROLL
+      for (int k = 0; k < Taps; ++k) x[k] = a.x + r * a.x_row + tap[k] + lane;
+      const T* dy = a.dy + f0 * a.dy_plane + r * a.dy_row + lane;
+      for (index j = 0; j < a.cols; ++j) {
+        Vec<T> in[Taps];
+        TENFOLD_UNROLL
+        for (int k = 0; k < Taps; ++k) {
+          in[k] = load(x[k]);
+          x[k] += a.x_col;
+        }
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f) {
+          const Vec<T> d = load(dy + f * a.dy_plane);
+          TENFOLD_UNROLL
+          for (int k = 0; k < Taps; ++k) acc[f][k] = fma<T>(d, in[k], acc[f][k]);
+        }
+        dy += kBlock;
+      }
+    }
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int k = 0; k < Taps; ++k) store(sums + (f * a.taps + k) * kBlock, acc[f][k]);
+    }
+  }
+}
+
+template <class T, int Filters>
+TENFOLD_INLINE void conv_weight_rows(const LaneConvWeight<T>& a, index f) {
+  constexpr int kAccumulators = kManyRegisters ? 24 : 12;
+  constexpr int kTaps = kAccumulators / Filters > 8 ? 8 : kAccumulators / Filters;
+  index k = 0;
+  for (; k + kTaps <= a.taps; k += kTaps) conv_weight_tile<T, Filters, kTaps>(a, f, k);
+  if constexpr (kTaps / 2 > 1) {
+    if (k + kTaps / 2 <= a.taps) {
+      conv_weight_tile<T, Filters, kTaps / 2>(a, f, k);
+      k += kTaps / 2;
+    }
+  }
+  for (; k < a.taps; ++k) conv_weight_tile<T, Filters, 1>(a, f, k);
+}
+
+template <class T>
+void conv_weight(const LaneConvWeight<T>& a) {
+  if (a.filters % 6 == 0) {
+    for (index f = 0; f < a.filters; f += 6) conv_weight_rows<T, 6>(a, f);
+  } else {
+    in_pieces<4>(a.filters, [&](index f, auto filters) { conv_weight_rows<T, filters.value>(a, f); });
+  }
+}
+
+// Columns j0 .. j0 + Columns - 1 of dy, taps kw0 .. kw0 + Taps - 1, into Channels rows of dx; column stride 1 unless
+// Columns is 1.
+template <class T, int Channels, int Columns, int Taps>
+TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1, index kh_step,
+                                    index j0, index kw0) {
+  constexpr int kWidth = Columns + Taps - 1;
+  const index taps = a.kernel_h * a.kernel_w;
+  // Neighbouring accumulators are neighbouring columns, or the dilated taps of a single column.
+  const index step = (Columns == 1 ? a.dilation_w : 1) * kBlock;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    T* const dx = a.dx + c0 * a.dx_plane + h * a.dx_row + (j0 * a.stride_w + kw0 * a.dilation_w) * kBlock + lane;
+    Vec<T> acc[Channels][kWidth];
+    TENFOLD_UNROLL
+    for (int c = 0; c < Channels; ++c) {
+      TENFOLD_UNROLL
+      for (int i = 0; i < kWidth; ++i) acc[c][i] = load(dx + c * a.dx_plane + i * step);
+    }
+    for (index f = 0; f < a.filters; ++f) {
+      const T* w_f = a.w + (f * a.channels + c0) * taps + kw0;
+      const T* dy_f = a.dy + f * a.dy_plane + j0 * kBlock + lane;
+      for (index kh = kh0; kh < kh1; kh += kh_step) {
+        const T* dy = dy_f + (h - kh * a.dilation_h) / a.stride_h * a.dy_row;
+        const T* w = w_f + kh * a.kernel_w;
+        Vec<T> in[Columns];
+        TENFOLD_UNROLL
+        for (int j = 0; j < Columns; ++j) in[j] = load(dy + j * kBlock);
+        TENFOLD_UNROLL
+        for (int k = 0; k < Taps; ++k) {
+          TENFOLD_UNROLL
+          for (int c = 0; c < Channels; ++c) {
+            const Vec<T> weight = splat(w[c * taps + k]);
+            TENFOLD_UNROLL
+            for (int j = 0; j < Columns; ++j) acc[c][j + k] = fma<T>(weight, in[j], acc[c][j + k]);
+          }
+        }
+      }
+    }
+    TENFOLD_UNROLL
+    for (int c = 0; c < Channels; ++c) {
+      TENFOLD_UNROLL
+      for (int i = 0; i < kWidth; ++i) store(dx + c * a.dx_plane + i * step, acc[c][i]);
+    }
+  }
+}
+
+template <class T, int Channels, int Taps>
+TENFOLD_INLINE void conv_input_row(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1, index kh_step,
+                                   index kw0) {
+  index j = 0;
+  if (a.stride_w == 1 && a.dilation_w == 1) {
+    constexpr int kColumns = 9 - Taps;  // 8 accumulators a channel
+    for (; j + kColumns <= a.out_w; j += kColumns) {
+      conv_input_tile<T, Channels, kColumns, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+    }
+    if (j + kColumns / 2 <= a.out_w) {
+      conv_input_tile<T, Channels, kColumns / 2, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+      j += kColumns / 2;
+    }
+  }
+  for (; j < a.out_w; ++j) conv_input_tile<T, Channels, 1, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+}
+
+template <class T>
+void conv_input(const LaneConvInput<T>& a) {
+  constexpr int kChannels = kManyRegisters ? 3 : 1;
+  in_pieces<kChannels>(a.channels, [&](index c, auto channels) {
+    for (index h = a.first_row; h < a.last_row; ++h) {
+      for (index i = 0; i < channels.value; ++i) {
+        T* dx = a.dx + (c + i) * a.dx_plane + h * a.dx_row;
+        for (index n = 0; n < a.width * kBlock; n += kLanes<T>) store(dx + n, Vec<T>{});
+      }
+      // The taps kh with h = oh * stride + kh * dilation for an oh inside: kh0, kh0 + step, ... below kh1.
+      index kh0 = 0, kh1 = 0, step = 1;
+      for (index kh = 0, found = 0; kh < a.kernel_h; ++kh) {
+        const index top = h - kh * a.dilation_h;
+        if (top < 0 || top % a.stride_h != 0 || top / a.stride_h >= a.out_h) continue;
+        if (found == 0) kh0 = kh;
+        if (found == 1) step = kh - kh0;
+        ++found;
+        kh1 = kh + 1;
+      }
+      if (kh0 == kh1) continue;
+      for (index kw = 0; kw < a.kernel_w;) {
+        const index taps = a.kernel_w - kw < 5 ? a.kernel_w - kw : 5;
+        with_count<5>(taps, [&](auto count) {
+          conv_input_row<T, channels.value, count.value>(a, c, h, kh0, kh1, step, kw);
+        });
+        kw += taps;
+      }
+    }
+  });
+}
+
+// ---- pooling and ReLU ------------------------------------------------------------------------------------------------
+
+template <class T>
+void unpool(index windows, const T* d, const index* d_place, const unsigned char* codes, const index* place, T* dy,
+            T* sum) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> total = load(sum + lane);
+    for (index p = 0; p < windows; ++p) {
+      const Vec<T> value = load(d + d_place[p] + lane);
+      const Mask<T> code = load_codes<T>(codes + p * kBlock + lane);
+      TENFOLD_UNROLL
+      for (int tap = 0; tap < 4; ++tap) {
+        store(dy + place[4 * p + tap] + lane, select<T>(code == Mask<T>{} + tap, value, Vec<T>{}));
+      }
+      total += select<T>(code < Mask<T>{}, Vec<T>{}, value);
+    }
+    store(sum + lane, total);
+  }
+}
+
+struct Span {
+  index begin, end;
+};
+// The taps of the window that starts at `start` which lie inside 0 .. size.
+TENFOLD_INLINE Span inside(index start, index kernel, index size) {
+  return {start < 0 ? -start : 0, start + kernel > size ? size - start : kernel};
+}
+
+template <class T>
+void max_pool(const LanePool<T>& a) {
+  for (index oh = 0; oh < a.out_h; ++oh) {
+    const index top = oh * a.stride_h - a.pad_h;
+    const Span kh_span = inside(top, a.kernel_h, a.height);
+    for (index ow = 0; ow < a.out_w; ++ow) {
+      const index left = ow * a.stride_w - a.pad_w;
+      const Span kw_span = inside(left, a.kernel_w, a.width);
+      for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+        Vec<T> best = load(a.x + (top + kh_span.begin) * a.x_row + (left + kw_span.begin) * kBlock + lane);
+        Mask<T> code = Mask<T>{} + static_cast<signed char>(kh_span.begin * a.kernel_w + kw_span.begin);
+        for (index kh = kh_span.begin; kh < kh_span.end; ++kh) {
+          for (index kw = kw_span.begin; kw < kw_span.end; ++kw) {
+            const Vec<T> v = load(a.x + (top + kh) * a.x_row + (left + kw) * kBlock + lane);
+            const Mask<T> better = (v > best) | ((v != v) & (best == best));
+            best = select<T>(better, v, best);
+            code = better ? Mask<T>{} + static_cast<signed char>(kh * a.kernel_w + kw) : code;
+          }
+        }
+        store(a.y + oh * a.y_row + ow * kBlock + lane, best);
+        store_codes<T>(a.codes + (oh * a.out_w + ow) * kBlock + lane, code);
+      }
+    }
+  }
+}
+
+template <class T>
+void max_pool_backward(const LanePool<T>& a) {
+  for (index h = 0; h < a.height; ++h) {
+    for (index n = 0; n < a.width * kBlock; n += kLanes<T>) store(a.dx + h * a.x_row + n, Vec<T>{});
+  }
+  for (index oh = 0; oh < a.out_h; ++oh) {
+    const index top = oh * a.stride_h - a.pad_h;
+    const Span kh_span = inside(top, a.kernel_h, a.height);
+    for (index ow = 0; ow < a.out_w; ++ow) {
+      const index left = ow * a.stride_w - a.pad_w;
+      const Span kw_span = inside(left, a.kernel_w, a.width);
+      for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+        const Vec<T> d = load(a.dy + oh * a.y_row + ow * kBlock + lane);
+        const Mask<T> code = load_codes<T>(a.codes + (oh * a.out_w + ow) * kBlock + lane);
+        for (index kh = kh_span.begin; kh < kh_span.end; ++kh) {
+          for (index kw = kw_span.begin; kw < kw_span.end; ++kw) {
+            T* dx = a.dx + (top + kh) * a.x_row + (left + kw) * kBlock + lane;
+            const Mask<T> here = code == Mask<T>{} + static_cast<signed char>(kh * a.kernel_w + kw);
+            store(dx, load(dx) + select<T>(here, d, Vec<T>{}));
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void relu(index n, const T* x, T* y) {
+  for (index i = 0; i < n; i += kLanes<T>) store(y + i, signed_relu<T>(load(x + i)));
+}
+
+template <class T>
+void relu_backward(index n, const T* y, T at_zero, T* d) {
+  const Vec<T> zero = {};
+  for (index i = 0; i < n; i += kLanes<T>) {
+    const Vec<T> v = load(y + i), g = load(d + i);
+    const Mask<T> negative = (Mask<T>)v < Mask<T>{};  // the sign bit
+    const Vec<T> at_zeros = select<T>(negative, zero, g * splat(at_zero));
+    store(d + i, select<T>(v > zero, g, select<T>(v == zero, at_zeros, v)));
+  }
+}
+
+// ---- dense layers ----------------------------------------------------------------------------------------------------
+
+template <class T, int Rows>
+TENFOLD_INLINE void dense_tile(index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> acc[Rows];
+    const T* row[Rows];
+    TENFOLD_UNROLL
+    for (int o = 0; o < Rows; ++o) {
+      row[o] = w + o * inputs;
+      acc[o] = bias ? splat(bias[o]) : Vec<T>{};
+    }
+    for (index i = 0; i < inputs; ++i) {
+      const Vec<T> in = load(x + i * kBlock + lane);
+      TENFOLD_UNROLL
+      for (int o = 0; o < Rows; ++o) acc[o] = fma<T>(splat(row[o][i]), in, acc[o]);
+    }
+    TENFOLD_UNROLL
+    for (int o = 0; o < Rows; ++o) store(y + o * kBlock + lane, relu_after ? signed_relu<T>(acc[o]) : acc[o]);
+  }
+}
+
+template <class T>
+void dense(index outputs, index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
+  in_pieces<kDenseRows>(outputs, [&](index o, auto rows) {
+    dense_tile<T, rows.value>(inputs, x, w + o * inputs, bias ? bias + o : nullptr, relu_after, y + o * kBlock);
+  });
+}
+
+template <class T, int Inputs>
+TENFOLD_INLINE void dense_input_tile(index outputs, index inputs, const T* dy, const T* w, T* dx) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> acc[Inputs] = {};
+    const T* row = w;
+    for (index o = 0; o < outputs; ++o, row += inputs) {
+      const Vec<T> d = load(dy + o * kBlock + lane);
+      TENFOLD_UNROLL
+      for (int i = 0; i < Inputs; ++i) acc[i] = fma<T>(splat(row[i]), d, acc[i]);
+    }
+    TENFOLD_UNROLL
+    for (int i = 0; i < Inputs; ++i) store(dx + i * kBlock + lane, acc[i]);
+  }
+}
+
+template <class T>
+void dense_input(index outputs, index inputs, const T* dy, const T* w, T* dx) {
+  index i = 0;
+  for (; i + kDenseInputs <= inputs; i += kDenseInputs) {
+    dense_input_tile<T, kDenseInputs>(outputs, inputs, dy, w + i, dx + i * kBlock);
+  }
+  for (; i + 8 <= inputs; i += 8) dense_input_tile<T, 8>(outputs, inputs, dy, w + i, dx + i * kBlock);
+  for (; i + 4 <= inputs; i += 4) dense_input_tile<T, 4>(outputs, inputs, dy, w + i, dx + i * kBlock);
+  for (; i < inputs; ++i) dense_input_tile<T, 1>(outputs, inputs, dy, w + i, dx + i * kBlock);
+}
+
+// dw[Rows][Columns vectors] = scale * sum_n dy[.][n] * rows[n][.]
+template <class T, int Rows, int Columns>
+TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block, const T* rows, index pitch, T scale,
+                                      T* dw, index inputs, index count) {
+  Vec<T> acc[Rows][Columns] = {};
+  for (index n0 = 0; n0 < samples; n0 += kBlock, dy += dy_block) {
+    const index end = samples - n0 < kBlock ? samples - n0 : kBlock;
+    for (index n = 0; n < end; ++n, rows += pitch) {
+      Vec<T> in[Columns];
+      TENFOLD_UNROLL
+      for (int i = 0; i < Columns; ++i) in[i] = load(rows + i * kLanes<T>);
+      TENFOLD_UNROLL
+      for (int o = 0; o < Rows; ++o) {
+        const Vec<T> d = splat(dy[o * kBlock + n]);
+        TENFOLD_UNROLL
+        for (int i = 0; i < Columns; ++i) acc[o][i] = fma<T>(d, in[i], acc[o][i]);
+      }
+    }
+  }
+  const Vec<T> factor = splat(scale);
+  TENFOLD_UNROLL
+  for (int o = 0; o < Rows; ++o) {
+    TENFOLD_UNROLL
+    for (int i = 0; i < Columns; ++i) {
+      const index left = count - i * kLanes<T>;
+      T* p = dw + o * inputs + i * kLanes<T>;
+      if (left >= kLanes<T>) {
+        store(p, acc[o][i] * factor);
+      } else {
+        store_first(p, acc[o][i] * factor, left);
+      }
+    }
+  }
+}
+
+template <class T>
+void dense_weight(index outputs, index inputs, index samples, const T* dy, index dy_block, const T* rows, index pitch,
+                  T scale, T* dw, T* db) {
+  constexpr int kRows = kManyRegisters ? 6 : 3;
+  const index vectors = (inputs + kLanes<T> - 1) / kLanes<T>;
+  if (dw != nullptr) in_pieces<kRows>(outputs, [&](index o, auto row_count) {
+    in_pieces<4>(vectors, [&](index v, auto columns) {
+      const index i = v * kLanes<T>;
+      dense_weight_tile<T, row_count.value, columns.value>(samples, dy + o * kBlock, dy_block, rows + i, pitch, scale,
+                                                           dw + o * inputs + i, inputs, inputs - i);
+    });
+  });
+  if (db == nullptr) return;
+  for (index o = 0; o < outputs; ++o) {
+    T sum = 0;
+    for (index n = 0; n < samples; ++n) sum += dy[n / kBlock * dy_block + o * kBlock + n % kBlock];
+    db[o] = sum * scale;
+  }
+}
+
+// ---- loss ------------------------------------------------------------------------------------------------------------
+
+// exp(x) for x <= 0: 2^n * p(r) with r = x - n ln 2, |r| <= ln 2 / 2; 0 where the result would be denormal.
+TENFOLD_INLINE Vec<float> exp_negative(Vec<float> x) {
+  typedef Mask<float> Int;
+  const Vec<float> round = splat(12582912.0f);  // 1.5 * 2^23
+  const Vec<float> shifted = x * splat(1.44269504f) + round;
+  const Vec<float> n = shifted - round;
+  const Vec<float> r = (x - n * splat(0.693359375f)) + n * splat(2.12194440e-4f);
+  Vec<float> p = splat(1.0f / 5040);
+  p = p * r + splat(1.0f / 720);
+  p = p * r + splat(1.0f / 120);
+  p = p * r + splat(1.0f / 24);
+  p = p * r + splat(1.0f / 6);
+  p = p * r + splat(0.5f);
+  p = p * r + splat(1.0f);
+  p = p * r + splat(1.0f);
+  const Int exponent = ((Int)shifted + 127) << 23;  // the low bits of `shifted` hold n
+  const Vec<float> y = p * (Vec<float>)exponent;
+  return x < splat(-87.0f) ? Vec<float>{} : (x == x ? y : x);
+}
+TENFOLD_INLINE Vec<double> exp_negative(Vec<double> x) {
+  typedef Mask<double> Int;
+  const Vec<double> round = splat(6755399441055744.0);  // 1.5 * 2^52
+  const Vec<double> shifted = x * splat(1.4426950408889634) + round;
+  const Vec<double> n = shifted - round;
+  const Vec<double> r = (x - n * splat(6.93145751953125e-1)) - n * splat(1.42860682030941723212e-6);
+  Vec<double> p = splat(1.0 / 6227020800.0);
+  p = p * r + splat(1.0 / 479001600);
+  p = p * r + splat(1.0 / 39916800);
+  p = p * r + splat(1.0 / 3628800);
+  p = p * r + splat(1.0 / 362880);
+  p = p * r + splat(1.0 / 40320);
+  p = p * r + splat(1.0 / 5040);
+  p = p * r + splat(1.0 / 720);
+  p = p * r + splat(1.0 / 120);
+  p = p * r + splat(1.0 / 24);
+  p = p * r + splat(1.0 / 6);
+  p = p * r + splat(0.5);
+  p = p * r + splat(1.0);
+  p = p * r + splat(1.0);
+  const Int exponent = ((Int)shifted + 1023) << 52;
+  const Vec<double> y = p * (Vec<double>)exponent;
+  return x < splat(-708.0) ? Vec<double>{} : (x == x ? y : x);
+}
+
+template <class T>
+void cross_entropy(index classes, const T* logits, const int64_t* labels, T scale, T* losses, T* d) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Mask<T> label;
+    for (index i = 0; i < kLanes<T>; ++i) {
+      const int64_t wanted = labels[lane + i];
+      label[i] = wanted >= 0 && wanted < classes ? static_cast<int>(wanted) : -1;
+    }
+    Vec<T> best = load(logits + lane), picked = {};
+    for (index c = 0; c < classes; ++c) {
+      const Vec<T> z = load(logits + c * kBlock + lane);
+      best = select<T>(z > best, z, best);
+      picked = select<T>(label == Mask<T>{} + static_cast<int>(c), z, picked);
+    }
+    Vec<T> sum = {};
+    for (index c = 0; c < classes; ++c) {
+      const Vec<T> e = exp_negative(load(logits + c * kBlock + lane) - best);
+      sum += e;
+      if (d != nullptr) store(d + c * kBlock + lane, e);
+    }
+    Vec<T> log_sum;
+    for (index i = 0; i < kLanes<T>; ++i) {
+      if constexpr (sizeof(T) == 4) {
+        log_sum[i] = __builtin_logf(sum[i]);
+      } else {
+        log_sum[i] = __builtin_log(sum[i]);
+      }
+    }
+    const Mask<T> counted = label >= Mask<T>{};
+    store(losses + lane, select<T>(counted, log_sum + (best - picked), Vec<T>{}));
+    if (d == nullptr) continue;
+    const Vec<T> factor = select<T>(counted, splat(scale), Vec<T>{}), inverse = splat(T{1}) / sum;
+    for (index c = 0; c < classes; ++c) {
+      T* p = d + c * kBlock + lane;
+      const Vec<T> hot = select<T>(label == Mask<T>{} + static_cast<int>(c), splat(T{1}), Vec<T>{});
+      store(p, select<T>(counted, (load(p) * inverse - hot) * factor, Vec<T>{}));
+    }
+  }
+}
+
+// ---- layout ----------------------------------------------------------------------------------------------------------
+
+#if defined(TENFOLD_ISA_avx512)
+// r[i][j] <-- r[j][i] of 16 x 16 floats.
+TENFOLD_INLINE void transpose(__m512 r[16]) {
+  __m512 t[16];
+  TENFOLD_UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 8; ++i) {
+    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+  }
+}
+#endif
+
+template <class T>
+void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) {
+  index i = 0;
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    for (; i < count; i += 16) {
+      const index left = count - i;
+      const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
+      __m512 r[16];
+      TENFOLD_UNROLL
+      for (int n = 0; n < 16; ++n) r[n] = _mm512_maskz_loadu_ps(n < samples ? mask : 0, rows + n * pitch + i);
+      transpose(r);
+      if (left >= 16) {
+        TENFOLD_UNROLL
+        for (int k = 0; k < 16; ++k) _mm512_storeu_ps(lanes + (i + k) * kBlock, r[k]);
+      } else {
+        TENFOLD_UNROLL
+        for (int k = 0; k < 16; ++k) {
+          if (k < left) _mm512_storeu_ps(lanes + (i + k) * kBlock, r[k]);
+        }
+      }
+    }
+    return;
+  }
+#endif
+  for (; i < count; ++i) {
+    for (index n = 0; n < kBlock; ++n) lanes[i * kBlock + n] = n < samples ? rows[n * pitch + i] : T{0};
+  }
+}
+
+template <class T>
+void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples) {
+  index i = 0;
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    for (; i < count; i += 16) {
+      const index left = count - i;
+      const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
+      __m512 r[16];
+      TENFOLD_UNROLL
+      for (int k = 0; k < 16; ++k) r[k] = k < left ? _mm512_loadu_ps(lanes + (i + k) * kBlock) : _mm512_setzero_ps();
+      transpose(r);
+      TENFOLD_UNROLL
+      for (int n = 0; n < 16; ++n) {
+        if (n < samples) _mm512_mask_storeu_ps(rows + n * pitch + i, mask, _mm512_add_ps(r[n], _mm512_setzero_ps()));
+      }
+    }
+    return;
+  }
+#endif
+  for (; i < count; ++i) {
+    for (index n = 0; n < samples; ++n) rows[n * pitch + i] = lanes[i * kBlock + n] + T{0};
+  }
+}
+
+template <class T>
+void sum_lanes(index count, const T* acc, T* sums) {
+  index i = 0;
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    for (; i + 16 <= count; i += 16) {
+      __m512 r[16];
+      TENFOLD_UNROLL
+      for (int k = 0; k < 16; ++k) r[k] = _mm512_loadu_ps(acc + (i + k) * kBlock);
+      transpose(r);
+      TENFOLD_UNROLL
+      for (int step = 8; step > 0; step /= 2) {
+        for (int k = 0; k < step; ++k) r[k] = _mm512_add_ps(r[k], r[k + step]);
+      }
+      _mm512_storeu_ps(sums + i, r[0]);
+    }
+  }
+#endif
+  for (; i < count; ++i) {
+    T part[8];
+    for (int k = 0; k < 8; ++k) part[k] = acc[i * kBlock + k] + acc[i * kBlock + k + 8];
+    for (int k = 0; k < 4; ++k) part[k] += part[k + 4];
+    sums[i] = (part[0] + part[2]) + (part[1] + part[3]);
+  }
+}
+
+template <class T>
+void sum_plane(index rows, index cols, index row, const T* x, T* acc) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> sum = load(acc + lane);
+    for (index r = 0; r < rows; ++r) {
+      const T* p = x + r * row + lane;
+      Vec<T> even = {}, odd = {};
+      index j = 0;
+      for (; j + 2 <= cols; j += 2) {
+        even += load(p + j * kBlock);
+        odd += load(p + (j + 1) * kBlock);
+      }
+      if (j < cols) even += load(p + j * kBlock);
+      sum += even + odd;
+    }
+    store(acc + lane, sum);
+  }
+}
+
+template <class T>
+constexpr LaneKernels<T> make_table() {
+  return {conv<T>,  conv_weight<T>,   conv_input<T>,  unpool<T>,      max_pool<T>,
+          max_pool_backward<T>,       relu<T>,        relu_backward<T>, dense<T>,
+          dense_input<T>,             dense_weight<T>, cross_entropy<T>, to_lanes<T>,
+          from_lanes<T>,              sum_lanes<T>,   sum_plane<T>};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(LaneKernels, make_table)

@@ -1,0 +1,830 @@
+#include "program/lanes/lane_segment.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/lanes.h"
+
+#include "program/ops/op_base.h"
+
+namespace tenfold {
+namespace {
+
+constexpr index kLanes = kLaneBlock;
+// Convolution gradients are summed from at most this many slots: one per chunk of blocks.
+constexpr index kMaxChunks = 64;
+// Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
+constexpr index kStripElements = 4096;
+
+// Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs around it.
+struct Plane {
+  index channels = 1, height = 1, width = 1;
+  index pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
+  index offset = 0;  // in the area, elements
+
+  index rows() const { return pad_top + height + pad_bottom; }
+  index cols() const { return pad_left + width + pad_right; }
+  index row() const { return cols() * kLanes; }
+  index plane() const { return rows() * row(); }
+  index origin() const { return (pad_top * cols() + pad_left) * kLanes; }
+  index elements() const { return channels * plane(); }
+  index features() const { return channels * height * width; }
+  bool padded() const { return rows() != height || cols() != width; }
+};
+
+// One or several fused layers.
+struct Stage {
+  LaneLayer::Kind kind;
+  int in, out;  // values
+  Axis height, width;
+  index features = 0, taps = 0;
+  int weight = -1, bias = -1;  // inputs of the op
+  bool relu = false, pool = false;
+  double at_zero = 1;
+  Axis pool_height, pool_width;
+  std::vector<index> tap, pixel, place;  // see LaneConv
+  std::vector<index> window_place;       // of the pooled gradient: place[4 * window + tap] in a plane of dy
+  index codes = 0;                       // offset in the area
+  bool input_gradient = false;           // dy is needed as a whole
+  index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
+  index sums = 0;                        // offset in a member's accumulators: [F][K][16], then [F][16]
+  index slot = 0;                        // offset in a chunk's slot: [F][K], then [F]
+  index samples_rows = 0, d_out = 0;     // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
+  index pitch = 0;
+};
+
+// A share of the work that follows the barrier: rows of a dense weight, or elements of a convolution's.
+struct Job {
+  int stage;
+  index begin, end;
+  double cost;
+};
+
+index up(index elements) { return (elements + kLanes - 1) / kLanes * kLanes; }
+
+// The chain lowered to stages, and every offset. Offsets and sizes count elements of the segment's type.
+struct Plan {
+  index samples = 0, blocks = 0, chunks = 0;
+  std::vector<Plane> values;
+  std::vector<Stage> stages;
+  std::vector<std::pair<int, int>> kept;  // value, output
+  int last = 0;                           // value
+  index area = 0;                         // activations and codes of a block
+  index gradient[2] = {0, 0};             // the gradients of even and odd values
+  index expanded = 0;                     // dy of a pooled convolution
+  index sums = 0;                         // accumulators of the convolutions
+  index scratch = 0;                      // a gradient that comes from outside
+  index slot = 0;                         // of a chunk
+  index leftovers = 0;                    // what blocks leave for the end: slots, dense rows and gradients
+  std::vector<Job> jobs;
+
+  index member() const { return gradient[0] + gradient[1] + expanded + sums + scratch; }
+};
+
+void make_tables(Plan& plan, Stage& stage) {
+  const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
+  const Plane& out = plan.values[static_cast<std::size_t>(stage.out)];
+  const Axis &h = stage.height, &w = stage.width;
+  for (index c = 0; c < in.channels; ++c) {
+    for (index kh = 0; kh < h.kernel; ++kh) {
+      for (index kw = 0; kw < w.kernel; ++kw) {
+        stage.tap.push_back(c * in.plane() + kh * h.dilation * in.row() + kw * w.dilation * kLanes);
+      }
+    }
+  }
+  const auto pixel = [&](index oh, index ow) { return oh * h.stride * in.row() + ow * w.stride * kLanes; };
+  if (!stage.pool) {
+    for (index oh = 0; oh < h.output; ++oh) {
+      for (index ow = 0; ow < w.output; ++ow) {
+        stage.pixel.push_back(pixel(oh, ow));
+        stage.place.push_back(oh * out.row() + ow * kLanes);
+      }
+    }
+    return;
+  }
+  for (index oh = 0; oh < stage.pool_height.output; ++oh) {
+    for (index ow = 0; ow < stage.pool_width.output; ++ow) {
+      stage.place.push_back(oh * out.row() + ow * kLanes);
+      for (index kh = 0; kh < stage.pool_height.kernel; ++kh) {
+        for (index kw = 0; kw < stage.pool_width.kernel; ++kw) {
+          stage.pixel.push_back(pixel(oh * stage.pool_height.stride + kh, ow * stage.pool_width.stride + kw));
+          stage.window_place.push_back((kh * w.output + ow * stage.pool_width.stride + kw) * kLanes);
+        }
+      }
+    }
+  }
+}
+
+// A pool whose windows tile the plane four pixels each can be taken in the registers of a convolution.
+bool tiles_by_four(const LaneLayer& pool) {
+  const Axis &h = pool.height, &w = pool.width;
+  return h.kernel * w.kernel == 4 && h.stride == h.kernel && w.stride == w.kernel && h.pad_before == 0 &&
+         h.pad_after == 0 && w.pad_before == 0 && w.pad_after == 0 && h.output * h.kernel <= h.size &&
+         w.output * w.kernel <= w.size;
+}
+
+Plan make_plan(const LaneChain& chain) {
+  Plan plan;
+  plan.samples = chain.x[0];
+  plan.blocks = (plan.samples + kLanes - 1) / kLanes;
+  plan.chunks = std::min(plan.blocks, kMaxChunks);
+  Plane x;
+  x.channels = chain.x[1];
+  if (chain.x.size() == 4) {
+    x.height = chain.x[2];
+    x.width = chain.x[3];
+  }
+  plan.values.push_back(x);
+  int inputs = 1, outputs = 0;
+
+  const auto& layers = chain.layers;
+  for (std::size_t i = 0; i < layers.size();) {
+    const LaneLayer& layer = layers[i];
+    const int in = static_cast<int>(plan.values.size()) - 1;
+    Stage stage;
+    stage.kind = layer.kind;
+    stage.in = in;
+    stage.out = in + 1;
+    std::size_t end = i + 1;  // layers i .. end - 1 are this stage
+    Plane out = plan.values.back();
+    out.pad_top = out.pad_bottom = out.pad_left = out.pad_right = 0;
+    if (layer.kind == LaneLayer::Kind::flatten) {
+      if (layer.kept) plan.kept.emplace_back(in, outputs++);
+      ++i;
+      continue;
+    }
+    const bool follows_relu =
+        end < layers.size() && layers[end].kind == LaneLayer::Kind::relu && !layers[end - 1].kept;
+    switch (layer.kind) {
+      case LaneLayer::Kind::conv: {
+        stage.height = layer.height;
+        stage.width = layer.width;
+        Plane& source = plan.values.back();
+        source.pad_top = layer.height.pad_before;
+        source.pad_bottom = layer.height.pad_after;
+        source.pad_left = layer.width.pad_before;
+        source.pad_right = layer.width.pad_after;
+        stage.features = layer.features;
+        stage.taps = source.channels * layer.height.kernel * layer.width.kernel;
+        out.channels = layer.features;
+        out.height = layer.height.output;
+        out.width = layer.width.output;
+        if (follows_relu) {
+          stage.relu = true;
+          stage.at_zero = layers[end++].at_zero;
+        }
+        if (end < layers.size() && layers[end].kind == LaneLayer::Kind::max_pool && !layers[end - 1].kept &&
+            tiles_by_four(layers[end]) && (!stage.relu || stage.at_zero == 0 || stage.at_zero == 1)) {
+          stage.pool = true;
+          stage.pool_height = layers[end].height;
+          stage.pool_width = layers[end].width;
+          out.height = stage.pool_height.output;
+          out.width = stage.pool_width.output;
+          ++end;
+        }
+        break;
+      }
+      case LaneLayer::Kind::linear:
+        stage.features = layer.features;
+        stage.taps = plan.values.back().features();
+        out.channels = layer.features;
+        out.height = out.width = 1;
+        if (follows_relu) {
+          stage.relu = true;
+          stage.at_zero = layers[end++].at_zero;
+        }
+        break;
+      case LaneLayer::Kind::max_pool:
+        stage.height = layer.height;
+        stage.width = layer.width;
+        out.height = layer.height.output;
+        out.width = layer.width.output;
+        break;
+      default:
+        stage.at_zero = layer.at_zero;
+        break;
+    }
+    if (stage.features > 0) {
+      stage.weight = inputs++;
+      if (layer.bias) stage.bias = inputs++;
+    }
+    plan.values.push_back(out);
+    plan.stages.push_back(stage);
+    if (layers[end - 1].kept) plan.kept.emplace_back(stage.out, outputs++);
+    i = end;
+  }
+  plan.last = static_cast<int>(plan.values.size()) - 1;
+
+  for (Plane& value : plan.values) {
+    value.offset = plan.area;
+    plan.area += value.elements();
+  }
+  const auto place = [](index& total, index elements) {
+    const index offset = total;
+    total += up(elements);
+    return offset;
+  };
+  for (std::size_t v = 0; v < plan.values.size(); ++v) {
+    plan.gradient[v % 2] = std::max(plan.gradient[v % 2], plan.values[v].elements());
+    plan.scratch = std::max(plan.scratch, plan.values[v].elements());
+  }
+  if (plan.kept.empty()) plan.scratch = 0;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    Stage& stage = plan.stages[s];
+    const int number = static_cast<int>(s);
+    if (stage.kind == LaneLayer::Kind::conv) {
+      make_tables(plan, stage);
+      stage.input_gradient = s > 0;
+      const index rows = stage.pool ? stage.pool_height.kernel : 1;  // a strip holds whole windows
+      const index row = std::min<index>(stage.features, 6) * stage.width.output * kLanes;
+      const index groups = (stage.height.output + rows - 1) / rows;
+      const index fit = std::max<index>(1, kStripElements / row / rows);
+      const index strips = (groups + fit - 1) / fit;
+      stage.strip_rows = (groups + strips - 1) / strips * rows;
+      if (stage.pool) {
+        stage.codes = place(plan.area, (stage.features * static_cast<index>(stage.place.size()) * kLanes + 3) / 4);
+        plan.expanded = std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
+      }
+      stage.sums = place(plan.sums, stage.features * (stage.taps + 1) * kLanes);
+      stage.slot = place(plan.slot, stage.features * (stage.taps + 1));
+      const index count = stage.features * stage.taps;
+      const index piece = 1024;
+      for (index begin = 0; begin < count; begin += piece) {
+        const index end = std::min(count, begin + piece);
+        plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * plan.chunks)});
+      }
+    } else if (stage.kind == LaneLayer::Kind::max_pool) {
+      const Plane& out = plan.values[static_cast<std::size_t>(stage.out)];
+      stage.codes = place(plan.area, (out.features() * kLanes + 3) / 4);
+    }
+  }
+  plan.leftovers = plan.slot * plan.chunks;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    Stage& stage = plan.stages[s];
+    if (stage.kind != LaneLayer::Kind::linear) continue;
+    stage.pitch = up(stage.taps);
+    stage.samples_rows = place(plan.leftovers, plan.blocks * kLanes * stage.pitch);
+    stage.d_out = place(plan.leftovers, plan.blocks * kLanes * stage.features);
+    const index piece = 12;  // two register tiles
+    for (index begin = 0; begin < stage.features; begin += piece) {
+      const index end = std::min(stage.features, begin + piece);
+      plan.jobs.push_back({static_cast<int>(s), begin, end,
+                           static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});
+    }
+  }
+  // Members take turns, the largest first.
+  std::stable_sort(plan.jobs.begin(), plan.jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  return plan;
+}
+
+template <class T>
+class LaneSegment final : public Op {
+ public:
+  explicit LaneSegment(const LaneChain& chain) : chain_(chain), plan_(make_plan(chain)) {
+    const DType dtype = dtype_of<T>();
+    const index samples = plan_.samples;
+    inputs_.push_back({dtype, chain.x});
+    for (const Stage& stage : plan_.stages) {
+      if (stage.weight < 0) continue;
+      if (stage.kind == LaneLayer::Kind::conv) {
+        inputs_.push_back({dtype, {stage.features, value(stage.in).channels, stage.height.kernel, stage.width.kernel}});
+      } else {
+        inputs_.push_back({dtype, {stage.features, stage.taps}});
+      }
+      if (stage.bias >= 0) inputs_.push_back({dtype, {stage.features}});
+    }
+    if (chain.loss || chain.accuracy) {
+      labels_ = static_cast<int>(inputs_.size());
+      inputs_.push_back({DType::int64, {samples}});
+    }
+    add_kept_outputs();
+    if (chain.loss) {
+      loss_ = static_cast<int>(outputs_.size());
+      outputs_.push_back({dtype, {}});
+    }
+    if (chain.accuracy) {
+      accuracy_ = static_cast<int>(outputs_.size());
+      outputs_.push_back({dtype, {}});
+    }
+    if (chain.training) {
+      saved_.push_back({dtype, {chain.by_block ? plan_.leftovers : plan_.area * plan_.blocks}});
+    }
+  }
+
+  // Forward and backward of one member: its area (when blocks' areas are not saved) and its gradients; then what is
+  // shared: losses and hits of every sample, and in backward the leftovers where forward did not save them.
+  std::size_t forward_workspace(int threads) const override {
+    const index member = (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
+    return bytes(threads * member + 2 * plan_.blocks * kLanes);
+  }
+  std::size_t backward_workspace(int threads) const override {
+    const index member = (keeps_areas() ? 0 : plan_.area) + plan_.member();
+    return bytes(threads * member + plan_.leftovers + plan_.blocks * kLanes);
+  }
+
+  double flops() const override {
+    double per_sample = 0;
+    for (const Stage& stage : plan_.stages) {
+      if (stage.weight < 0) continue;
+      const double pixels = stage.kind == LaneLayer::Kind::conv
+                                ? static_cast<double>(stage.height.output * stage.width.output)
+                                : 1.0;
+      per_sample += 2 * pixels * static_cast<double>(stage.features * stage.taps);
+    }
+    return per_sample * static_cast<double>(plan_.samples);
+  }
+
+  void forward(const Team& team, const ForwardCall& call) const override {
+    const auto& k = kernels<LaneKernels, T>();
+    T* const work = reinterpret_cast<T*>(call.workspace);
+    const index member = (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
+    T* const mine = work + team.rank() * member;
+    T* const losses = work + team.size() * member;
+    T* const hits = losses + plan_.blocks * kLanes;
+    const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
+    const index counted = chain_.loss ? count_labels(labels) : 0;
+    team.for_each(plan_.chunks, [&](index chunk) {
+      T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
+      if (chain_.by_block) clear_sums(gradients);
+      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks; ++b) {
+        T* area = keeps_areas() ? saved<T>(call, 0) + b * plan_.area : mine;
+        forward_block(k, call.inputs, b, area);
+        for (const auto& [v, out] : plan_.kept) write_value(k, b, area, v, output<T>(call, out));
+        if (chain_.accuracy) count_hits(b, area, labels, hits + b * kLanes);
+        if (!chain_.loss) continue;
+        T* d = chain_.by_block ? gradient(gradients, saved<T>(call, 0), b, plan_.last) : nullptr;
+        cross_entropy(k, b, area, labels, T{1} / static_cast<T>(counted), losses + b * kLanes, d);
+        if (chain_.by_block) backward_block(k, call.inputs, b, area, gradients, saved<T>(call, 0), nullptr);
+      }
+      if (chain_.by_block) sum_chunk(k, chunk, gradients, saved<T>(call, 0));
+    });
+    if (!chain_.loss && !chain_.accuracy) return;
+    team.for_each(1, [&](index) {
+      double loss = 0, hit = 0;
+      for (index n = 0; n < plan_.samples; ++n) {
+        if (chain_.loss) loss += static_cast<double>(losses[n]);
+        if (chain_.accuracy) hit += static_cast<double>(hits[n]);
+      }
+      if (chain_.loss) *output<T>(call, loss_) = static_cast<T>(loss / static_cast<double>(counted));
+      if (chain_.accuracy) *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(plan_.samples));
+    });
+  }
+
+  void backward(const Team& team, const BackwardCall& call) const override {
+    const auto& k = kernels<LaneKernels, T>();
+    T* const work = reinterpret_cast<T*>(call.workspace);
+    const T scale = chain_.loss ? *d_output<T>(call, loss_) : T{1};
+    T* const dx = d_input<T>(call, 0);
+    // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
+    if (chain_.by_block && dx == nullptr) return finish(team, k, call, saved<T>(call, 0), scale);
+
+    const index member = (keeps_areas() ? 0 : plan_.area) + plan_.member();
+    T* const mine = work + team.rank() * member;
+    T* const leftovers = work + team.size() * member;
+    T* const losses = leftovers + plan_.leftovers;
+    const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
+    const index counted = chain_.loss ? count_labels(labels) : 0;
+    team.for_each(plan_.chunks, [&](index chunk) {
+      T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
+      clear_sums(gradients);
+      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks; ++b) {
+        T* area = keeps_areas() ? saved<T>(call, 0) + b * plan_.area : mine;
+        if (!keeps_areas()) forward_block(k, call.inputs, b, area);
+        T* d = gradient(gradients, leftovers, b, plan_.last);
+        if (chain_.loss) {
+          cross_entropy(k, b, area, labels, scale / static_cast<T>(counted), losses + b * kLanes, d);
+        } else {
+          std::memset(d, 0, sizeof(T) * static_cast<std::size_t>(value(plan_.last).elements()));
+        }
+        for (std::size_t i = plan_.kept.size(); i-- > 0 && plan_.kept[i].first == plan_.last;) {
+          add_output_gradient(k, b, plan_.last, static_cast<const T*>(call.d_outputs[plan_.kept[i].second]),
+                              gradients, d);
+        }
+        backward_block(k, call.inputs, b, area, gradients, leftovers, &call);
+      }
+      sum_chunk(k, chunk, gradients, leftovers);
+    });
+    finish(team, k, call, leftovers, T{1});
+  }
+
+ private:
+  using Kernels = LaneKernels<T>;
+
+  bool keeps_areas() const { return chain_.training && !chain_.by_block; }
+  const Plane& value(int v) const { return plan_.values[static_cast<std::size_t>(v)]; }
+  static std::size_t bytes(index elements) { return static_cast<std::size_t>(elements) * sizeof(T); }
+  index block_samples(index b) const { return std::min(kLanes, plan_.samples - b * kLanes); }
+
+  void add_kept_outputs() {
+    std::vector<Shape> shapes;  // of kept values, flattened ones told apart
+    Shape shape = chain_.x;
+    for (const LaneLayer& layer : chain_.layers) {
+      switch (layer.kind) {
+        case LaneLayer::Kind::conv:
+          shape = {plan_.samples, layer.features, layer.height.output, layer.width.output};
+          break;
+        case LaneLayer::Kind::max_pool:
+          shape = {plan_.samples, shape[1], layer.height.output, layer.width.output};
+          break;
+        case LaneLayer::Kind::linear:
+          shape = {plan_.samples, layer.features};
+          break;
+        case LaneLayer::Kind::flatten: {
+          index features = 1;
+          for (std::size_t i = 1; i < shape.size(); ++i) features *= shape[i];
+          shape = {plan_.samples, features};
+          break;
+        }
+        default:
+          break;
+      }
+      if (layer.kept) outputs_.push_back({dtype_of<T>(), shape});
+    }
+  }
+
+  // The gradient of a value of block b. A dense layer's output gradient is left for the end of the step.
+  T* gradient(T* gradients, T* leftovers, index b, int v) const {
+    const Stage* producer = v > 0 ? &plan_.stages[static_cast<std::size_t>(v - 1)] : nullptr;
+    if (producer != nullptr && producer->kind == LaneLayer::Kind::linear) {
+      return leftovers + producer->d_out + b * producer->features * kLanes;
+    }
+    return gradients + (v % 2 == 0 ? 0 : plan_.gradient[0]);
+  }
+  T* expanded(T* gradients) const { return gradients + plan_.gradient[0] + plan_.gradient[1]; }
+  T* sums(T* gradients) const { return expanded(gradients) + plan_.expanded; }
+  T* scratch(T* gradients) const { return sums(gradients) + plan_.sums; }
+  static unsigned char* codes(T* area, const Stage& stage) {
+    return reinterpret_cast<unsigned char*>(area + stage.codes);
+  }
+
+  void clear_sums(T* gradients) const { std::memset(sums(gradients), 0, bytes(plan_.sums)); }
+
+  index count_labels(const index* labels) const {
+    index count = 0;
+    for (index n = 0; n < plan_.samples; ++n) count += labels[n] != chain_.ignore_index;
+    return count;
+  }
+
+  // lanes <-- block b of a value in the user's layout (samples, features), its padding set to 0.
+  void read_value(const Kernels& k, index b, const Plane& plane, const T* rows, T* lanes) const {
+    const index pitch = plane.features(), samples = block_samples(b);
+    rows += b * kLanes * pitch;
+    if (!plane.padded()) return k.to_lanes(pitch, rows, pitch, samples, lanes);
+    for (index c = 0; c < plane.channels; ++c) {
+      for (index h = 0; h < plane.height; ++h) {
+        k.to_lanes(plane.width, rows + (c * plane.height + h) * plane.width, pitch, samples,
+                   lanes + c * plane.plane() + plane.origin() + h * plane.row());
+      }
+    }
+  }
+  void write_value(const Kernels& k, index b, const T* area, int v, T* rows) const {
+    write_plane(k, b, value(v), area + value(v).offset, rows);
+  }
+  void write_plane(const Kernels& k, index b, const Plane& plane, const T* lanes, T* rows) const {
+    const index pitch = plane.features(), samples = block_samples(b);
+    rows += b * kLanes * pitch;
+    if (!plane.padded()) return k.from_lanes(pitch, lanes, rows, pitch, samples);
+    for (index c = 0; c < plane.channels; ++c) {
+      for (index h = 0; h < plane.height; ++h) {
+        k.from_lanes(plane.width, lanes + c * plane.plane() + plane.origin() + h * plane.row(),
+                     rows + (c * plane.height + h) * plane.width, pitch, samples);
+      }
+    }
+  }
+  static void clear_padding(const Plane& plane, T* lanes) {
+    if (!plane.padded()) return;
+    const auto clear = [](T* p, index pixels) { std::memset(p, 0, bytes(pixels * kLanes)); };
+    for (index c = 0; c < plane.channels; ++c, lanes += plane.plane()) {
+      clear(lanes, plane.pad_top * plane.cols());
+      for (index h = 0; h < plane.height; ++h) {
+        T* row = lanes + (plane.pad_top + h) * plane.row();
+        clear(row, plane.pad_left);
+        clear(row + (plane.pad_left + plane.width) * kLanes, plane.pad_right);
+      }
+      clear(lanes + (plane.pad_top + plane.height) * plane.row(), plane.pad_bottom * plane.cols());
+    }
+  }
+  // Calls f(offset, elements) for the contiguous pieces of a value inside its padding.
+  template <class F>
+  static void for_interior(const Plane& plane, F&& f) {
+    if (!plane.padded()) return f(index{0}, plane.elements());
+    for (index c = 0; c < plane.channels; ++c) {
+      for (index h = 0; h < plane.height; ++h) {
+        f(c * plane.plane() + plane.origin() + h * plane.row(), plane.width * kLanes);
+      }
+    }
+  }
+
+  void forward_block(const Kernels& k, const void* const* inputs, index b, T* area) const {
+    for (const Plane& plane : plan_.values) clear_padding(plane, area + plane.offset);
+    read_value(k, b, value(0), static_cast<const T*>(inputs[0]), area + value(0).offset);
+    for (const Stage& stage : plan_.stages) {
+      const Plane &in = value(stage.in), &out = value(stage.out);
+      const T* x = area + in.offset;
+      T* y = area + out.offset;
+      const T* w = stage.weight >= 0 ? static_cast<const T*>(inputs[stage.weight]) : nullptr;
+      const T* bias = stage.bias >= 0 ? static_cast<const T*>(inputs[stage.bias]) : nullptr;
+      switch (stage.kind) {
+        case LaneLayer::Kind::conv: {
+          LaneConv<T> conv{};
+          conv.x = x;
+          conv.w = w;
+          conv.bias = bias;
+          conv.y = y + out.origin();
+          conv.filters = stage.features;
+          conv.taps = stage.taps;
+          conv.pixels = static_cast<index>(stage.pixel.size());
+          conv.tap = stage.tap.data();
+          conv.pixel = stage.pixel.data();
+          conv.place = stage.place.data();
+          conv.y_plane = out.plane();
+          conv.relu = stage.relu;
+          conv.pool = stage.pool;
+          conv.pass_zero = stage.at_zero == 1;
+          if (stage.pool) {
+            conv.codes = codes(area, stage);
+            conv.code_plane = static_cast<index>(stage.place.size()) * kLanes;
+          }
+          k.conv(conv);
+          break;
+        }
+        case LaneLayer::Kind::linear:
+          k.dense(stage.features, stage.taps, x, w, bias, stage.relu, y);
+          break;
+        case LaneLayer::Kind::max_pool: {
+          LanePool<T> pool = pool_of(stage, area);
+          for (index c = 0; c < in.channels; ++c) {
+            pool.x = x + c * in.plane();
+            pool.y = y + c * out.plane() + out.origin();
+            k.max_pool(pool);
+            pool.codes += out.height * out.width * kLanes;
+          }
+          break;
+        }
+        default: {
+          // x and y are padded differently.
+          for (index c = 0; c < in.channels; ++c) {
+            for (index h = 0; h < in.height; ++h) {
+              k.relu(in.width * kLanes, x + c * in.plane() + in.origin() + h * in.row(),
+                     y + c * out.plane() + out.origin() + h * out.row());
+            }
+          }
+        }
+      }
+    }
+  }
+
+  LanePool<T> pool_of(const Stage& stage, T* area) const {
+    LanePool<T> pool{};
+    pool.codes = codes(area, stage);
+    pool.height = stage.height.size;
+    pool.width = stage.width.size;
+    pool.out_h = stage.height.output;
+    pool.out_w = stage.width.output;
+    pool.kernel_h = stage.height.kernel;
+    pool.kernel_w = stage.width.kernel;
+    pool.stride_h = stage.height.stride;
+    pool.stride_w = stage.width.stride;
+    pool.pad_h = stage.height.pad_before;
+    pool.pad_w = stage.width.pad_before;
+    pool.x_row = value(stage.in).row();
+    pool.y_row = value(stage.out).row();
+    return pool;
+  }
+
+  void cross_entropy(const Kernels& k, index b, const T* area, const index* labels, T scale, T* losses, T* d) const {
+    index mine[kLanes];
+    for (index n = 0; n < kLanes; ++n) {
+      const bool real = n < block_samples(b) && labels[b * kLanes + n] != chain_.ignore_index;
+      mine[n] = real ? labels[b * kLanes + n] : -1;
+    }
+    const Plane& logits = value(plan_.last);
+    k.cross_entropy(logits.features(), area + logits.offset, mine, scale, losses, d);
+  }
+
+  void count_hits(index b, const T* area, const index* labels, T* hits) const {
+    const Plane& logits = value(plan_.last);
+    const T* z = area + logits.offset;
+    for (index n = 0; n < block_samples(b); ++n) {
+      index best = 0;
+      for (index c = 1; c < logits.features(); ++c) {
+        const T v = z[c * kLanes + n], held = z[best * kLanes + n];
+        if (v > held || (v != v && held == held)) best = c;
+      }
+      hits[n] = best == labels[b * kLanes + n] ? T{1} : T{0};
+    }
+  }
+
+  // From the gradient of the last value to everything the block leaves (and its part of dx).
+  void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients, T* leftovers,
+                      const BackwardCall* call) const {
+    for (std::size_t s = plan_.stages.size(); s-- > 0;) {
+      const Stage& stage = plan_.stages[s];
+      const Plane &in = value(stage.in), &out = value(stage.out);
+      T* const d = gradient(gradients, leftovers, b, stage.out);
+      T* const d_in = gradient(gradients, leftovers, b, stage.in);
+      const T* const w = stage.weight >= 0 ? static_cast<const T*>(inputs[stage.weight]) : nullptr;
+      const bool wants_dx = s > 0 || (call != nullptr && call->d_inputs[0] != nullptr);
+      if (stage.relu && !stage.pool) relu_backward(k, stage, out, area, d);
+      switch (stage.kind) {
+        case LaneLayer::Kind::conv:
+          conv_backward(k, stage, w, area, d, gradients, wants_dx ? d_in : nullptr);
+          break;
+        case LaneLayer::Kind::linear: {
+          T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
+          k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes);
+          for (index n = 0; n < kLanes; ++n) std::fill(rows + n * stage.pitch + stage.taps, rows + (n + 1) * stage.pitch, T{0});
+          if (wants_dx) k.dense_input(stage.features, stage.taps, d, w, d_in);
+          break;
+        }
+        case LaneLayer::Kind::max_pool: {
+          if (!wants_dx) break;
+          LanePool<T> pool = pool_of(stage, area);
+          for (index c = 0; c < in.channels; ++c) {
+            pool.dy = d + c * out.plane() + out.origin();
+            pool.dx = d_in + c * in.plane();
+            k.max_pool_backward(pool);
+            pool.codes += out.height * out.width * kLanes;
+          }
+          break;
+        }
+        default:
+          relu_backward(k, stage, out, area, d);
+          for (index c = 0; c < in.channels; ++c) {
+            for (index h = 0; h < in.height; ++h) {
+              std::memcpy(d_in + c * in.plane() + in.origin() + h * in.row(),
+                          d + c * out.plane() + out.origin() + h * out.row(), bytes(in.width * kLanes));
+            }
+          }
+      }
+      if (s == 0) {
+        if (wants_dx) write_plane(k, b, in, d_in, d_input<T>(*call, 0));
+        return;
+      }
+      for (const auto& [v, o] : plan_.kept) {
+        if (v == stage.in && call != nullptr) {
+          add_output_gradient(k, b, v, static_cast<const T*>(call->d_outputs[o]), gradients, d_in);
+        }
+      }
+    }
+  }
+
+  void relu_backward(const Kernels& k, const Stage& stage, const Plane& out, const T* area, T* d) const {
+    for_interior(out, [&](index offset, index elements) {
+      k.relu_backward(elements, area + out.offset + offset, static_cast<T>(stage.at_zero), d + offset);
+    });
+  }
+
+  void add_output_gradient(const Kernels& k, index b, int v, const T* d_out, T* gradients, T* d) const {
+    T* const more = scratch(gradients);
+    read_value(k, b, value(v), d_out, more);
+    for_interior(value(v), [&](index offset, index elements) {
+      for (index i = 0; i < elements; ++i) d[offset + i] += more[offset + i];
+    });
+  }
+
+  void conv_backward(const Kernels& k, const Stage& stage, const T* w, T* area, const T* d, T* gradients, T* d_in) const {
+    const Plane &in = value(stage.in), &out = value(stage.out);
+    const index out_h = stage.height.output, out_w = stage.width.output;
+    T* const full = expanded(gradients);
+    // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
+    const bool whole = d_in != nullptr;
+    LaneConvWeight<T> weight{};
+    weight.acc = sums(gradients) + stage.sums;
+    weight.filters = stage.features;
+    weight.taps = stage.taps;
+    weight.cols = out_w;
+    weight.tap = stage.tap.data();
+    weight.x_row = stage.height.stride * in.row();
+    weight.x_col = stage.width.stride * kLanes;
+    weight.dy_row = stage.pool ? out_w * kLanes : out.row();
+    for (index top = 0; top < out_h; top += stage.strip_rows) {
+      const index rows = std::min(stage.strip_rows, out_h - top);
+      weight.rows = rows;
+      weight.x = area + in.offset + top * weight.x_row;
+      if (stage.pool) {
+        weight.dy_plane = (whole ? out_h : stage.strip_rows) * out_w * kLanes;
+        T* const strip = full + (whole ? top * weight.dy_row : 0);
+        unpool_strip(k, stage, top, rows, codes(area, stage), d, gradients, weight.dy_plane, strip);
+        weight.dy = strip;
+      } else {
+        weight.dy_plane = out.plane();
+        weight.dy = d + out.origin() + top * weight.dy_row;
+      }
+      k.conv_weight(weight);
+      if (stage.bias >= 0 && !stage.pool) {
+        for (index f = 0; f < stage.features; ++f) {
+          k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane, bias_sums(stage, gradients, f));
+        }
+      }
+    }
+    if (d_in == nullptr) return;
+    LaneConvInput<T> call{};
+    call.dy = stage.pool ? full : d + out.origin();
+    call.w = w;
+    call.dx = d_in;
+    call.channels = in.channels;
+    call.filters = stage.features;
+    call.kernel_h = stage.height.kernel;
+    call.kernel_w = stage.width.kernel;
+    call.stride_h = stage.height.stride;
+    call.stride_w = stage.width.stride;
+    call.dilation_h = stage.height.dilation;
+    call.dilation_w = stage.width.dilation;
+    call.out_h = out_h;
+    call.out_w = out_w;
+    call.first_row = in.pad_top;
+    call.last_row = in.pad_top + in.height;
+    call.width = in.cols();
+    call.dy_plane = stage.pool ? out_h * out_w * kLanes : out.plane();
+    call.dy_row = weight.dy_row;
+    call.dx_plane = in.plane();
+    call.dx_row = in.row();
+    k.conv_input(call);
+  }
+
+  T* bias_sums(const Stage& stage, T* gradients, index f) const {
+    return sums(gradients) + stage.sums + (stage.features * stage.taps + f) * kLanes;
+  }
+
+  // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds them to
+  // the bias gradient.
+  void unpool_strip(const Kernels& k, const Stage& stage, index top, index rows, const unsigned char* tap_codes,
+                    const T* d, T* gradients, index dy_plane, T* dy) const {
+    const Plane& out = value(stage.out);
+    const index kernel = stage.pool_height.kernel, pooled_w = stage.pool_width.output;
+    const index row = stage.width.output * kLanes;
+    const bool gaps = stage.pool_width.output * stage.pool_width.kernel < stage.width.output;
+    for (index f = 0; f < stage.features; ++f) {
+      for (index r = 0; r < rows; r += kernel) {
+        T* const to = dy + f * dy_plane + r * row;
+        const index oh = (top + r) / kernel;
+        // Pixels that no window covers get no gradient.
+        if (gaps || oh >= stage.pool_height.output) {
+          std::memset(to, 0, bytes(std::min(kernel, rows - r) * row));
+        }
+        if (oh >= stage.pool_height.output) continue;
+        const index first = oh * pooled_w;
+        k.unpool(pooled_w, d + f * out.plane() + out.origin(), stage.place.data() + first,
+                 tap_codes + (f * static_cast<index>(stage.place.size()) + first) * kLanes,
+                 stage.window_place.data() + 4 * first, to, bias_sums(stage, gradients, f));
+      }
+    }
+  }
+
+  void sum_chunk(const Kernels& k, index chunk, T* gradients, T* leftovers) const {
+    for (const Stage& stage : plan_.stages) {
+      if (stage.kind != LaneLayer::Kind::conv) continue;
+      k.sum_lanes(stage.features * (stage.taps + 1), sums(gradients) + stage.sums,
+                  leftovers + chunk * plan_.slot + stage.slot);
+    }
+  }
+
+  // The parameter gradients, times scale, from what the blocks left.
+  void finish(const Team& team, const Kernels& k, const BackwardCall& call, const T* leftovers, T scale) const {
+    const auto jobs = static_cast<index>(plan_.jobs.size());
+    for (index j = team.rank(); j < jobs; j += team.size()) {
+      const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
+      const Stage& stage = plan_.stages[static_cast<std::size_t>(job.stage)];
+      T* const dw = d_input<T>(call, stage.weight);
+      T* const db = stage.bias >= 0 ? d_input<T>(call, stage.bias) : nullptr;
+      if (stage.kind == LaneLayer::Kind::conv) {
+        const T* slots = leftovers + stage.slot;
+        if (dw != nullptr) sum_slots(slots, job.begin, job.end, scale, dw);
+        if (db != nullptr && job.begin == 0) sum_slots(slots + stage.features * stage.taps, 0, stage.features, scale, db);
+      } else if (dw != nullptr || db != nullptr) {
+        const T* d = leftovers + stage.d_out + job.begin * kLanes;
+        k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
+                       leftovers + stage.samples_rows, stage.pitch, scale, dw ? dw + job.begin * stage.taps : nullptr,
+                       db ? db + job.begin : nullptr);
+      }
+    }
+    team.barrier();
+  }
+
+  void sum_slots(const T* slots, index begin, index end, T scale, T* sums_out) const {
+    for (index i = begin; i < end; ++i) {
+      T sum = slots[i];
+      for (index chunk = 1; chunk < plan_.chunks; ++chunk) sum += slots[chunk * plan_.slot + i];
+      sums_out[i] = sum * scale;
+    }
+  }
+
+  LaneChain chain_;
+  Plan plan_;
+  int labels_ = -1, loss_ = -1, accuracy_ = -1;
+};
+
+}  // namespace
+
+index lane_block_elements(const LaneChain& chain) {
+  const Plan plan = make_plan(chain);
+  return plan.area + plan.member();
+}
+
+std::unique_ptr<Op> make_lane_segment(const LaneChain& chain) {
+  if (chain.dtype == DType::float64) return std::make_unique<LaneSegment<double>>(chain);
+  return std::make_unique<LaneSegment<float>>(chain);
+}
+
+}  // namespace tenfold
