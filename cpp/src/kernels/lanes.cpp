@@ -13,10 +13,12 @@ namespace {
 
 constexpr index kBlock = kLaneBlock;
 
-// Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in registers.
+// Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
+// registers.
 #define TENFOLD_UNROLL _Pragma("GCC unroll 32")
 
-// Register tiles, rows of weights x vectors: 24 accumulators of 32 registers, 12 of 16; the rest holds operands.
+// Register tiles, rows of weights x vectors: 24 accumulators of 32 registers, 12 of 16; the rest holds
+// operands.
 constexpr bool kManyRegisters = TENFOLD_VECTOR_REGISTERS >= 32;
 constexpr int kConvFilters = kManyRegisters ? 6 : 3;  // x 4 pixels
 constexpr int kDenseRows = 8;                         // x 1 vector: enough to hide the latency of an FMA
@@ -64,7 +66,8 @@ TENFOLD_INLINE void store_codes(unsigned char* p, Mask<T> codes) {
     _mm_storeu_si64(p, _mm512_cvtepi64_epi8((__m512i)codes));
   }
 #else
-  *reinterpret_cast<typename Bytes<T>::vector*>(p) = __builtin_convertvector(codes, typename Bytes<T>::vector);
+  *reinterpret_cast<typename Bytes<T>::vector*>(p) =
+      __builtin_convertvector(codes, typename Bytes<T>::vector);
 #endif
 }
 // Codes as lanes of T's width; kNoTap becomes -1.
@@ -81,7 +84,8 @@ TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {
 #endif
 }
 
-// ---- convolution -----------------------------------------------------------------------------------------------------
+// ---- convolution
+// -----------------------------------------------------------------------------------------------------
 
 // One register tile: Filters x Pixels, the whole sum over the taps in registers.
 template <class T, int Filters, int Pixels, bool Pool>
@@ -138,7 +142,8 @@ TENFOLD_INLINE void conv_tile(const LaneConv<T>& a, index f0, index p0) {
         store_codes<T>(a.codes + (f0 + f) * a.code_plane + p0 / 4 * kBlock + lane, code);
       } else {
         TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
+        for (int p = 0; p < Pixels; ++p)
+          store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
       }
     }
   }
@@ -158,7 +163,8 @@ void conv(const LaneConv<T>& a) {
     });
   }
   for (; p < a.pixels; ++p) {
-    in_pieces<kDenseRows>(a.filters, [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
+    in_pieces<kDenseRows>(a.filters,
+                          [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
   }
 }
 
@@ -229,17 +235,18 @@ void conv_weight(const LaneConvWeight<T>& a) {
   }
 }
 
-// Columns j0 .. j0 + Columns - 1 of dy, taps kw0 .. kw0 + Taps - 1, into Channels rows of dx; column stride 1 unless
-// Columns is 1.
+// Columns j0 .. j0 + Columns - 1 of dy, taps kw0 .. kw0 + Taps - 1, into Channels rows of dx; column stride 1
+// unless Columns is 1.
 template <class T, int Channels, int Columns, int Taps>
-TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1, index kh_step,
-                                    index j0, index kw0) {
+TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1,
+                                    index kh_step, index j0, index kw0) {
   constexpr int kWidth = Columns + Taps - 1;
   const index taps = a.kernel_h * a.kernel_w;
   // Neighbouring accumulators are neighbouring columns, or the dilated taps of a single column.
   const index step = (Columns == 1 ? a.dilation_w : 1) * kBlock;
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    T* const dx = a.dx + c0 * a.dx_plane + h * a.dx_row + (j0 * a.stride_w + kw0 * a.dilation_w) * kBlock + lane;
+    T* const dx =
+        a.dx + c0 * a.dx_plane + h * a.dx_row + (j0 * a.stride_w + kw0 * a.dilation_w) * kBlock + lane;
     Vec<T> acc[Channels][kWidth];
     TENFOLD_UNROLL
     for (int c = 0; c < Channels; ++c) {
@@ -275,8 +282,8 @@ TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h
 }
 
 template <class T, int Channels, int Taps>
-TENFOLD_INLINE void conv_input_row(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1, index kh_step,
-                                   index kw0) {
+TENFOLD_INLINE void conv_input_row(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1,
+                                   index kh_step, index kw0) {
   index j = 0;
   if (a.stride_w == 1 && a.dilation_w == 1) {
     constexpr int kColumns = 9 - Taps;  // 8 accumulators a channel
@@ -322,11 +329,12 @@ void conv_input(const LaneConvInput<T>& a) {
   });
 }
 
-// ---- pooling and ReLU ------------------------------------------------------------------------------------------------
+// ---- pooling and ReLU
+// ------------------------------------------------------------------------------------------------
 
 template <class T>
-void unpool(index windows, const T* d, const index* d_place, const unsigned char* codes, const index* place, T* dy,
-            T* sum) {
+void unpool(index windows, const T* d, const index* d_place, const unsigned char* codes, const index* place,
+            T* dy, T* sum) {
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
     Vec<T> total = load(sum + lane);
     for (index p = 0; p < windows; ++p) {
@@ -418,7 +426,8 @@ void relu_backward(index n, const T* y, T at_zero, T* d) {
   }
 }
 
-// ---- dense layers ----------------------------------------------------------------------------------------------------
+// ---- dense layers
+// ----------------------------------------------------------------------------------------------------
 
 template <class T, int Rows>
 TENFOLD_INLINE void dense_tile(index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
@@ -443,7 +452,8 @@ TENFOLD_INLINE void dense_tile(index inputs, const T* x, const T* w, const T* bi
 template <class T>
 void dense(index outputs, index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
   in_pieces<kDenseRows>(outputs, [&](index o, auto rows) {
-    dense_tile<T, rows.value>(inputs, x, w + o * inputs, bias ? bias + o : nullptr, relu_after, y + o * kBlock);
+    dense_tile<T, rows.value>(inputs, x, w + o * inputs, bias ? bias + o : nullptr, relu_after,
+                              y + o * kBlock);
   });
 }
 
@@ -475,8 +485,8 @@ void dense_input(index outputs, index inputs, const T* dy, const T* w, T* dx) {
 
 // dw[Rows][Columns vectors] = scale * sum_n dy[.][n] * rows[n][.]
 template <class T, int Rows, int Columns>
-TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block, const T* rows, index pitch, T scale,
-                                      T* dw, index inputs, index count) {
+TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block, const T* rows, index pitch,
+                                      T scale, T* dw, index inputs, index count) {
   Vec<T> acc[Rows][Columns] = {};
   for (index n0 = 0; n0 < samples; n0 += kBlock, dy += dy_block) {
     const index end = samples - n0 < kBlock ? samples - n0 : kBlock;
@@ -509,17 +519,19 @@ TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block
 }
 
 template <class T>
-void dense_weight(index outputs, index inputs, index samples, const T* dy, index dy_block, const T* rows, index pitch,
-                  T scale, T* dw, T* db) {
+void dense_weight(index outputs, index inputs, index samples, const T* dy, index dy_block, const T* rows,
+                  index pitch, T scale, T* dw, T* db) {
   constexpr int kRows = kManyRegisters ? 6 : 3;
   const index vectors = (inputs + kLanes<T> - 1) / kLanes<T>;
-  if (dw != nullptr) in_pieces<kRows>(outputs, [&](index o, auto row_count) {
-    in_pieces<4>(vectors, [&](index v, auto columns) {
-      const index i = v * kLanes<T>;
-      dense_weight_tile<T, row_count.value, columns.value>(samples, dy + o * kBlock, dy_block, rows + i, pitch, scale,
-                                                           dw + o * inputs + i, inputs, inputs - i);
+  if (dw != nullptr)
+    in_pieces<kRows>(outputs, [&](index o, auto row_count) {
+      in_pieces<4>(vectors, [&](index v, auto columns) {
+        const index i = v * kLanes<T>;
+        dense_weight_tile<T, row_count.value, columns.value>(samples, dy + o * kBlock, dy_block, rows + i,
+                                                             pitch, scale, dw + o * inputs + i, inputs,
+                                                             inputs - i);
+      });
     });
-  });
   if (db == nullptr) return;
   for (index o = 0; o < outputs; ++o) {
     T sum = 0;
@@ -528,7 +540,8 @@ void dense_weight(index outputs, index inputs, index samples, const T* dy, index
   }
 }
 
-// ---- loss ------------------------------------------------------------------------------------------------------------
+// ---- loss
+// ------------------------------------------------------------------------------------------------------------
 
 // exp(x) for x <= 0: 2^n * p(r) with r = x - n ln 2, |r| <= ln 2 / 2; 0 where the result would be denormal.
 TENFOLD_INLINE Vec<float> exp_negative(Vec<float> x) {
@@ -614,7 +627,8 @@ void cross_entropy(index classes, const T* logits, const int64_t* labels, T scal
   }
 }
 
-// ---- layout ----------------------------------------------------------------------------------------------------------
+// ---- layout
+// ----------------------------------------------------------------------------------------------------------
 
 #if defined(TENFOLD_ISA_avx512)
 // r[i][j] <-- r[j][i] of 16 x 16 floats.
@@ -687,11 +701,13 @@ void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples
       const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
       __m512 r[16];
       TENFOLD_UNROLL
-      for (int k = 0; k < 16; ++k) r[k] = k < left ? _mm512_loadu_ps(lanes + (i + k) * kBlock) : _mm512_setzero_ps();
+      for (int k = 0; k < 16; ++k)
+        r[k] = k < left ? _mm512_loadu_ps(lanes + (i + k) * kBlock) : _mm512_setzero_ps();
       transpose(r);
       TENFOLD_UNROLL
       for (int n = 0; n < 16; ++n) {
-        if (n < samples) _mm512_mask_storeu_ps(rows + n * pitch + i, mask, _mm512_add_ps(r[n], _mm512_setzero_ps()));
+        if (n < samples)
+          _mm512_mask_storeu_ps(rows + n * pitch + i, mask, _mm512_add_ps(r[n], _mm512_setzero_ps()));
       }
     }
     return;
@@ -749,10 +765,9 @@ void sum_plane(index rows, index cols, index row, const T* x, T* acc) {
 
 template <class T>
 constexpr LaneKernels<T> make_table() {
-  return {conv<T>,  conv_weight<T>,   conv_input<T>,  unpool<T>,      max_pool<T>,
-          max_pool_backward<T>,       relu<T>,        relu_backward<T>, dense<T>,
-          dense_input<T>,             dense_weight<T>, cross_entropy<T>, to_lanes<T>,
-          from_lanes<T>,              sum_lanes<T>,   sum_plane<T>};
+  return {conv<T>,     conv_weight<T>,   conv_input<T>, unpool<T>,      max_pool<T>,     max_pool_backward<T>,
+          relu<T>,     relu_backward<T>, dense<T>,      dense_input<T>, dense_weight<T>, cross_entropy<T>,
+          to_lanes<T>, from_lanes<T>,    sum_lanes<T>,  sum_plane<T>};
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // Kernels on blocks of 16 samples that lie in the vector lanes.
 //
-// An activation is a plane stack [C][H][W][16]: 16 samples of one value are contiguous, so that spatial windows have no
-// tails, masks are vector code and weights are scalar broadcasts out of their own torch layout ([F][C][KH][KW] and
-// [O][I]). Offsets, rows and planes below count elements of T and include the 16 lanes. Every pointer to lanes is
-// aligned to 64 bytes. Nothing overlaps unless it says so. "Overwrites" is the rule; what adds says so.
+// An activation is a plane stack [C][H][W][16]: 16 samples of one value are contiguous, so that spatial
+// windows have no tails, masks are vector code and weights are scalar broadcasts out of their own torch
+// layout ([F][C][KH][KW] and [O][I]). Offsets, rows and planes below count elements of T and include the 16
+// lanes. Every pointer to lanes is aligned to 64 bytes. Nothing overlaps unless it says so. "Overwrites" is
+// the rule; what adds says so.
 //
-// Letters: C input channels, F filters, K = C * KH * KW taps, O and I the features of a dense layer, P pixels.
+// Letters: C input channels, F filters, K = C * KH * KW taps, O and I the features of a dense layer, P
+// pixels.
 #pragma once
 
 #include <stddef.h>
@@ -17,12 +19,13 @@ namespace tenfold {
 
 constexpr ptrdiff_t kLaneBlock = 16;  // samples in a block, on every ISA: one 512-bit vector of floats
 
-// Codes of a pooled value: the winning tap, or this: no gradient passes (a ReLU in front of the pool was shut).
+// Codes of a pooled value: the winning tap, or this: no gradient passes (a ReLU in front of the pool was
+// shut).
 constexpr unsigned char kNoTap = 255;
 
 // y[f][p] = bias[f] + sum_k w[f][k] * x[pixel[p] + tap[k]], then ReLU, then max over groups of four pixels.
-// x carries its zero padding, so that every tap of every pixel lies inside. y[f][p] is at f * y_plane + place[p]
-// (with pool: place[p / 4], codes at f * code_plane + 16 * (p / 4)).
+// x carries its zero padding, so that every tap of every pixel lies inside. y[f][p] is at f * y_plane +
+// place[p] (with pool: place[p / 4], codes at f * code_plane + 16 * (p / 4)).
 template <class T>
 struct LaneConv {
   const T* x;
@@ -40,7 +43,8 @@ struct LaneConv {
   bool pass_zero;  // the derivative of ReLU at 0 is 1 (else 0); only read with pool
 };
 
-// Adds to acc[f][k][16]: sum over a strip of rows x cols pixels of dy[f][r][j] * x[tap[k] + r * x_row + j * x_col].
+// Adds to acc[f][k][16]: sum over a strip of rows x cols pixels of dy[f][r][j] * x[tap[k] + r * x_row + j *
+// x_col].
 template <class T>
 struct LaneConvWeight {
   const T* x;
@@ -51,9 +55,10 @@ struct LaneConvWeight {
   ptrdiff_t x_row, x_col, dy_plane, dy_row;
 };
 
-// dx[c][h][w] = sum over f and the taps that reach it of w[f][c][kh][kw] * dy[f][oh][ow], in padded coordinates:
-// h = oh * stride + kh * dilation. Exactly the multiply-adds of the forward convolution: rows are gathered, columns
-// scattered into a register tile. Only rows first_row .. last_row - 1 of dx are written (all padded columns of them).
+// dx[c][h][w] = sum over f and the taps that reach it of w[f][c][kh][kw] * dy[f][oh][ow], in padded
+// coordinates: h = oh * stride + kh * dilation. Exactly the multiply-adds of the forward convolution: rows
+// are gathered, columns scattered into a register tile. Only rows first_row .. last_row - 1 of dx are written
+// (all padded columns of them).
 template <class T>
 struct LaneConvInput {
   const T* dy;
@@ -82,8 +87,8 @@ struct LaneKernels {
   void (*conv)(const LaneConv<T>& call);
   void (*conv_weight)(const LaneConvWeight<T>& call);
   void (*conv_input)(const LaneConvInput<T>& call);
-  // dy of a pooled convolution, one plane: dy[place[4 * p + tap]] = d[d_place[p]] where the code of window p is tap,
-  // else 0. sum[16] += all of it.
+  // dy of a pooled convolution, one plane: dy[place[4 * p + tap]] = d[d_place[p]] where the code of window p
+  // is tap, else 0. sum[16] += all of it.
   void (*unpool)(ptrdiff_t windows, const T* d, const ptrdiff_t* d_place, const unsigned char* codes,
                  const ptrdiff_t* place, T* dy, T* sum);
   void (*max_pool)(const LanePool<T>& call);
@@ -97,13 +102,15 @@ struct LaneKernels {
   void (*dense)(ptrdiff_t outputs, ptrdiff_t inputs, const T* x, const T* w, const T* bias, bool relu, T* y);
   // dx[i] = sum_o w[o][i] * dy[o].
   void (*dense_input)(ptrdiff_t outputs, ptrdiff_t inputs, const T* dy, const T* w, T* dx);
-  // dw[o][i] = scale * sum_n dy[n / 16][o][n % 16] * rows[n][i] for `outputs` o; blocks of dy are dy_block apart, rows
-  // have a pitch that is a multiple of 16 with zeros behind the inputs. db[o] likewise. Either may be null.
-  void (*dense_weight)(ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t samples, const T* dy, ptrdiff_t dy_block,
-                       const T* rows, ptrdiff_t pitch, T scale, T* dw, T* db);
+  // dw[o][i] = scale * sum_n dy[n / 16][o][n % 16] * rows[n][i] for `outputs` o; blocks of dy are dy_block
+  // apart, rows have a pitch that is a multiple of 16 with zeros behind the inputs. db[o] likewise. Either
+  // may be null.
+  void (*dense_weight)(ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t samples, const T* dy,
+                       ptrdiff_t dy_block, const T* rows, ptrdiff_t pitch, T scale, T* dw, T* db);
 
-  // Cross-entropy of one block: losses[n] = log(sum exp(z)) - z[label], d[c] = (softmax - onehot) * scale, both 0 for a
-  // label outside 0 .. classes - 1 (which is how lanes beyond the batch are masked). d may be null.
+  // Cross-entropy of one block: losses[n] = log(sum exp(z)) - z[label], d[c] = (softmax - onehot) * scale,
+  // both 0 for a label outside 0 .. classes - 1 (which is how lanes beyond the batch are masked). d may be
+  // null.
   void (*cross_entropy)(ptrdiff_t classes, const T* logits, const int64_t* labels, T scale, T* losses, T* d);
 
   // lanes[i][16] <-- rows[n * pitch + i] for n < samples, zeros above.

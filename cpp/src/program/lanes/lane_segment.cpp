@@ -16,7 +16,8 @@ constexpr index kMaxChunks = 64;
 // Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
 constexpr index kStripElements = 4096;
 
-// Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs around it.
+// Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs
+// around it.
 struct Plane {
   index channels = 1, height = 1, width = 1;
   index pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
@@ -60,7 +61,9 @@ struct Job {
   double cost;
 };
 
-index up(index elements) { return (elements + kLanes - 1) / kLanes * kLanes; }
+index up(index elements) {
+  return (elements + kLanes - 1) / kLanes * kLanes;
+}
 
 // The chain lowered to stages, and every offset. Offsets and sizes count elements of the segment's type.
 struct Plan {
@@ -242,8 +245,10 @@ Plan make_plan(const LaneChain& chain) {
       const index strips = (groups + fit - 1) / fit;
       stage.strip_rows = (groups + strips - 1) / strips * rows;
       if (stage.pool) {
-        stage.codes = place(plan.area, (stage.features * static_cast<index>(stage.place.size()) * kLanes + 3) / 4);
-        plan.expanded = std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
+        stage.codes =
+            place(plan.area, (stage.features * static_cast<index>(stage.place.size()) * kLanes + 3) / 4);
+        plan.expanded =
+            std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
       }
       stage.sums = place(plan.sums, stage.features * (stage.taps + 1) * kLanes);
       stage.slot = place(plan.slot, stage.features * (stage.taps + 1));
@@ -268,12 +273,14 @@ Plan make_plan(const LaneChain& chain) {
     const index piece = 12;  // two register tiles
     for (index begin = 0; begin < stage.features; begin += piece) {
       const index end = std::min(stage.features, begin + piece);
-      plan.jobs.push_back({static_cast<int>(s), begin, end,
-                           static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});
+      plan.jobs.push_back(
+          {static_cast<int>(s), begin, end,
+           static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});
     }
   }
   // Members take turns, the largest first.
-  std::stable_sort(plan.jobs.begin(), plan.jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  std::stable_sort(plan.jobs.begin(), plan.jobs.end(),
+                   [](const Job& a, const Job& b) { return a.cost > b.cost; });
   return plan;
 }
 
@@ -287,7 +294,8 @@ class LaneSegment final : public Op {
     for (const Stage& stage : plan_.stages) {
       if (stage.weight < 0) continue;
       if (stage.kind == LaneLayer::Kind::conv) {
-        inputs_.push_back({dtype, {stage.features, value(stage.in).channels, stage.height.kernel, stage.width.kernel}});
+        inputs_.push_back(
+            {dtype, {stage.features, value(stage.in).channels, stage.height.kernel, stage.width.kernel}});
       } else {
         inputs_.push_back({dtype, {stage.features, stage.taps}});
       }
@@ -311,8 +319,9 @@ class LaneSegment final : public Op {
     }
   }
 
-  // Forward and backward of one member: its area (when blocks' areas are not saved) and its gradients; then what is
-  // shared: losses and hits of every sample, and in backward the leftovers where forward did not save them.
+  // Forward and backward of one member: its area (when blocks' areas are not saved) and its gradients; then
+  // what is shared: losses and hits of every sample, and in backward the leftovers where forward did not save
+  // them.
   std::size_t forward_workspace(int threads) const override {
     const index member = (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
     return bytes(threads * member + 2 * plan_.blocks * kLanes);
@@ -346,17 +355,19 @@ class LaneSegment final : public Op {
     team.for_each(plan_.chunks, [&](index chunk) {
       T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
       if (chain_.by_block) clear_sums(gradients);
-      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks; ++b) {
-        T* area = keeps_areas() ? saved<T>(call, 0) + b * plan_.area : mine;
+      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
+           ++b) {
+        T* area = keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : mine;
         forward_block(k, call.inputs, b, area);
         for (const auto& [v, out] : plan_.kept) write_value(k, b, area, v, output<T>(call, out));
         if (chain_.accuracy) count_hits(b, area, labels, hits + b * kLanes);
         if (!chain_.loss) continue;
-        T* d = chain_.by_block ? gradient(gradients, saved<T>(call, 0), b, plan_.last) : nullptr;
+        T* d = chain_.by_block ? gradient(gradients, tenfold::saved<T>(call, 0), b, plan_.last) : nullptr;
         cross_entropy(k, b, area, labels, T{1} / static_cast<T>(counted), losses + b * kLanes, d);
-        if (chain_.by_block) backward_block(k, call.inputs, b, area, gradients, saved<T>(call, 0), nullptr);
+        if (chain_.by_block)
+          backward_block(k, call.inputs, b, area, gradients, tenfold::saved<T>(call, 0), nullptr);
       }
-      if (chain_.by_block) sum_chunk(k, chunk, gradients, saved<T>(call, 0));
+      if (chain_.by_block) sum_chunk(k, chunk, gradients, tenfold::saved<T>(call, 0));
     });
     if (!chain_.loss && !chain_.accuracy) return;
     team.for_each(1, [&](index) {
@@ -366,7 +377,8 @@ class LaneSegment final : public Op {
         if (chain_.accuracy) hit += static_cast<double>(hits[n]);
       }
       if (chain_.loss) *output<T>(call, loss_) = static_cast<T>(loss / static_cast<double>(counted));
-      if (chain_.accuracy) *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(plan_.samples));
+      if (chain_.accuracy)
+        *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(plan_.samples));
     });
   }
 
@@ -376,7 +388,7 @@ class LaneSegment final : public Op {
     const T scale = chain_.loss ? *d_output<T>(call, loss_) : T{1};
     T* const dx = d_input<T>(call, 0);
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
-    if (chain_.by_block && dx == nullptr) return finish(team, k, call, saved<T>(call, 0), scale);
+    if (chain_.by_block && dx == nullptr) return finish(team, k, call, tenfold::saved<T>(call, 0), scale);
 
     const index member = (keeps_areas() ? 0 : plan_.area) + plan_.member();
     T* const mine = work + team.rank() * member;
@@ -387,8 +399,9 @@ class LaneSegment final : public Op {
     team.for_each(plan_.chunks, [&](index chunk) {
       T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
       clear_sums(gradients);
-      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks; ++b) {
-        T* area = keeps_areas() ? saved<T>(call, 0) + b * plan_.area : mine;
+      for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
+           ++b) {
+        T* area = keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : mine;
         if (!keeps_areas()) forward_block(k, call.inputs, b, area);
         T* d = gradient(gradients, leftovers, b, plan_.last);
         if (chain_.loss) {
@@ -592,7 +605,8 @@ class LaneSegment final : public Op {
     return pool;
   }
 
-  void cross_entropy(const Kernels& k, index b, const T* area, const index* labels, T scale, T* losses, T* d) const {
+  void cross_entropy(const Kernels& k, index b, const T* area, const index* labels, T scale, T* losses,
+                     T* d) const {
     index mine[kLanes];
     for (index n = 0; n < kLanes; ++n) {
       const bool real = n < block_samples(b) && labels[b * kLanes + n] != chain_.ignore_index;
@@ -616,8 +630,8 @@ class LaneSegment final : public Op {
   }
 
   // From the gradient of the last value to everything the block leaves (and its part of dx).
-  void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients, T* leftovers,
-                      const BackwardCall* call) const {
+  void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients,
+                      T* leftovers, const BackwardCall* call) const {
     for (std::size_t s = plan_.stages.size(); s-- > 0;) {
       const Stage& stage = plan_.stages[s];
       const Plane &in = value(stage.in), &out = value(stage.out);
@@ -633,7 +647,8 @@ class LaneSegment final : public Op {
         case LaneLayer::Kind::linear: {
           T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
           k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes);
-          for (index n = 0; n < kLanes; ++n) std::fill(rows + n * stage.pitch + stage.taps, rows + (n + 1) * stage.pitch, T{0});
+          for (index n = 0; n < kLanes; ++n)
+            std::fill(rows + n * stage.pitch + stage.taps, rows + (n + 1) * stage.pitch, T{0});
           if (wants_dx) k.dense_input(stage.features, stage.taps, d, w, d_in);
           break;
         }
@@ -683,7 +698,8 @@ class LaneSegment final : public Op {
     });
   }
 
-  void conv_backward(const Kernels& k, const Stage& stage, const T* w, T* area, const T* d, T* gradients, T* d_in) const {
+  void conv_backward(const Kernels& k, const Stage& stage, const T* w, T* area, const T* d, T* gradients,
+                     T* d_in) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     const index out_h = stage.height.output, out_w = stage.width.output;
     T* const full = expanded(gradients);
@@ -714,7 +730,8 @@ class LaneSegment final : public Op {
       k.conv_weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
-          k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane, bias_sums(stage, gradients, f));
+          k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
+                      bias_sums(stage, gradients, f));
         }
       }
     }
@@ -747,10 +764,10 @@ class LaneSegment final : public Op {
     return sums(gradients) + stage.sums + (stage.features * stage.taps + f) * kLanes;
   }
 
-  // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds them to
-  // the bias gradient.
-  void unpool_strip(const Kernels& k, const Stage& stage, index top, index rows, const unsigned char* tap_codes,
-                    const T* d, T* gradients, index dy_plane, T* dy) const {
+  // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds
+  // them to the bias gradient.
+  void unpool_strip(const Kernels& k, const Stage& stage, index top, index rows,
+                    const unsigned char* tap_codes, const T* d, T* gradients, index dy_plane, T* dy) const {
     const Plane& out = value(stage.out);
     const index kernel = stage.pool_height.kernel, pooled_w = stage.pool_width.output;
     const index row = stage.width.output * kLanes;
@@ -781,7 +798,8 @@ class LaneSegment final : public Op {
   }
 
   // The parameter gradients, times scale, from what the blocks left.
-  void finish(const Team& team, const Kernels& k, const BackwardCall& call, const T* leftovers, T scale) const {
+  void finish(const Team& team, const Kernels& k, const BackwardCall& call, const T* leftovers,
+              T scale) const {
     const auto jobs = static_cast<index>(plan_.jobs.size());
     for (index j = team.rank(); j < jobs; j += team.size()) {
       const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
@@ -791,12 +809,13 @@ class LaneSegment final : public Op {
       if (stage.kind == LaneLayer::Kind::conv) {
         const T* slots = leftovers + stage.slot;
         if (dw != nullptr) sum_slots(slots, job.begin, job.end, scale, dw);
-        if (db != nullptr && job.begin == 0) sum_slots(slots + stage.features * stage.taps, 0, stage.features, scale, db);
+        if (db != nullptr && job.begin == 0)
+          sum_slots(slots + stage.features * stage.taps, 0, stage.features, scale, db);
       } else if (dw != nullptr || db != nullptr) {
         const T* d = leftovers + stage.d_out + job.begin * kLanes;
         k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
-                       leftovers + stage.samples_rows, stage.pitch, scale, dw ? dw + job.begin * stage.taps : nullptr,
-                       db ? db + job.begin : nullptr);
+                       leftovers + stage.samples_rows, stage.pitch, scale,
+                       dw ? dw + job.begin * stage.taps : nullptr, db ? db + job.begin : nullptr);
       }
     }
     team.barrier();

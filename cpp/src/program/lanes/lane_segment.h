@@ -1,17 +1,20 @@
 // A chain of small layers as one operation that runs by sample, the batch in the vector lanes.
 //
-// A member of the team takes blocks of 16 samples through the whole chain, forward and backward, so that a block's
-// activations ([C][H][W][16], kernels/lanes.h) stay in its L2. What leaves a block:
-//   - convolution weight gradients go to the slot of the block's chunk and are summed in index order after a barrier;
-//   - dense weight gradients are computed after that barrier over the whole batch, by tiles of the weight matrix, from
-//     what every block left of the layer's input and output gradient: small, and deterministic without copies.
+// A member of the team takes blocks of 16 samples through the whole chain, forward and backward, so that a
+// block's activations ([C][H][W][16], kernels/lanes.h) stay in its L2. What leaves a block:
+//   - convolution weight gradients go to the slot of the block's chunk and are summed in index order after a
+//   barrier;
+//   - dense weight gradients are computed after that barrier over the whole batch, by tiles of the weight
+//   matrix, from
+//     what every block left of the layer's input and output gradient: small, and deterministic without
+//     copies.
 // Chunks and tiles are cut by shape, so the bits do not depend on the number of threads.
 //
-// When the loss ends the chain and nothing else flows back (`by_block`), forward already takes each block through its
-// backward for d_loss = 1, while its activations are in L2; only the small leftovers of the block (input rows and output
-// gradients of dense layers, chunk slots) are saved, and backward finishes them: it multiplies by d_loss where it stores
-// the sums. The activations never leave L2 and no gradient is written twice.
-// Otherwise the activations of all blocks are saved, and backward walks the blocks.
+// When the loss ends the chain and nothing else flows back (`by_block`), forward already takes each block
+// through its backward for d_loss = 1, while its activations are in L2; only the small leftovers of the block
+// (input rows and output gradients of dense layers, chunk slots) are saved, and backward finishes them: it
+// multiplies by d_loss where it stores the sums. The activations never leave L2 and no gradient is written
+// twice. Otherwise the activations of all blocks are saved, and backward walks the blocks.
 #pragma once
 
 #include <memory>
@@ -32,8 +35,9 @@ struct LaneLayer {
   bool kept = false;   // its value is an output of the segment
 };
 
-// Inputs of the op: x (N, C, H, W) or (N, I), then weight [, bias] of every layer that has them, then the labels if
-// loss or accuracy are wanted. Outputs: the kept values in order, then the loss, then the accuracy (scalars).
+// Inputs of the op: x (N, C, H, W) or (N, I), then weight [, bias] of every layer that has them, then the
+// labels if loss or accuracy are wanted. Outputs: the kept values in order, then the loss, then the accuracy
+// (scalars).
 struct LaneChain {
   DType dtype = DType::float32;
   Shape x;

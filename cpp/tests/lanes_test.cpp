@@ -1,0 +1,565 @@
+// LaneSegment against a plain interpreter of the same chain in float64.
+#include "program/lanes/lane_segment.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "tenfold/cpu.h"
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+using Vector = std::vector<double>;
+using Kind = LaneLayer::Kind;
+
+Axis axis(index size, index kernel, index stride, index before, index after, index dilation) {
+  Axis a;
+  a.size = size;
+  a.kernel = kernel;
+  a.stride = stride;
+  a.dilation = dilation;
+  a.pad_before = before;
+  a.pad_after = after;
+  a.output = a.output_size();
+  return a;
+}
+
+// Builds a chain, following the shape.
+struct ChainBuilder {
+  LaneChain chain;
+  index c, h, w;
+
+  ChainBuilder(index n, index channels, index height, index width) : c(channels), h(height), w(width) {
+    chain.x = {n, c, h, w};
+    chain.training = true;
+  }
+  LaneLayer& add(LaneLayer layer) {
+    chain.layers.push_back(layer);
+    return chain.layers.back();
+  }
+  ChainBuilder& conv(index features, index kh, index kw, index stride = 1, index before = 0, index after = 0,
+                     index dilation = 1, bool bias = true) {
+    LaneLayer layer{Kind::conv, axis(h, kh, stride, before, after, dilation),
+                    axis(w, kw, stride, before, after, dilation)};
+    layer.features = features;
+    layer.bias = bias;
+    add(layer);
+    c = features;
+    h = layer.height.output;
+    w = layer.width.output;
+    return *this;
+  }
+  ChainBuilder& pool(index kh, index kw, index sh, index sw, index pad = 0) {
+    LaneLayer layer{Kind::max_pool, axis(h, kh, sh, pad, pad, 1), axis(w, kw, sw, pad, pad, 1)};
+    add(layer);
+    h = layer.height.output;
+    w = layer.width.output;
+    return *this;
+  }
+  ChainBuilder& relu(double at_zero = 1) {
+    add({Kind::relu, {}, {}}).at_zero = at_zero;
+    return *this;
+  }
+  ChainBuilder& flatten() {
+    add({Kind::flatten, {}, {}});
+    c = c * h * w;
+    h = w = 1;
+    return *this;
+  }
+  ChainBuilder& linear(index features, bool bias = true) {
+    LaneLayer& layer = add({Kind::linear, {}, {}});
+    layer.features = features;
+    layer.bias = bias;
+    c = features;
+    h = w = 1;
+    return *this;
+  }
+  ChainBuilder& keep() {
+    chain.layers.back().kept = true;
+    return *this;
+  }
+  ChainBuilder& loss() {
+    chain.loss = chain.accuracy = true;
+    return *this;
+  }
+};
+
+struct Result {
+  std::vector<Vector> outputs, gradients;  // gradients[i] of input i, empty for labels
+};
+
+// The chain layer by layer, sample by sample. d_outputs are the gradients of the outputs.
+Result reference(const LaneChain& chain, const std::vector<Vector>& inputs, const std::vector<index>& labels,
+                 const std::vector<Vector>& d_outputs) {
+  struct State {
+    index c, h, w;
+    Vector v;
+  };
+  const index n = chain.x[0];
+  std::vector<State> values{
+      {chain.x[1], chain.x.size() > 2 ? chain.x[2] : 1, chain.x.size() > 3 ? chain.x[3] : 1, inputs[0]}};
+  std::vector<std::size_t> weight_of;
+  std::vector<std::vector<index>> winners;
+  Result result;
+  std::size_t next = 1;
+  for (const LaneLayer& layer : chain.layers) {
+    const State& x = values.back();
+    const Axis &ah = layer.height, &aw = layer.width;
+    State y{x.c, x.h, x.w, {}};
+    std::vector<index> winner;
+    weight_of.push_back(next);
+    if (layer.kind == Kind::conv) {
+      const Vector& w = inputs[next];
+      y = {layer.features, ah.output, aw.output, {}};
+      for (index s = 0; s < n; ++s)
+        for (index f = 0; f < y.c; ++f)
+          for (index oh = 0; oh < y.h; ++oh)
+            for (index ow = 0; ow < y.w; ++ow) {
+              double sum = layer.bias ? inputs[next + 1][f] : 0;
+              for (index c = 0; c < x.c; ++c)
+                for (index kh = 0; kh < ah.kernel; ++kh)
+                  for (index kw = 0; kw < aw.kernel; ++kw) {
+                    const index ih = ah.position(oh, kh), iw = aw.position(ow, kw);
+                    if (ih < 0 || iw < 0 || ih >= x.h || iw >= x.w) continue;
+                    sum += w[((f * x.c + c) * ah.kernel + kh) * aw.kernel + kw] *
+                           x.v[((s * x.c + c) * x.h + ih) * x.w + iw];
+                  }
+              y.v.push_back(sum);
+            }
+    } else if (layer.kind == Kind::linear) {
+      const index in = x.c * x.h * x.w;
+      y = {layer.features, 1, 1, {}};
+      for (index s = 0; s < n; ++s)
+        for (index o = 0; o < y.c; ++o) {
+          double sum = layer.bias ? inputs[next + 1][o] : 0;
+          for (index i = 0; i < in; ++i) sum += inputs[next][o * in + i] * x.v[s * in + i];
+          y.v.push_back(sum);
+        }
+    } else if (layer.kind == Kind::max_pool) {
+      y.h = ah.output;
+      y.w = aw.output;
+      for (index p = 0; p < n * x.c; ++p)
+        for (index oh = 0; oh < y.h; ++oh)
+          for (index ow = 0; ow < y.w; ++ow) {
+            double best = -std::numeric_limits<double>::infinity();
+            index at = -1;
+            for (index kh = 0; kh < ah.kernel; ++kh)
+              for (index kw = 0; kw < aw.kernel; ++kw) {
+                const index ih = ah.position(oh, kh), iw = aw.position(ow, kw);
+                if (ih < 0 || iw < 0 || ih >= x.h || iw >= x.w) continue;
+                const double v = x.v[(p * x.h + ih) * x.w + iw];
+                if (at < 0 || v > best) {
+                  best = v;
+                  at = (p * x.h + ih) * x.w + iw;
+                }
+              }
+            y.v.push_back(best);
+            winner.push_back(at);
+          }
+    } else if (layer.kind == Kind::relu) {
+      for (double v : x.v) y.v.push_back(v < 0 ? 0 : v);
+    } else {
+      y = {x.c * x.h * x.w, 1, 1, x.v};
+    }
+    if (layer.features > 0) next += layer.bias ? 2 : 1;
+    winners.push_back(winner);
+    values.push_back(y);
+    if (layer.kept) result.outputs.push_back(values.back().v);
+  }
+
+  result.gradients.resize(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) result.gradients[i].assign(inputs[i].size(), 0);
+  Vector d(values.back().v.size(), 0);
+  std::size_t output = result.outputs.size();
+  const std::size_t kept = output;
+  if (chain.loss) {
+    const State& z = values.back();
+    const index classes = z.c;
+    double loss = 0, hits = 0;
+    index counted = 0;
+    for (index label : labels) counted += label != chain.ignore_index;
+    for (index s = 0; s < n; ++s) {
+      const double* row = z.v.data() + s * classes;
+      const double top = *std::max_element(row, row + classes);
+      double sum = 0;
+      for (index c = 0; c < classes; ++c) sum += std::exp(row[c] - top);
+      hits += std::max_element(row, row + classes) - row == labels[s];
+      if (labels[s] == chain.ignore_index) continue;
+      loss += std::log(sum) + top - row[labels[s]];
+      for (index c = 0; c < classes; ++c) {
+        d[s * classes + c] = (std::exp(row[c] - top) / sum - (c == labels[s])) / counted * d_outputs[kept][0];
+      }
+    }
+    result.outputs.push_back({loss / counted});
+    result.outputs.push_back({hits / n});
+  }
+
+  for (std::size_t l = chain.layers.size(); l-- > 0;) {
+    const LaneLayer& layer = chain.layers[l];
+    const State &x = values[l], &y = values[l + 1];
+    const Axis &ah = layer.height, &aw = layer.width;
+    if (layer.kept) {
+      --output;
+      const Vector& more = d_outputs[output];
+      for (std::size_t i = 0; i < d.size(); ++i) d[i] += more[i];
+    }
+    Vector dx(x.v.size(), 0);
+    Vector& dw = result.gradients[std::min(weight_of[l], inputs.size() - 1)];
+    if (layer.kind == Kind::conv) {
+      const Vector& w = inputs[weight_of[l]];
+      for (index s = 0; s < n; ++s)
+        for (index f = 0; f < y.c; ++f)
+          for (index oh = 0; oh < y.h; ++oh)
+            for (index ow = 0; ow < y.w; ++ow) {
+              const double g = d[((s * y.c + f) * y.h + oh) * y.w + ow];
+              if (layer.bias) result.gradients[weight_of[l] + 1][f] += g;
+              for (index c = 0; c < x.c; ++c)
+                for (index kh = 0; kh < ah.kernel; ++kh)
+                  for (index kw = 0; kw < aw.kernel; ++kw) {
+                    const index ih = ah.position(oh, kh), iw = aw.position(ow, kw);
+                    if (ih < 0 || iw < 0 || ih >= x.h || iw >= x.w) continue;
+                    const index wi = ((f * x.c + c) * ah.kernel + kh) * aw.kernel + kw;
+                    const index xi = ((s * x.c + c) * x.h + ih) * x.w + iw;
+                    dw[wi] += g * x.v[xi];
+                    dx[xi] += g * w[wi];
+                  }
+            }
+    } else if (layer.kind == Kind::linear) {
+      const index in = x.c * x.h * x.w;
+      for (index s = 0; s < n; ++s)
+        for (index o = 0; o < y.c; ++o) {
+          const double g = d[s * y.c + o];
+          if (layer.bias) result.gradients[weight_of[l] + 1][o] += g;
+          for (index i = 0; i < in; ++i) {
+            dw[o * in + i] += g * x.v[s * in + i];
+            dx[s * in + i] += g * inputs[weight_of[l]][o * in + i];
+          }
+        }
+    } else if (layer.kind == Kind::max_pool) {
+      for (std::size_t i = 0; i < d.size(); ++i) dx[winners[l][i]] += d[i];
+    } else if (layer.kind == Kind::relu) {
+      for (std::size_t i = 0; i < d.size(); ++i)
+        dx[i] = x.v[i] > 0 ? d[i] : x.v[i] == 0 ? layer.at_zero * d[i] : 0;
+    } else {
+      dx = d;
+    }
+    d = dx;
+  }
+  result.gradients[0] = d;
+  return result;
+}
+
+struct Data {
+  std::vector<Vector> inputs;  // without labels
+  std::vector<index> labels;
+  std::vector<Vector> d_outputs;
+};
+
+// Small integers (many ties, many exact zeros) or reals.
+Data make_data(const Op& op, const LaneChain& chain, bool integers) {
+  std::mt19937 random(7);
+  std::uniform_real_distribution<double> real(-1, 1);
+  std::uniform_int_distribution<int> whole(-2, 2);
+  const auto fill = [&](index count, bool exact) {
+    Vector v(static_cast<std::size_t>(count));
+    for (double& x : v) x = exact ? whole(random) : static_cast<float>(real(random));
+    return v;
+  };
+  Data data;
+  for (std::size_t i = 0; i < op.inputs().size(); ++i) {
+    const TensorType& type = op.inputs()[i];
+    if (type.dtype == DType::int64) {
+      for (index n = 0; n < type.count(); ++n)
+        data.labels.push_back(n % 11 == 5 ? -100 : n * 3 % chain.layers.back().features);
+    } else {
+      data.inputs.push_back(fill(type.count(), integers));
+      // Weights of reals are kept small, as an initialised net's are.
+      if (i > 0 && !integers) {
+        const double fan_in = type.shape.size() > 1 ? static_cast<double>(type.count() / type.shape[0]) : 1.0;
+        for (double& x : data.inputs.back()) x = static_cast<float>(x / std::sqrt(fan_in));
+      }
+    }
+  }
+  for (const TensorType& type : op.outputs()) data.d_outputs.push_back(fill(type.count(), integers));
+  return data;
+}
+
+template <class T>
+Result run(const LaneChain& chain, const Data& data, int threads, bool wants_dx) {
+  const auto op = make_lane_segment(chain);
+  std::vector<Buffer> held;
+  const auto tensor = [&](const TensorType& type, const Vector* values) {
+    held.emplace_back(std::max<std::size_t>(type.bytes(), 1));
+    std::memset(held.back().data(), 0xcd, held.back().bytes());
+    if (values != nullptr) {
+      for (std::size_t i = 0; i < values->size(); ++i) held.back().as<T>()[i] = static_cast<T>((*values)[i]);
+    }
+    return static_cast<void*>(held.back().data());
+  };
+  std::vector<const void*> inputs, d_outputs;
+  std::vector<void*> outputs, saved, d_inputs;
+  for (std::size_t i = 0; i < data.inputs.size(); ++i) {
+    inputs.push_back(tensor(op->inputs()[i], &data.inputs[i]));
+    d_inputs.push_back(i > 0 || wants_dx ? tensor(op->inputs()[i], nullptr) : nullptr);
+  }
+  if (!data.labels.empty()) {
+    inputs.push_back(data.labels.data());
+    d_inputs.push_back(nullptr);
+  }
+  for (std::size_t i = 0; i < op->outputs().size(); ++i) {
+    outputs.push_back(tensor(op->outputs()[i], nullptr));
+    d_outputs.push_back(tensor(op->outputs()[i], &data.d_outputs[i]));
+  }
+  for (const TensorType& type : op->saved()) saved.push_back(tensor(type, nullptr));
+  const int before = num_threads();
+  set_num_threads(threads);
+  Buffer forward_scratch(op->forward_workspace(threads) + 1),
+      backward_scratch(op->backward_workspace(threads) + 1);
+  parallel(1e12, [&](const Team& team) {
+    op->forward(team, {inputs.data(), outputs.data(), saved.data(), forward_scratch.data(), {}, nullptr});
+  });
+  if (chain.training) {
+    parallel(1e12, [&](const Team& team) {
+      op->backward(team, {inputs.data(),
+                          nullptr,
+                          saved.data(),
+                          d_outputs.data(),
+                          d_inputs.data(),
+                          backward_scratch.data(),
+                          {},
+                          nullptr});
+    });
+  }
+  set_num_threads(before);
+  Result result;
+  const auto values = [](const void* p, index count) {
+    const T* v = static_cast<const T*>(p);
+    return Vector(v, v + count);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    result.outputs.push_back(values(outputs[i], op->outputs()[i].count()));
+  for (std::size_t i = 0; i < data.inputs.size(); ++i) {
+    result.gradients.push_back(d_inputs[i] && chain.training ? values(d_inputs[i], op->inputs()[i].count())
+                                                             : Vector());
+  }
+  return result;
+}
+
+void expect_near(const Vector& actual, const Vector& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  double scale = 0, worst = 0;
+  for (double v : expected) scale = std::max(scale, std::abs(v));
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(actual[i] - expected[i]);
+    worst = error <= worst ? worst : error;  // a NaN is kept
+    if (!(error <= tolerance * scale)) {
+      ADD_FAILURE() << what << " differs at " << i << ": " << actual[i] << " for " << expected[i]
+                    << " (largest " << scale << ")";
+      return;
+    }
+  }
+}
+
+struct Case {
+  const char* name;
+  ChainBuilder builder;
+};
+
+std::vector<Case> cases(index n) {
+  std::vector<Case> all;
+  const auto add = [&](const char* name, const ChainBuilder& builder) { all.push_back({name, builder}); };
+  add("lenet", ChainBuilder(n, 1, 28, 28)
+                   .conv(6, 5, 5, 1, 2, 2)
+                   .relu()
+                   .pool(2, 2, 2, 2)
+                   .conv(16, 5, 5)
+                   .relu()
+                   .pool(2, 2, 2, 2)
+                   .flatten()
+                   .linear(120)
+                   .relu()
+                   .linear(84)
+                   .relu()
+                   .linear(10)
+                   .loss());
+  add("odd_channels_wide_kernel", ChainBuilder(n, 3, 9, 11)
+                                      .conv(7, 3, 5, 1, 1, 2)
+                                      .relu(0)
+                                      .conv(5, 4, 2, 1, 0, 1)
+                                      .pool(2, 2, 2, 2)
+                                      .relu()
+                                      .flatten()
+                                      .linear(13)
+                                      .loss());
+  add("stride_two_and_three", ChainBuilder(n, 2, 15, 17)
+                                  .conv(5, 3, 3, 2, 1, 1)
+                                  .relu(0.5)
+                                  .conv(4, 3, 2, 3, 1, 0)
+                                  .flatten()
+                                  .linear(7, false)
+                                  .loss());
+  add("stride_over_kernel",
+      ChainBuilder(n, 2, 11, 13).relu().conv(3, 2, 2, 3).conv(2, 1, 1, 2).flatten().linear(5).loss());
+  add("dilated", ChainBuilder(n, 3, 13, 12)
+                     .conv(4, 3, 3, 1, 2, 2, 2)
+                     .relu()
+                     .conv(3, 3, 2, 2, 1, 1, 3)
+                     .flatten()
+                     .linear(4)
+                     .loss());
+  add("kernel_over_five", ChainBuilder(n, 1, 14, 16)
+                              .conv(2, 7, 11, 1, 3, 3)
+                              .conv(3, 6, 6, 1, 0, 0, 1, false)
+                              .relu()
+                              .flatten()
+                              .linear(3)
+                              .loss());
+  add("pool_overlapping_padded", ChainBuilder(n, 2, 10, 9)
+                                     .conv(4, 3, 3, 1, 1, 1)
+                                     .relu()
+                                     .pool(3, 3, 2, 2, 1)
+                                     .conv(3, 2, 2)
+                                     .pool(3, 2, 1, 2)
+                                     .flatten()
+                                     .linear(6)
+                                     .loss());
+  add("pool_leaves_a_row", ChainBuilder(n, 2, 9, 11)
+                               .conv(5, 3, 3, 1, 1, 1)
+                               .relu(0)
+                               .pool(2, 2, 2, 2)
+                               .conv(3, 3, 3, 1, 1, 1)
+                               .relu(1)
+                               .pool(1, 4, 1, 4)
+                               .flatten()
+                               .linear(4)
+                               .loss());
+  add("pool_of_unrectified", ChainBuilder(n, 1, 8, 8)
+                                 .conv(3, 3, 3)
+                                 .pool(2, 2, 2, 2)
+                                 .conv(2, 2, 2)
+                                 .pool(2, 1, 2, 1)
+                                 .flatten()
+                                 .linear(3)
+                                 .loss());
+  add("one_pixel",
+      ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
+  add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
+  add("no_loss",
+      ChainBuilder(n, 2, 8, 9).conv(6, 3, 3, 1, 1, 1).relu().pool(2, 2, 2, 2).conv(9, 3, 3, 1, 1, 1).keep());
+  add("kept_inside", ChainBuilder(n, 2, 8, 8)
+                         .conv(6, 3, 3)
+                         .keep()
+                         .relu()
+                         .keep()
+                         .pool(2, 2, 2, 2)
+                         .flatten()
+                         .keep()
+                         .linear(5)
+                         .relu()
+                         .keep()
+                         .linear(4)
+                         .keep()
+                         .loss());
+  return all;
+}
+
+class Lanes : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    before_ = name_of(active_isa());
+    set_isa(GetParam());
+  }
+  void TearDown() override { set_isa(before_); }
+  std::string before_;
+};
+
+bool keeps(const LaneChain& chain) {
+  for (const LaneLayer& layer : chain.layers) {
+    if (layer.kept) return true;
+  }
+  return false;
+}
+
+template <class T>
+void compare(const Case& test, bool integers, double tolerance) {
+  LaneChain chain = test.builder.chain;
+  chain.dtype = dtype_of<T>();
+  for (const bool by_block : {false, true}) {
+    if (by_block && (!chain.loss || keeps(chain))) continue;
+    chain.by_block = by_block;
+    const Data data = make_data(*make_lane_segment(chain), chain, integers);
+    const Result expected = reference(chain, data.inputs, data.labels, data.d_outputs);
+    for (const bool wants_dx : {false, true}) {
+      const Result actual = run<T>(chain, data, 2, wants_dx);
+      const std::string where =
+          std::string(test.name) + (by_block ? ", by block" : "") + (wants_dx ? ", dx" : "");
+      for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
+        expect_near(actual.outputs[i], expected.outputs[i], tolerance,
+                    where + ", output " + std::to_string(i));
+      }
+      for (std::size_t i = wants_dx ? 0 : 1; i < expected.gradients.size(); ++i) {
+        expect_near(actual.gradients[i], expected.gradients[i], tolerance,
+                    where + ", gradient " + std::to_string(i));
+      }
+    }
+  }
+}
+
+// K * eps with room for the longest sum here (a few thousand terms); in float64 a wrong tap or mask cannot
+// hide.
+TEST_P(Lanes, Float64MatchesReference) {
+  for (const Case& test : cases(17)) compare<double>(test, false, 1e-12);
+}
+// Integers make ties in pools and exact zeros before ReLUs.
+TEST_P(Lanes, TiesAndZerosMatchReference) {
+  for (const Case& test : cases(16)) compare<double>(test, true, 1e-12);
+}
+TEST_P(Lanes, Float32MatchesReference) {
+  for (const Case& test : cases(33)) {
+    if (std::string(test.name) == "lenet") compare<float>(test, false, 1e-5);
+  }
+}
+
+TEST_P(Lanes, SameBitsAtEveryThreadCount) {
+  for (const index n : {16, 31, 64, 65}) {
+    for (const Case& test : cases(n)) {
+      LaneChain chain = test.builder.chain;
+      for (const bool by_block : {false, true}) {
+        if (by_block && (!chain.loss || keeps(chain))) continue;
+        chain.by_block = by_block;
+        const Data data = make_data(*make_lane_segment(chain), chain, false);
+        const Result alone = run<float>(chain, data, 1, true);
+        for (const int threads : {2, 3}) {
+          const Result together = run<float>(chain, data, threads, true);
+          EXPECT_EQ(alone.outputs, together.outputs) << test.name;
+          EXPECT_EQ(alone.gradients, together.gradients) << test.name;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Lanes, InferenceEqualsTraining) {
+  for (const Case& test : cases(31)) {
+    LaneChain chain = test.builder.chain;
+    const Data data = make_data(*make_lane_segment(chain), chain, false);
+    const Result training = run<float>(chain, data, 2, false);
+    chain.training = false;
+    EXPECT_EQ(run<float>(chain, data, 2, false).outputs, training.outputs) << test.name;
+  }
+}
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (Isa isa : available_isas()) names.push_back(name_of(isa));
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(Isas, Lanes, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
+
+}  // namespace
+}  // namespace tenfold
