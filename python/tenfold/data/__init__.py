@@ -1,6 +1,6 @@
 """Data sets in memory: the embedded digits, MNIST and friends, readers, and images for prediction."""
 
-from ._dataset import Dataset
+from ._dataset import Dataset, standardized
 from ._files import cache_directory
 from ._idx import read_idx
 from ._image import load_image, load_images
@@ -18,4 +18,5 @@ __all__ = [
     "load_images",
     "mnist",
     "read_idx",
+    "standardized",
 ]

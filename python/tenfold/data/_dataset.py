@@ -135,8 +135,23 @@ class Dataset:
         return f"Dataset({self.name!r}, {len(self)} images of {size}, {len(self.classes)} classes)"
 
 
-def standardized(pixels: Array, mean: Sequence[float], std: Sequence[float], dtype: npt.DTypeLike) -> Array:
-    """Return ``(pixels - mean) / std`` channel by channel for pixels of shape (N, C, *)."""
+def standardized(
+    pixels: Array, mean: Sequence[float], std: Sequence[float], dtype: npt.DTypeLike = np.float32
+) -> Array:
+    """Return ``(pixels - mean) / std``, channel by channel.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (N, C, *)
+    mean, std : sequence of float
+        One number per channel.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    ndarray of shape (N, C, *)
+        A new array.
+    """
     shape = (1, -1) + (1,) * (pixels.ndim - 2)
     shift, scale = np.asarray(mean).reshape(shape), np.asarray(std).reshape(shape)
     # One pass over the large array instead of three in float64.

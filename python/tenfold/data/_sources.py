@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._dataset import Dataset, from_bytes
+from ._dataset import Dataset, from_bytes, standardized
 from ._files import locate
 from ._idx import read_images_and_labels
 
@@ -301,8 +301,6 @@ def image_folder(
     pixels, y = np.stack(images), np.asarray(labels, np.int64)
     if mean is None or std is None:
         return from_bytes(root.name, [(pixels, y)], classes, 255, True, dtype)[0]
-    from ._dataset import standardized
-
     x = standardized(pixels.astype(dtype) / np.dtype(dtype).type(255), mean, std, dtype)
     return Dataset(x, y, classes, mean, std, root.name)
 
