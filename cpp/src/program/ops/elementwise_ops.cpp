@@ -1,10 +1,22 @@
-// Element-wise operations: y[i] = f(x[i]).
+// Element-wise operations of one argument, y[i] = f(x[i]), and of two with broadcasting, y[i] = f(a[i],
+// b[i]).
 #include "kernels/elementwise.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "program/ops/op_base.h"
+#include "tenfold/elementwise.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
+
+constexpr index kGrain = 1024;
+
+void require_inputs(const char* function, const std::vector<TensorType>& inputs, std::size_t count) {
+  if (inputs.size() != count) reject(function, "inputs", "must be ", count, "; received ", inputs.size());
+}
 
 // relu(x) = max(x, 0); its derivative at 0 is the attribute at_zero (1 in the lecture, 0 in PyTorch).
 template <class T>
@@ -12,25 +24,34 @@ class ReluOp final : public Op {
  public:
   ReluOp(const Attributes& attributes, const std::vector<TensorType>& inputs)
       : at_zero_(static_cast<T>(attributes.get<double>("at_zero"))) {
+    require_inputs("relu", inputs, 1);
     require_same_dtype("relu", inputs, {"input"});
     inputs_ = inputs;
     outputs_ = {inputs[0]};
   }
 
+  // y tells x < 0 from x > 0, but not from x == 0.
+  bool backward_needs_input(int) const override { return at_zero_ != 0; }
+  bool backward_needs_output(int) const override { return at_zero_ == 0; }
+  bool may_overwrite_input(int, int) const override { return true; }
+  double flops() const override { return static_cast<double>(outputs_[0].count()); }
+
   void forward(const Team& team, const ForwardCall& call) const override {
     const auto& k = kernels<ElementwiseKernels, T>();
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
-    team.for_range(outputs_[0].count(), 1024, [&](index begin, index end) { k.relu(end - begin, x + begin, y + begin); });
+    team.for_range(outputs_[0].count(), kGrain,
+                   [&](index begin, index end) { k.relu(end - begin, x + begin, y + begin); });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
     const auto& k = kernels<ElementwiseKernels, T>();
-    const T* x = input<T>(call, 0);
+    const T* s = at_zero_ != 0 ? input<T>(call, 0) : output<T>(call, 0);
     const T* dy = d_output<T>(call, 0);
     T* dx = d_input<T>(call, 0);
-    team.for_range(outputs_[0].count(), 1024, [&](index begin, index end) {
-      k.relu_backward(end - begin, x + begin, dy + begin, at_zero_, dx + begin);
+    if (dx == nullptr) return;
+    team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
+      k.relu_backward(end - begin, s + begin, dy + begin, at_zero_, dx + begin);
     });
   }
 
@@ -38,8 +59,301 @@ class ReluOp final : public Op {
   T at_zero_;
 };
 
+// -- one argument
+// ------------------------------------------------------------------------------------------------
+
+// What the C library computes, one element at a time.
+template <class T, T (*Value)(T x, T p), T (*Slope)(T x, T p)>
+const UnaryKernel<T>& library_kernel() {
+  static constexpr UnaryKernel<T> kernel = {[](std::ptrdiff_t n, const T* x, T p, T, T* y) {
+                                              for (index i = 0; i < n; ++i) y[i] = Value(x[i], p);
+                                            },
+                                            [](std::ptrdiff_t n, const T* s, const T* dy, T p, T, T* dx) {
+                                              for (index i = 0; i < n; ++i) dx[i] = dy[i] * Slope(s[i], p);
+                                            }};
+  return kernel;
+}
+template <class T>
+T sin_of(T x, T) {
+  return std::sin(x);
+}
+template <class T>
+T cos_of(T x, T) {
+  return std::cos(x);
+}
+template <class T>
+T minus_sin_of(T x, T) {
+  return -std::sin(x);
+}
+template <class T>
+T power_of(T x, T p) {
+  return std::pow(x, p);
+}
+template <class T>
+T power_slope(T x, T p) {
+  return p == 0 ? T(0) : p * std::pow(x, p - 1);
+}
+
+enum class Reads { nothing, input, output };  // what backward reads besides d_output
+
+template <class T>
+struct UnarySpec {
+  const UnaryKernel<T>& (*kernel)();
+  Reads reads;
+  double cost;  // of an element, in units of a copied element
+  T p = 0, q = 0;
+};
+
+#define TENFOLD_UNARY(name) []() -> const UnaryKernel<T>& { return kernels<ElementwiseKernels, T>().name; }
+
+template <class T>
+UnarySpec<T> unary_spec(const std::string& kind, const Attributes& attributes) {
+  const auto number = [&](const char* name) { return static_cast<T>(attributes.get<double>(name)); };
+  if (kind == "leaky_relu") {
+    const T slope = number("negative_slope");
+    return {TENFOLD_UNARY(leaky_relu), slope >= 0 ? Reads::output : Reads::input, 1, slope};
+  }
+  if (kind == "elu") {
+    const T alpha = number("alpha");
+    if (alpha >= 0) return {TENFOLD_UNARY(elu_output), Reads::output, 4, alpha};
+    return {TENFOLD_UNARY(elu), Reads::input, 4, alpha};
+  }
+  if (kind == "gelu") {
+    const std::string approximate = attributes.get<std::string>("approximate");
+    if (approximate == "none") return {TENFOLD_UNARY(gelu), Reads::input, 8};
+    if (approximate == "tanh") return {TENFOLD_UNARY(gelu_tanh), Reads::input, 6};
+    reject("gelu", "approximate", "must be 'none' or 'tanh'; received '", approximate, "'");
+  }
+  if (kind == "softplus") {
+    const T beta = number("beta");
+    if (!(beta > 0)) reject("softplus", "beta", "must be positive; received ", beta);
+    return {TENFOLD_UNARY(softplus), Reads::input, 6, beta, number("threshold")};
+  }
+  if (kind == "clip") return {TENFOLD_UNARY(clip), Reads::input, 1, number("min"), number("max")};
+  if (kind == "power") {
+    const T exponent = number("exponent");
+    if (exponent == 2) return {TENFOLD_UNARY(square), Reads::input, 1};
+    if (exponent == 3) return {TENFOLD_UNARY(cube), Reads::input, 1};
+    if (exponent == T(0.5)) return {TENFOLD_UNARY(sqrt), Reads::output, 2};
+    if (exponent == -1) return {TENFOLD_UNARY(reciprocal), Reads::output, 2};
+    return {library_kernel<T, power_of<T>, power_slope<T>>, Reads::input, 30, exponent};
+  }
+  if (kind == "silu") return {TENFOLD_UNARY(silu), Reads::input, 5};
+  if (kind == "sigmoid") return {TENFOLD_UNARY(sigmoid), Reads::output, 4};
+  if (kind == "tanh") return {TENFOLD_UNARY(tanh), Reads::output, 4};
+  if (kind == "exp") return {TENFOLD_UNARY(exp), Reads::output, 3};
+  if (kind == "log") return {TENFOLD_UNARY(log), Reads::input, 4};
+  if (kind == "sqrt") return {TENFOLD_UNARY(sqrt), Reads::output, 2};
+  if (kind == "abs") return {TENFOLD_UNARY(abs), Reads::input, 1};
+  if (kind == "neg") return {TENFOLD_UNARY(neg), Reads::nothing, 1};
+  if (kind == "square") return {TENFOLD_UNARY(square), Reads::input, 1};
+  if (kind == "reciprocal") return {TENFOLD_UNARY(reciprocal), Reads::output, 2};
+  if (kind == "sin") return {library_kernel<T, sin_of<T>, cos_of<T>>, Reads::input, 20};
+  return {library_kernel<T, cos_of<T>, minus_sin_of<T>>, Reads::input, 20};  // cos
+}
+
+#undef TENFOLD_UNARY
+
+template <class T>
+class UnaryOp final : public Op {
+ public:
+  UnaryOp(const std::string& kind, const Attributes& attributes, const std::vector<TensorType>& inputs)
+      : spec_(unary_spec<T>(kind, attributes)) {
+    require_inputs(kind.c_str(), inputs, 1);
+    require_same_dtype(kind.c_str(), inputs, {"input"});
+    inputs_ = inputs;
+    outputs_ = {inputs[0]};
+  }
+
+  bool backward_needs_input(int) const override { return spec_.reads == Reads::input; }
+  bool backward_needs_output(int) const override { return spec_.reads == Reads::output; }
+  bool may_overwrite_input(int, int) const override { return true; }
+  double flops() const override { return static_cast<double>(outputs_[0].count()); }
+  double work() const override { return spec_.cost * static_cast<double>(outputs_[0].count()); }
+
+  void forward(const Team& team, const ForwardCall& call) const override {
+    const UnaryKernel<T>& kernel = spec_.kernel();
+    const T* x = input<T>(call, 0);
+    T* y = output<T>(call, 0);
+    team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
+      kernel.forward(end - begin, x + begin, spec_.p, spec_.q, y + begin);
+    });
+  }
+
+  void backward(const Team& team, const BackwardCall& call) const override {
+    const UnaryKernel<T>& kernel = spec_.kernel();
+    const T* dy = d_output<T>(call, 0);
+    const T* s = spec_.reads == Reads::input    ? input<T>(call, 0)
+                 : spec_.reads == Reads::output ? output<T>(call, 0)
+                                                : dy;
+    T* dx = d_input<T>(call, 0);
+    if (dx == nullptr) return;
+    team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
+      kernel.backward(end - begin, s + begin, dy + begin, spec_.p, spec_.q, dx + begin);
+    });
+  }
+
+ private:
+  UnarySpec<T> spec_;
+};
+
+// -- two arguments
+// -----------------------------------------------------------------------------------------------
+
+// a^b by the C library; the gradient with respect to b is 0 where a is 0, as long as b >= 0.
+template <class T>
+const BinaryKernel<T>& pow_kernel() {
+  static constexpr BinaryKernel<T> kernel = {
+      [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, T* y) {
+        for (index i = 0; i < n; ++i) y[i] = std::pow(a[i * step_a], b[i * step_b]);
+      },
+      [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, const T*,
+         const T* dy, T* da) {
+        for (index i = 0; i < n; ++i) da[i] = dy[i] * power_slope(a[i * step_a], b[i * step_b]);
+      },
+      [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, const T* y,
+         const T* dy, T* db) {
+        for (index i = 0; i < n; ++i) {
+          const T base = a[i * step_a];
+          db[i] = base == 0 && b[i * step_b] >= 0 ? T(0) : dy[i] * y[i] * std::log(base);
+        }
+      }};
+  return kernel;
+}
+
+template <class T>
+struct BinarySpec {
+  const BinaryKernel<T>& (*kernel)();
+  bool reads_a, reads_b, reads_y;  // in backward
+  double cost;
+};
+
+#define TENFOLD_BINARY(name) []() -> const BinaryKernel<T>& { return kernels<ElementwiseKernels, T>().name; }
+
+template <class T>
+BinarySpec<T> binary_spec(const std::string& kind) {
+  if (kind == "add") return {TENFOLD_BINARY(add), false, false, false, 1};
+  if (kind == "sub") return {TENFOLD_BINARY(sub), false, false, false, 1};
+  if (kind == "mul") return {TENFOLD_BINARY(mul), true, true, false, 1};
+  if (kind == "div") return {TENFOLD_BINARY(div), false, true, true, 1.5};
+  if (kind == "maximum") return {TENFOLD_BINARY(maximum), true, true, false, 1};
+  if (kind == "minimum") return {TENFOLD_BINARY(minimum), true, true, false, 1};
+  return {pow_kernel<T>, true, true, true, 30};  // pow
+}
+
+#undef TENFOLD_BINARY
+
+template <class T>
+class BinaryOp final : public Op {
+ public:
+  BinaryOp(const std::string& kind, const Attributes&, const std::vector<TensorType>& inputs)
+      : spec_(binary_spec<T>(kind)) {
+    require_inputs(kind.c_str(), inputs, 2);
+    require_same_dtype(kind.c_str(), inputs, {"input", "other"});
+    geometry_ = make_broadcast(kind.c_str(), inputs[0].shape, inputs[1].shape);
+    inputs_ = inputs;
+    outputs_ = {{inputs[0].dtype, geometry_.shape}};
+    for (int i = 0; i < 2; ++i) {
+      folds_[i] = make_unbroadcast(inputs[static_cast<std::size_t>(i)].shape, geometry_.shape);
+      broadcast_[i] = inputs[static_cast<std::size_t>(i)].count() != outputs_[0].count();
+    }
+  }
+
+  bool backward_needs_input(int i) const override { return i == 0 ? spec_.reads_a : spec_.reads_b; }
+  bool backward_needs_output(int) const override { return spec_.reads_y; }
+  bool may_overwrite_input(int i, int) const override { return !broadcast_[i]; }
+  double flops() const override { return static_cast<double>(outputs_[0].count()); }
+  double work() const override { return spec_.cost * Op::work(); }
+  // A gradient before its sum over the broadcast elements, and the sum's own scratch.
+  std::size_t backward_workspace(int) const override {
+    std::size_t bytes = 0;
+    for (int i = 0; i < 2; ++i) {
+      if (!broadcast_[i]) continue;
+      const std::size_t full = trivial(i) ? 0 : align_up(outputs_[0].bytes());
+      bytes = std::max(bytes, full + static_cast<std::size_t>(folds_[i].workspace_count()) * sizeof(T));
+    }
+    return bytes;
+  }
+
+  void forward(const Team& team, const ForwardCall& call) const override {
+    const auto run = spec_.kernel().forward;
+    const T* a = input<T>(call, 0);
+    const T* b = input<T>(call, 1);
+    T* y = output<T>(call, 0);
+    blocks(team, [&](index n, index at_a, index at_b, index at_y) {
+      run(n, a + at_a, geometry_.step_a, b + at_b, geometry_.step_b, y + at_y);
+    });
+  }
+
+  void backward(const Team& team, const BackwardCall& call) const override {
+    for (int i = 0; i < 2; ++i) gradient(team, call, i);
+  }
+
+ private:
+  bool trivial(int i) const {
+    const BinaryKernel<T>& kernel = spec_.kernel();
+    return (i == 0 ? kernel.backward_a : kernel.backward_b) == nullptr;
+  }
+
+  // body(n, offset in a, in b, in y) over the result.
+  template <class Body>
+  void blocks(const Team& team, const Body& body) const {
+    constexpr index kBlock = 4096;
+    const index per_row = (geometry_.inner + kBlock - 1) / kBlock;
+    team.for_each(geometry_.rows * per_row, [&](index i) {
+      const index row = i / per_row, begin = i % per_row * kBlock;
+      index at_a, at_b;
+      geometry_.offsets(row, &at_a, &at_b);
+      body(std::min(kBlock, geometry_.inner - begin), at_a + begin * geometry_.step_a,
+           at_b + begin * geometry_.step_b, row * geometry_.inner + begin);
+    });
+  }
+
+  void gradient(const Team& team, const BackwardCall& call, int i) const {
+    T* d = d_input<T>(call, i);
+    if (d == nullptr) return;
+    const T* dy = d_output<T>(call, 0);
+    const T* full = dy;
+    T* scratch = reinterpret_cast<T*>(call.workspace);
+    if (!trivial(i)) {
+      const BinaryKernel<T>& kernel = spec_.kernel();
+      const auto run = i == 0 ? kernel.backward_a : kernel.backward_b;
+      const T* a = spec_.reads_a ? input<T>(call, 0) : nullptr;
+      const T* b = spec_.reads_b ? input<T>(call, 1) : nullptr;
+      const T* y = spec_.reads_y ? output<T>(call, 0) : nullptr;
+      T* target = broadcast_[i] ? scratch : d;
+      blocks(team, [&](index n, index at_a, index at_b, index at_y) {
+        run(n, a ? a + at_a : nullptr, geometry_.step_a, b ? b + at_b : nullptr, geometry_.step_b,
+            y ? y + at_y : nullptr, dy + at_y, target + at_y);
+      });
+      full = target;
+      scratch += align_up(outputs_[0].bytes()) / sizeof(T);
+    }
+    if (broadcast_[i]) {
+      reduce<T>(team, folds_[i], Reduction::sum, full, scratch, d);
+    } else if (trivial(i)) {
+      team.for_range(outputs_[0].count(), kGrain,
+                     [&](index begin, index end) { std::copy(dy + begin, dy + end, d + begin); });
+    }
+  }
+
+  BinarySpec<T> spec_;
+  Broadcast geometry_;
+  Reduce folds_[2];
+  bool broadcast_[2];
+};
+
 }  // namespace
 
-void register_elementwise_ops(OpRegistry& registry) { add_typed<ReluOp>(registry, "relu"); }
+void register_elementwise_ops(OpRegistry& registry) {
+  add_typed<ReluOp>(registry, "relu");
+  for (const char* kind : {"leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "exp", "log",
+                           "sqrt", "abs", "neg", "square", "power", "clip", "reciprocal", "sin", "cos"}) {
+    add_kind<UnaryOp>(registry, kind);
+  }
+  for (const char* kind : {"add", "sub", "mul", "div", "maximum", "minimum", "pow"}) {
+    add_kind<BinaryOp>(registry, kind);
+  }
+}
 
 }  // namespace tenfold

@@ -45,6 +45,18 @@ void add_typed(OpRegistry& registry, const std::string& kind) {
   });
 }
 
+// The same for one class that serves several kinds:  SomeOp(kind, attributes, inputs).
+template <template <class> class TypedOp>
+void add_kind(OpRegistry& registry, const std::string& kind) {
+  registry.add(kind,
+               [kind](const Attributes& attributes, const std::vector<TensorType>& inputs) -> std::unique_ptr<Op> {
+                 if (!inputs.empty() && inputs[0].dtype == DType::float64) {
+                   return std::make_unique<TypedOp<double>>(kind, attributes, inputs);
+                 }
+                 return std::make_unique<TypedOp<float>>(kind, attributes, inputs);
+               });
+}
+
 // One per file of this folder; registry.cpp calls them all.
 void register_elementwise_ops(OpRegistry& registry);
 void register_reduce_ops(OpRegistry& registry);

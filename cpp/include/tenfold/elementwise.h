@@ -1,0 +1,75 @@
+// Broadcasting and reductions: the geometry, and the loops over it.
+#pragma once
+
+#include <vector>
+
+#include "tenfold/parallel.h"
+#include "tenfold/types.h"
+
+namespace tenfold {
+
+// Two operands stretched to a common shape by NumPy's rule: trailing axes are matched, an extent of 1 (or a
+// missing axis) repeats. The common shape is walked as `rows` rows of `inner` elements, along which an
+// operand moves by 1 or stands still.
+struct Broadcast {
+  struct Axis {
+    index size, stride_a, stride_b;
+  };
+  Shape shape;              // of the result
+  std::vector<Axis> outer;  // axes over the rows, outermost first
+  index rows = 1, inner = 1;
+  index step_a = 0, step_b = 0;
+
+  index count() const { return rows * inner; }
+  // Where row `row` starts in a and b.
+  void offsets(index row, index* a, index* b) const;
+};
+
+// Throws InvalidArgument (naming `function`, and the arguments as "input" and "other") where the shapes do
+// not match.
+Broadcast make_broadcast(const char* function, const Shape& a, const Shape& b);
+
+enum class Reduction { sum, mean, max, min };
+
+// An array folded over some of its axes. Its elements are walked in three levels: outer kept axes, outer
+// folded axes and the innermost (collapsed) axis, which is either kept or folded.
+struct Reduce {
+  struct Axis {
+    index size, stride;
+  };
+  std::vector<Axis> kept, folded;          // outer axes, outermost first
+  index kept_count = 1, folded_count = 1;  // of the outer axes
+  index inner = 1;
+  bool inner_folded = false;
+  Shape shape;  // of the result, with extents of 1 for the folded axes
+
+  index outputs() const { return inner_folded ? kept_count : kept_count * inner; }
+  index terms() const { return inner_folded ? folded_count * inner : folded_count; }  // per output
+  index count() const { return outputs() * terms(); }
+  index kept_offset(index i) const;
+  index folded_offset(index i) const;
+
+  // How the terms of an output are cut into pieces that are summed apart, by shape alone.
+  index piece_rows() const;    // outer folded positions in a piece
+  index piece_length() const;  // inner elements in a piece, where the inner axis is folded
+  index pieces() const;
+  // Elements of scratch memory that reduce() needs.
+  index workspace_count() const;
+};
+
+// `folded[axis]` says whether an axis of `shape` goes away.
+Reduce make_reduce(const Shape& shape, const std::vector<bool>& folded);
+// The reduction that undoes a broadcast of `operand` to `shape`.
+Reduce make_unbroadcast(const Shape& operand, const Shape& shape);
+
+// y <- x folded. SPMD; the same bits for every number of threads. workspace has workspace_count() elements.
+template <class T>
+void reduce(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y);
+
+// dx <- the gradient of reduce(): dy repeated (sum), divided by terms() (mean), or at the first extreme
+// element (max, min, NaN being the most extreme), zero elsewhere. x and y are read for max and min only.
+template <class T>
+void reduce_backward(const Team& team, const Reduce& geometry, Reduction kind, const T* x, const T* y,
+                     const T* dy, T* dx);
+
+}  // namespace tenfold

@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <limits>
+
+#include "kernels/elementwise.h"
+#include "tenfold/elementwise.h"
+
+namespace tenfold {
+namespace {
+
+// A piece is what one thread folds in one go: long enough to hide its overhead, short enough for many threads
+// and for small rounding errors (pieces are joined pairwise).
+constexpr index kPieceElements = 8192;
+constexpr index kPieceRows = 256;
+// Columns folded side by side where the inner axis is kept.
+constexpr index kColumns = 2048;
+
+index ceil_div(index a, index b) {
+  return (a + b - 1) / b;
+}
+
+index offset_of(const std::vector<Reduce::Axis>& axes, index i) {
+  index offset = 0;
+  for (std::size_t a = axes.size(); a-- > 0;) {
+    offset += (a > 0 ? i % axes[a].size : i) * axes[a].stride;
+    if (a > 0) i /= axes[a].size;
+  }
+  return offset;
+}
+
+template <class T>
+const FoldKernel<T>& fold_of(Reduction kind) {
+  const auto& k = kernels<ElementwiseKernels, T>();
+  return kind == Reduction::max ? k.max : kind == Reduction::min ? k.min : k.sum;
+}
+
+template <class T>
+T join(Reduction kind, T a, T b) {
+  if (kind == Reduction::max) return b > a || b != b ? b : a;
+  if (kind == Reduction::min) return b < a || b != b ? b : a;
+  return a + b;
+}
+
+}  // namespace
+
+index Reduce::kept_offset(index i) const {
+  return offset_of(kept, i);
+}
+index Reduce::folded_offset(index i) const {
+  return offset_of(folded, i);
+}
+
+index Reduce::piece_length() const {
+  return std::min(inner, kPieceElements);
+}
+index Reduce::piece_rows() const {
+  if (inner_folded) return std::max<index>(1, kPieceElements / inner);
+  return std::clamp<index>(kPieceElements / inner, 16, kPieceRows);
+}
+index Reduce::pieces() const {
+  if (!inner_folded) return ceil_div(folded_count, piece_rows());
+  return inner > kPieceElements ? folded_count * ceil_div(inner, kPieceElements)
+                                : ceil_div(folded_count, piece_rows());
+}
+index Reduce::workspace_count() const {
+  return count() == 0 || pieces() == 1 ? 0 : outputs() * pieces();
+}
+
+Reduce make_reduce(const Shape& shape, const std::vector<bool>& folded) {
+  Reduce geometry;
+  geometry.shape = shape;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (folded[i]) geometry.shape[i] = 1;
+  }
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+    // Empty: only the number of outputs matters.
+    geometry.inner_folded = true;
+    geometry.inner = 0;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      if (!folded[i]) geometry.kept_count *= shape[i];
+    }
+    return geometry;
+  }
+  struct Run {
+    index size, stride;
+    bool folded;
+  };
+  std::vector<Run> runs;  // innermost first
+  index stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] == 1) continue;
+    if (!runs.empty() && runs.back().folded == folded[i]) {
+      runs.back().size *= shape[i];
+    } else {
+      runs.push_back({shape[i], stride, folded[i]});
+    }
+    stride *= shape[i];
+  }
+  if (runs.empty()) return geometry;
+  geometry.inner = runs[0].size;
+  geometry.inner_folded = runs[0].folded;
+  for (std::size_t i = runs.size(); i-- > 1;) {
+    (runs[i].folded ? geometry.folded : geometry.kept).push_back({runs[i].size, runs[i].stride});
+    (runs[i].folded ? geometry.folded_count : geometry.kept_count) *= runs[i].size;
+  }
+  return geometry;
+}
+
+Reduce make_unbroadcast(const Shape& operand, const Shape& shape) {
+  std::vector<bool> folded(shape.size());
+  const std::size_t missing = shape.size() - operand.size();
+  for (std::size_t i = 0; i < shape.size(); ++i) folded[i] = i < missing || operand[i - missing] != shape[i];
+  return make_reduce(shape, folded);
+}
+
+template <class T>
+void reduce(const Team& team, const Reduce& g, Reduction kind, const T* x, T* workspace, T* y) {
+  const FoldKernel<T>& fold = fold_of<T>(kind);
+  const T terms = static_cast<T>(g.terms());
+  if (g.count() == 0) {
+    const T value = kind == Reduction::mean ? std::numeric_limits<T>::quiet_NaN() : T(0);
+    team.for_range(g.outputs(), 1024, [&](index begin, index end) { std::fill(y + begin, y + end, value); });
+    return;
+  }
+  const index pieces = g.pieces(), rows = g.piece_rows();
+  const bool direct = pieces == 1;
+  T* partial = direct ? y : workspace;  // partial[kept][piece][column]
+
+  if (g.inner_folded) {
+    const index length = g.piece_length(), per_row = ceil_div(g.inner, length);
+    team.for_each(g.kept_count * pieces, [&](index i) {
+      const index o = i / pieces, piece = i % pieces;
+      const T* base = x + g.kept_offset(o);
+      if (per_row > 1) {
+        const index begin = piece % per_row * length;
+        partial[i] =
+            fold.row(std::min(length, g.inner - begin), base + g.folded_offset(piece / per_row) + begin);
+        return;
+      }
+      const index begin = piece * rows, end = std::min(begin + rows, g.folded_count);
+      T result = fold.row(g.inner, base + g.folded_offset(begin));
+      for (index r = begin + 1; r < end; ++r) {
+        result = join(kind, result, fold.row(g.inner, base + g.folded_offset(r)));
+      }
+      partial[i] = result;
+    });
+  } else {
+    const index blocks = ceil_div(g.inner, kColumns);
+    const bool one_axis = g.folded.size() <= 1;
+    const index run_axis = g.folded.empty() ? g.folded_count : g.folded.back().size;
+    const index stride = g.folded.empty() ? 0 : g.folded.back().stride;
+    team.for_each(g.kept_count * pieces * blocks, [&](index i) {
+      const index block = i % blocks, piece = i / blocks % pieces, o = i / blocks / pieces;
+      const index column = block * kColumns, width = std::min(kColumns, g.inner - column);
+      const index begin = piece * rows, end = std::min(begin + rows, g.folded_count);
+      const T* base = x + g.kept_offset(o) + column;
+      T* target = partial + (o * pieces + piece) * g.inner + column;
+      for (index r = begin; r < end;) {
+        const index run = one_axis ? end - r : std::min(end - r, run_axis - r % run_axis);
+        fold.columns(run, stride, width, base + g.folded_offset(r), r == begin, target);
+        r += run;
+      }
+    });
+  }
+
+  const index columns = g.inner_folded ? 1 : g.inner;
+  if (!direct) {
+    // Pairwise: partial[p] <- partial[p] + partial[p + 1], then in steps of 2, 4, ...
+    const index blocks = ceil_div(columns, kColumns);
+    team.for_each(g.kept_count * blocks, [&](index i) {
+      const index o = i / blocks, column = i % blocks * kColumns,
+                  width = std::min(kColumns, columns - column);
+      T* first = partial + o * pieces * columns + column;
+      for (index step = 1; step < pieces; step *= 2) {
+        for (index p = 0; p + step < pieces; p += 2 * step) {
+          fold.columns(1, 0, width, first + (p + step) * columns, false, first + p * columns);
+        }
+      }
+      std::copy(first, first + width, y + o * columns + column);
+    });
+  }
+  if (kind == Reduction::mean) {
+    const auto& k = kernels<ElementwiseKernels, T>();
+    team.for_range(g.outputs(), 1024, [&](index begin, index end) {
+      k.div.forward(end - begin, y + begin, 1, &terms, 0, y + begin);
+    });
+  }
+}
+
+template <class T>
+void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T* x, const T* y, const T* dy,
+                     T* dx) {
+  if (g.count() == 0) return;
+  const auto& k = kernels<ElementwiseKernels, T>();
+  if (kind == Reduction::sum || kind == Reduction::mean) {
+    const T divisor = kind == Reduction::mean ? static_cast<T>(g.terms()) : T(1);
+    const index blocks = ceil_div(g.inner, kPieceElements);
+    team.for_each(g.kept_count * g.folded_count * blocks, [&](index i) {
+      const index begin = i % blocks * kPieceElements, width = std::min(kPieceElements, g.inner - begin);
+      const index row = i / blocks, o = row / g.folded_count;
+      const T* from = g.inner_folded ? dy + o : dy + o * g.inner + begin;
+      T* to = dx + g.kept_offset(o) + g.folded_offset(row % g.folded_count) + begin;
+      k.div.forward(width, from, g.inner_folded ? 0 : 1, &divisor, 0, to);
+    });
+    return;
+  }
+  team.for_range(g.count(), 1024, [&](index begin, index end) { std::fill(dx + begin, dx + end, T(0)); });
+  const index columns = g.inner_folded ? 1 : g.inner, length = g.inner_folded ? g.inner : 1;
+  team.for_each(g.outputs(), [&](index i) {
+    const index start = g.kept_offset(i / columns) + i % columns;
+    for (index r = 0; r < g.folded_count; ++r) {
+      const index row = start + g.folded_offset(r);
+      for (index p = row; p < row + length; ++p) {
+        if (x[p] == y[i] || x[p] != x[p]) {
+          dx[p] = dy[i];
+          return;
+        }
+      }
+    }
+  });
+}
+
+template void reduce<float>(const Team&, const Reduce&, Reduction, const float*, float*, float*);
+template void reduce<double>(const Team&, const Reduce&, Reduction, const double*, double*, double*);
+template void reduce_backward<float>(const Team&, const Reduce&, Reduction, const float*, const float*,
+                                     const float*, float*);
+template void reduce_backward<double>(const Team&, const Reduce&, Reduction, const double*, const double*,
+                                      const double*, double*);
+
+}  // namespace tenfold
