@@ -48,6 +48,18 @@ def int_tensor(value: Any, function: str, argument: str) -> Tensor:
     return array.astype(np.int64, copy=False)
 
 
+def is_number(value: Any) -> bool:
+    """Whether this is a real number, not an array, a boolean or a string."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def number(value: Any, function: str, argument: str) -> float:
+    """Return a float; refuse arrays, booleans and strings."""
+    if not is_number(value):
+        raise TypeError(f"{function}: {argument} must be a number; received {value!r}")
+    return float(value)
+
+
 def integer(value: Any, function: str, argument: str) -> int:
     """Return an int; refuse floats and booleans."""
     if isinstance(value, (bool, np.bool_)):

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from ._operators import Operators
 
 Array = npt.NDArray[Any]
 
 _RANDOM_KINDS = frozenset({"dropout"})
 
 
-class Variable:
+class Variable(Operators):
     """An array that belongs to a model and changes: the common base of Parameter and Buffer.
 
     ``data`` may be rebound to a view of a larger array (a trainer keeps all parameters in one flat vector), so it is
@@ -65,7 +66,7 @@ class Buffer(Variable):
     """An array that belongs to a model's state but has no gradient, such as a running mean."""
 
 
-class Symbol:
+class Symbol(Operators):
     """A value that is being recorded: it has a shape and a dtype, and no numbers yet."""
 
     __array_ufunc__ = None

@@ -2,7 +2,7 @@
 
 from ..graph import Buffer, Parameter
 from . import init
-from ._activation import ReLU
+from ._activation import ELU, GELU, Add, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from ._linear import Linear
 from ._module import Module, Sequential
 from ._shape import (
@@ -17,11 +17,16 @@ from ._shape import (
 )
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "Add",
     "Buffer",
     "CircularPad2d",
     "Concat",
     "ConstantPad2d",
     "Flatten",
+    "Identity",
+    "LeakyReLU",
     "Linear",
     "Module",
     "Parameter",
@@ -29,6 +34,10 @@ __all__ = [
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
     "Unflatten",
     "ZeroPad2d",
     "init",
