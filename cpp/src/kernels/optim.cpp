@@ -1,6 +1,6 @@
 #include "kernels/optim.h"
 
-#include "kernels/vec.h"
+#include "kernels/sweep.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -40,27 +40,6 @@ TENFOLD_INLINE Vec<double> square_root(Vec<double> v) {
   for (index i = 0; i < kLanes<double>; ++i) v[i] = __builtin_sqrt(v[i]);
   return v;
 #endif
-}
-
-// Whole vectors, and the first `count` lanes of one.
-template <class T>
-struct Whole {
-  Vec<T> load(const T* p) const { return TENFOLD_ISA::load(p); }
-  void store(T* p, Vec<T> v) const { TENFOLD_ISA::store(p, v); }
-};
-template <class T>
-struct Part {
-  index count;
-  Vec<T> load(const T* p) const { return load_first(p, count); }
-  void store(T* p, Vec<T> v) const { store_first(p, v, count); }
-};
-
-// body(at, i) for every vector; `at` loads and stores at pointer + i, the last one partially.
-template <class T, class Body>
-TENFOLD_INLINE void sweep(index n, Body body) {
-  index i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) body(Whole<T>{}, i);
-  if (i < n) body(Part<T>{n - i}, i);
 }
 
 template <class T>

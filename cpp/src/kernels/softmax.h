@@ -1,0 +1,36 @@
+// Softmax along one axis of a tensor seen as (outer, n, inner), for two layouts:
+//
+//   rows     inner = 1: `rows` rows of n contiguous values; the lanes run along a row
+//   columns  n planes, `pitch` values apart; the lanes run along `width` neighbouring columns
+//
+// Every pointer has unit stride in the lanes' direction; nothing is aligned; y may be x, dx may be dy or y.
+// Sums of a row or column are made in an order that depends on n alone.
+#pragma once
+
+#include <stddef.h>
+
+#include "kernels/dispatch.h"
+
+namespace tenfold {
+
+template <class T>
+struct SoftmaxKernels {
+  // y = exp(x - max) / sum. largest and sum (exp(x - max) summed), one per row, are written where not null.
+  void (*softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, T* largest, T* sum);
+  void (*softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y, T* largest,
+                          T* sum);
+  // y = x - max - log(sum)
+  void (*log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y);
+  void (*log_softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y);
+  // dx = y (dy - <dy, y>)
+  void (*softmax_rows_backward)(ptrdiff_t rows, ptrdiff_t n, const T* y, const T* dy, T* dx);
+  void (*softmax_columns_backward)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* y, const T* dy,
+                                   T* dx);
+  // dx = dy - exp(y) sum(dy)
+  void (*log_softmax_rows_backward)(ptrdiff_t rows, ptrdiff_t n, const T* y, const T* dy, T* dx);
+  void (*log_softmax_columns_backward)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* y, const T* dy,
+                                       T* dx);
+};
+TENFOLD_DECLARE_KERNELS(SoftmaxKernels)
+
+}  // namespace tenfold

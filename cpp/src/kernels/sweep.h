@@ -1,0 +1,72 @@
+// Walking contiguous memory by whole vectors, the last one partial; and sums over lanes.
+#pragma once
+
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// The number of each lane.
+template <class T>
+TENFOLD_INLINE Mask<T> lane_numbers() {
+  Mask<T> numbers = {};
+  for (index i = 0; i < kLanes<T>; ++i) numbers[i] = i;
+  return numbers;
+}
+
+// How body below loads and stores a whole vector, and the first `count` lanes of one.
+template <class T>
+struct Whole {
+  __attribute__((always_inline)) Vec<T> load(const T* p) const { return TENFOLD_ISA::load(p); }
+  __attribute__((always_inline)) Vec<T> load_or(const T* p, T) const { return TENFOLD_ISA::load(p); }
+  __attribute__((always_inline)) void store(T* p, Vec<T> v) const { TENFOLD_ISA::store(p, v); }
+  __attribute__((always_inline)) Vec<T> only(Vec<T> v) const { return v; }
+};
+template <class T>
+struct Part {
+  index count;
+  __attribute__((always_inline)) Mask<T> present() const {
+    return lane_numbers<T>() < (Mask<T>{} + (decltype(Mask<T>{}[0] + 0))count);
+  }
+  __attribute__((always_inline)) Vec<T> load(const T* p) const { return load_first(p, count); }
+  // `absent` in the lanes that do not exist
+  __attribute__((always_inline)) Vec<T> load_or(const T* p, T absent) const {
+    return select<T>(present(), load_first(p, count), splat(absent));
+  }
+  __attribute__((always_inline)) void store(T* p, Vec<T> v) const { store_first(p, v, count); }
+  // zero in the lanes that do not exist
+  __attribute__((always_inline)) Vec<T> only(Vec<T> v) const { return select<T>(present(), v, Vec<T>{}); }
+};
+
+// body(at, i) for every vector of n elements; `at` loads and stores at pointer + i.
+template <class T, class Body>
+TENFOLD_INLINE void sweep(index n, Body body) {
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) body(Whole<T>{}, i);
+  if (i < n) body(Part<T>{n - i}, i);
+}
+
+// Pairwise, in the order of the lanes' numbers.
+template <class T>
+TENFOLD_INLINE T sum_of_lanes(Vec<T> v) {
+  T lane[kLanes<T>];
+  store(lane, v);
+  for (index half = kLanes<T> / 2; half > 0; half /= 2) {
+    for (index i = 0; i < half; ++i) lane[i] += lane[i + half];
+  }
+  return lane[0];
+}
+template <class T>
+TENFOLD_INLINE T max_of_lanes(Vec<T> v) {
+  T lane[kLanes<T>];
+  store(lane, v);
+  for (index half = kLanes<T> / 2; half > 0; half /= 2) {
+    for (index i = 0; i < half; ++i) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+  }
+  return lane[0];
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
