@@ -21,6 +21,18 @@ from ._arithmetic import (
     sub,
 )
 from ._linear import linear, matmul
+from ._loss import (
+    accuracy,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    one_hot,
+    smooth_l1_loss,
+)
 from ._reduce import max, mean, min, sum
 from ._shape import (
     broadcast_to,
@@ -42,16 +54,21 @@ from ._shape import (
     unflatten,
     unsqueeze,
 )
+from ._softmax import log_softmax, softmax
 
 __all__ = [
     "abs",
+    "accuracy",
     "add",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "broadcast_to",
     "cat",
     "chunk",
     "clip",
     "concat",
     "cos",
+    "cross_entropy",
     "div",
     "elu",
     "exp",
@@ -60,17 +77,23 @@ __all__ = [
     "flip",
     "gelu",
     "getitem",
+    "huber_loss",
+    "l1_loss",
     "leaky_relu",
     "linear",
     "log",
+    "log_softmax",
     "matmul",
     "max",
     "maximum",
     "mean",
     "min",
     "minimum",
+    "mse_loss",
     "mul",
     "neg",
+    "nll_loss",
+    "one_hot",
     "pad",
     "permute",
     "pow",
@@ -80,6 +103,8 @@ __all__ = [
     "sigmoid",
     "silu",
     "sin",
+    "smooth_l1_loss",
+    "softmax",
     "softplus",
     "split",
     "sqrt",

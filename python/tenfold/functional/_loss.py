@@ -29,8 +29,8 @@ def check_labels(labels: Array, classes: int, function: str, argument: str, igno
     if wrong.any():
         position = int(np.flatnonzero(wrong)[0])
         raise ValueError(
-            f"{function}: {argument} must hold labels from 0 to {classes - 1} (or ignore_index, {ignore_index}); "
-            f"received {int(labels.flat[position])} at position {position}"
+            f"{function}: {argument} must hold labels from 0 to {classes - 1} (or ignore_index, "
+            f"{ignore_index}); received {int(labels.flat[position])} at position {position}"
         )
 
 
@@ -67,15 +67,15 @@ def cross_entropy(
     input : ndarray of shape (N, C, \*) or (C,), float32 or float64
         Scores of C classes (logits), no softmax applied.
     target : ndarray of shape (N, \*) or () of integers, or of the input's shape and dtype
-        Labels from 0 to C - 1; or the share of every class, :math:`t_c` instead of :math:`[c = y]`. A gradient is
-        given for `input` only.
+        Labels from 0 to C - 1; or the share of every class, :math:`t_c` instead of :math:`[c = y]`. A
+        gradient is given for `input` only.
     weight : ndarray of shape (C,), optional
         One factor per class.
     ignore_index : int
         Positions with this label count nothing.
     reduction : {"mean", "sum", "none"}
-        The mean divides by the sum of :math:`w_y` over the labels that count, or, for shares, by the number of
-        predictions; it is NaN when nothing counts.
+        The mean divides by the sum of :math:`w_y` over the labels that count, or, for shares, by the number
+        of predictions; it is NaN when nothing counts.
     label_smoothing : float
         From 0 to 1.
 
@@ -308,8 +308,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
 
     .. math:: \ell = -t \log x - (1 - t) \log (1 - x)
 
-    The logarithms are bounded below by -100, so that 0 and 1 are legal. :func:`binary_cross_entropy_with_logits`
-    loses no digits.
+    The logarithms are bounded below by -100, so that 0 and 1 are legal.
+    :func:`binary_cross_entropy_with_logits` loses no digits.
 
     Parameters
     ----------
@@ -378,7 +378,8 @@ def accuracy(input: Tensor, target: Tensor, k: int = 1, ignore_index: int = -100
     Parameters
     ----------
     input : ndarray of shape (N, C, *) or (C,), float32 or float64
-        Scores of C classes. Of equal scores the first is the higher one; a label whose score is NaN is missed.
+        Scores of C classes. Of equal scores the first is the higher one; a label whose score is NaN is
+        missed.
     target : ndarray of shape (N, *) or (), integers
         Labels from 0 to C - 1.
     k : int
@@ -449,7 +450,9 @@ def one_hot(labels: Tensor, num_classes: int = -1, *, dtype: npt.DTypeLike = np.
     count = integer(num_classes, "one_hot", "num_classes")
     if count == -1:
         if isinstance(labels, Symbol) or labels.size == 0:
-            raise ValueError("one_hot: num_classes must be given for no labels, or labels not known yet; received -1")
+            raise ValueError(
+                "one_hot: num_classes must be given for no labels, or labels not known yet; received -1"
+            )
         count = int(np.max(labels)) + 1
         if np.min(labels) < 0:
             raise ValueError(f"one_hot: labels must be at least 0; received {int(np.min(labels))}")

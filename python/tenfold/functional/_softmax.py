@@ -21,7 +21,8 @@ def softmax(input: Tensor, axis: int = -1) -> Tensor:
     Returns
     -------
     ndarray
-        Of the input's shape and dtype. Slices along the axis that hold NaN or +inf, or nothing but -inf, become NaN.
+        Of the input's shape and dtype. Slices along the axis that hold NaN or +inf, or nothing but -inf,
+        become NaN.
 
     Raises
     ------
@@ -32,7 +33,8 @@ def softmax(input: Tensor, axis: int = -1) -> Tensor:
 
     References
     ----------
-    Bridle, "Probabilistic interpretation of feedforward classification network outputs", Neurocomputing, 1990.
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+    Neurocomputing, 1990.
 
     Examples
     --------
@@ -41,7 +43,8 @@ def softmax(input: Tensor, axis: int = -1) -> Tensor:
     >>> F.softmax(np.array([21.0, 34.0, 10000.0, 680.0]))
     array([0., 0., 1., 0.])
     """
-    return apply("softmax", [tensor(input, "softmax", "input")], {"axis": integer(axis, "softmax", "axis")})[0]  # type: ignore[no-any-return]
+    name = "softmax"
+    return apply(name, [tensor(input, name, "input")], {"axis": integer(axis, name, "axis")})[0]  # type: ignore[no-any-return]
 
 
 def log_softmax(input: Tensor, axis: int = -1) -> Tensor:

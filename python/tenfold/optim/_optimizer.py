@@ -206,7 +206,7 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "momentum": float(momentum),
             "dampening": float(dampening),
             "weight_decay": float(weight_decay),
