@@ -20,7 +20,8 @@ def _tensor(value: Any, function: str, argument: str) -> Tensor:
         return value
     if not isinstance(value, np.ndarray):
         raise TypeError(
-            f"{function}: {argument} must be a float32, float64 or int64 array; received {type(value).__name__}"
+            f"{function}: {argument} must be a float32, float64 or int64 array; "
+            f"received {type(value).__name__}"
         )
     if value.dtype not in _DTYPES:
         raise TypeError(
@@ -506,7 +507,8 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
         sections = _ints(split_size_or_sections, "split", "split_size_or_sections")
         if sum(sections) != size or any(n < 0 for n in sections):
             raise ValueError(
-                f"split: split_size_or_sections must make up axis {axis} of size {size}; received {tuple(sections)}"
+                f"split: split_size_or_sections must make up axis {axis} of size {size}; "
+                f"received {tuple(sections)}"
             )
     pieces, start = [], 0
     for n in sections:
@@ -731,9 +733,10 @@ def pad(
     ----------
     input : ndarray of any shape, float32, float64 or int64
     pad : int or sequence
-        An int pads both sides of every axis behind the first two (the spatial axes). A flat sequence is torch's: before
-        and after for the **last** axis, then for the last but one, and so on. A sequence of (before, after) pairs is
-        NumPy's: one pair per trailing axis, in the order of the axes. With a constant border, negative numbers crop.
+        An int pads both sides of every axis behind the first two (the spatial axes). A flat sequence is
+        torch's: before and after for the **last** axis, then for the last but one, and so on. A sequence of
+        (before, after) pairs is NumPy's: one pair per trailing axis, in the order of the axes. With a
+        constant border, negative numbers crop.
     mode : str
         The border, by the name of torch's argument.
     value : float, optional
@@ -750,8 +753,8 @@ def pad(
     Raises
     ------
     ValueError
-        If the border is unknown, there are more pads than axes, a pad is as large as the input under ``reflect``, or a
-        pad is negative under another border than ``constant``.
+        If the border is unknown, there are more pads than axes, a pad is as large as the input under
+        ``reflect``, or a pad is negative under another border than ``constant``.
 
     Examples
     --------

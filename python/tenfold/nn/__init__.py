@@ -17,6 +17,21 @@ from ._loss import (
     Softmax,
 )
 from ._module import Module, Sequential
+from ._pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalAvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from ._shape import (
     CircularPad2d,
     Concat,
@@ -29,7 +44,18 @@ from ._shape import (
 )
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "Add",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Buffer",
@@ -37,9 +63,8 @@ __all__ = [
     "Concat",
     "ConstantPad2d",
     "CrossEntropyLoss",
-    "ELU",
     "Flatten",
-    "GELU",
+    "GlobalAvgPool2d",
     "HuberLoss",
     "Identity",
     "L1Loss",
@@ -47,6 +72,9 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "NLLLoss",
     "Parameter",
