@@ -1,0 +1,213 @@
+#include "tenfold/conv.h"
+
+#include <mutex>
+
+#include "conv/engine.h"
+#include "conv/weight_gradient.h"
+#include "tenfold/error.h"
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+Shape tensor_shape(index images, index channels, const Window& window, index Axis::*extent) {
+  Shape shape = {images, channels};
+  for (int i = 3 - window.rank; i < 3; ++i) shape.push_back(window[i].*extent);
+  return shape;
+}
+
+void check(const ConvGeometry& g) {
+  if (g.groups < 1) reject(g.function, "groups", "must be positive; received ", g.groups);
+  if (g.channels < 1 || g.channels % g.groups != 0) {
+    reject(g.function, "groups", "must divide the input channels; received groups ", g.groups, " and ", g.channels,
+           " channels");
+  }
+  if (g.filters < 1 || g.filters % g.groups != 0) {
+    reject(g.function, "groups", "must divide the output channels; received groups ", g.groups, " and ", g.filters,
+           " channels");
+  }
+  checked_count(g.input_shape(), g.function, "input");
+  checked_count(g.output_shape(), g.function, "output");
+  checked_count(g.weight_shape(), g.function, "weight");
+  checked_count({g.images, g.channels, g.window[0].padded(), g.window[1].padded(), g.window[2].padded()}, g.function,
+                "padded input");
+}
+
+ShiftProblem common_problem(const ConvGeometry& g, const ConvOptions& options) {
+  ShiftProblem p;
+  p.kernel = {g.window[0].kernel, g.window[1].kernel, g.window[2].kernel};
+  p.images = g.images;
+  p.groups = g.groups;
+  p.weight_group = g.filters / g.groups * (g.channels / g.groups) * g.window.kernel_count();
+  p.algorithm = options.algorithm;
+  return p;
+}
+
+std::array<ShiftAxis, 3> forward_axes(const Window& w) {
+  return {shift_forward(w[0], w.border), shift_forward(w[1], w.border), shift_forward(w[2], w.border)};
+}
+
+ShiftProblem apply_problem(const ConvGeometry& g, const ConvOptions& options) {
+  ShiftProblem p = common_problem(g, options);
+  p.axes = forward_axes(g.window);
+  p.source_channels = g.channels / g.groups;
+  p.target_channels = g.filters / g.groups;
+  p.weight_channel = g.window.kernel_count();
+  p.weight_row = p.source_channels * p.weight_channel;
+  p.fill = options.border_value;
+  if (options.relu) p.activation = options.keep_sign ? ConvActivation::relu_keep_sign : ConvActivation::relu;
+  return p;
+}
+
+// Borders other than a constant send the gradient of the padding back into the image.
+bool folds(const Window& w) { return w.border != Border::constant && w.padded(); }
+
+ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) {
+  ShiftProblem p = common_problem(g, options);
+  const bool padded = folds(g.window);
+  p.axes = {shift_adjoint(g.window[0], padded), shift_adjoint(g.window[1], padded), shift_adjoint(g.window[2], padded)};
+  p.source_channels = g.filters / g.groups;
+  p.target_channels = g.channels / g.groups;
+  p.weight_row = g.window.kernel_count();
+  p.weight_channel = p.target_channels * p.weight_row;
+  return p;
+}
+
+}  // namespace
+
+ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function) {
+  if (name == "auto") return ConvAlgorithm::automatic;
+  if (name == "im2col") return ConvAlgorithm::im2col;
+  if (name == "direct") return ConvAlgorithm::direct;
+  if (name == "winograd") {
+    reject(function, "algorithm", "'winograd' is not available yet; legal are 'auto', 'im2col' and 'direct'");
+  }
+  reject(function, "algorithm", "must be 'auto', 'im2col' or 'direct'; received '", name, "'");
+}
+
+Shape ConvGeometry::input_shape() const { return tensor_shape(images, channels, window, &Axis::size); }
+Shape ConvGeometry::output_shape() const { return tensor_shape(images, filters, window, &Axis::output); }
+Shape ConvGeometry::weight_shape() const { return tensor_shape(filters, channels / groups, window, &Axis::kernel); }
+double ConvGeometry::multiply_adds() const {
+  return static_cast<double>(images * filters) * static_cast<double>(window.output_count()) *
+         static_cast<double>(channels / groups * window.kernel_count());
+}
+
+template <class T>
+struct Convolution<T>::Parts {
+  Parts(const ConvGeometry& g, const ConvOptions& o)
+      : geometry(g), options(o) {
+    if (!folds(g.window)) return;
+    for (int i = 0; i < 3; ++i) pad_source[static_cast<std::size_t>(i)] = g.window.pad_source(i);
+  }
+
+  // Each operator's tables are made when its workspace is asked for: most convolutions need one or two of the three.
+  const ShiftEngine<T>& forward() const {
+    std::call_once(made[0], [this] { forward_ = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options)); });
+    return *forward_;
+  }
+  const ShiftEngine<T>& backward() const {
+    std::call_once(made[1], [this] { backward_ = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options)); });
+    return *backward_;
+  }
+  const WeightGradient<T>& weights() const {
+    std::call_once(made[2], [this] {
+      const ConvGeometry& g = geometry;
+      weights_ = std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups, g.channels / g.groups,
+                                                     g.filters / g.groups, options.border_value);
+    });
+    return *weights_;
+  }
+
+  std::size_t padded_bytes() const {
+    if (!folds(geometry.window)) return 0;
+    return align_up(static_cast<std::size_t>(geometry.images * geometry.channels * geometry.window.padded_count()) *
+                    sizeof(T));
+  }
+
+  // x[c][p] = bias[c] + the sum of all padded[c][q] whose source is p.
+  void fold(const Team& team, const T* padded, const T* bias, T* x) const {
+    const auto& k = kernels<ConvKernels, T>();
+    const Window& w = geometry.window;
+    const index row = w[2].padded();
+    team.for_each(geometry.images * geometry.channels, [&](index plane) {
+      T* to = x + plane * w.input_count();
+      const T* from = padded + plane * w.padded_count();
+      k.fill(w.input_count(), bias ? bias[plane % geometry.channels] : T(0), to);
+      for (index d : pad_source[0]) {
+        for (index h : pad_source[1]) {
+          k.fold_row(row, pad_source[2].data(), w[2].pad_before, w[2].pad_before + w[2].size, -w[2].pad_before, 1,
+                     from, to + (d * w[1].size + h) * w[2].size);
+          from += row;
+        }
+      }
+    });
+  }
+
+  ConvGeometry geometry;
+  ConvOptions options;
+  std::array<std::vector<index>, 3> pad_source;
+
+ private:
+  mutable std::once_flag made[3];
+  mutable std::unique_ptr<ShiftEngine<T>> forward_, backward_;
+  mutable std::unique_ptr<WeightGradient<T>> weights_;
+};
+
+template <class T>
+Convolution<T>::Convolution(const ConvGeometry& geometry, const ConvOptions& options) {
+  check(geometry);
+  parts_ = std::make_unique<Parts>(geometry, options);
+}
+template <class T>
+Convolution<T>::~Convolution() = default;
+
+template <class T>
+const ConvGeometry& Convolution<T>::geometry() const { return parts_->geometry; }
+
+template <class T>
+void Convolution<T>::apply(const Team& team, const T* x, const T* w, const T* bias, T* y, std::byte* workspace) const {
+  parts_->forward().run(team, x, w, bias, y, workspace);
+}
+template <class T>
+std::size_t Convolution<T>::apply_workspace(int threads) const { return parts_->forward().workspace(threads); }
+
+template <class T>
+void Convolution<T>::adjoint(const Team& team, const T* y, const T* w, const T* bias, T* x,
+                             std::byte* workspace) const {
+  if (!folds(parts_->geometry.window)) {
+    parts_->backward().run(team, y, w, bias, x, workspace);
+    return;
+  }
+  T* padded = reinterpret_cast<T*>(workspace);
+  parts_->backward().run(team, y, w, nullptr, padded, workspace + parts_->padded_bytes());
+  parts_->fold(team, padded, bias, x);
+}
+template <class T>
+std::size_t Convolution<T>::adjoint_workspace(int threads) const {
+  return parts_->padded_bytes() + parts_->backward().workspace(threads);
+}
+
+template <class T>
+void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+  parts_->weights().run(team, x, dy, dw, workspace);
+}
+template <class T>
+std::size_t Convolution<T>::weight_gradient_workspace(int threads) const { return parts_->weights().workspace(threads); }
+
+template <class T>
+void bias_gradient(const Team& team, index images, index filters, index pixels, const T* dy, T* db) {
+  const auto& k = kernels<ConvKernels, T>();
+  team.for_each(filters, [&](index f) {
+    double total = 0;
+    for (index n = 0; n < images; ++n) total += static_cast<double>(k.sum(pixels, dy + (n * filters + f) * pixels));
+    db[f] = static_cast<T>(total);
+  });
+}
+
+template class Convolution<float>;
+template class Convolution<double>;
+template void bias_gradient<float>(const Team&, index, index, index, const float*, float*);
+template void bias_gradient<double>(const Team&, index, index, index, const double*, double*);
+
+}  // namespace tenfold

@@ -1,0 +1,381 @@
+#include "conv/engine.h"
+
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+// KC: a block of a panel (KC x 48 floats) stays in the first-level cache.
+constexpr index kDepth = 256;
+// Columns of the pixel block that all filters run over while it lies in the second-level cache.
+constexpr index kBlockColumns = 192;
+// Columns of an im2col item: several images share it when they are small.
+constexpr index kItemColumns = 480;
+// Filters of an im2col item: bounds the block of unfinished sums.
+constexpr index kItemFilters = 512;
+// Items to aim at, so that several threads have even shares.
+constexpr index kItems = 16;
+// Bytes of a strip of the padded source: it stays in the second-level cache.
+constexpr index kStripBytes = 384 * 1024;
+
+index divide_up(index a, index b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+template <class T>
+ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
+    : problem_(std::move(problem)), k_(kernels<ConvKernels, T>()), source_(&problem_.axes, problem_.source_channels) {
+  const auto& axes = problem_.axes;
+  target_pitch_ = {axes[1].target * axes[2].target, axes[2].target, 1};
+  target_plane_ = axes[0].target * target_pitch_[0];
+  tiles_ = divide_up(problem_.target_channels, k_.max_rows);
+  MR_ = divide_up(problem_.target_channels, tiles_);
+  tiles_ = divide_up(problem_.target_channels, MR_);
+  NR_ = k_.vectors[MR_] * k_.lanes;
+  choose();
+  build_parts();
+}
+
+template <class T>
+void ShiftEngine<T>::choose() {
+  const auto& axes = problem_.axes;
+  index count[3] = {}, pixels = 1, taps = 1;
+  for (int i = 0; i < 3; ++i) {
+    const auto j = static_cast<std::size_t>(i);
+    count[i] = axes[j].parts.empty() ? 0 : axes[j].parts[0].count;
+    pixels *= count[i];
+    taps *= problem_.kernel[j];
+  }
+  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col packs instead, which
+  // costs about as much as kPacking filters (more when rows are short).
+  constexpr double kPacking = 6;
+  const bool whole_rows = source_.in_place() && count[2] == source_.extent(2);
+  const index row_pitch = source_.extent(2);
+  const index flat = whole_rows ? count[1] * count[2] : (count[1] - 1) * row_pitch + count[2];
+  const double waste = pixels > 0 ? static_cast<double>(count[0] * divide_up(flat, NR_) * NR_) / static_cast<double>(pixels) : 1;
+  const double packing = kPacking / static_cast<double>(problem_.target_channels);
+  im2col_ = problem_.algorithm == ConvAlgorithm::im2col ||
+            (problem_.algorithm == ConvAlgorithm::automatic && waste > 1.08 + packing);
+
+  const index grid = std::max<index>(1, source_.grid());
+  const double work = static_cast<double>(problem_.images * problem_.groups * problem_.target_channels * pixels) *
+                      static_cast<double>(problem_.source_channels * taps);
+  const index wanted = work > kSerialWork ? kItems : 1;
+  const index independent = std::max<index>(1, problem_.images * problem_.groups);
+  tiles_per_item_ = tiles_;
+  if (im2col_) {
+    source_.set_strip(grid);
+    // As many images as fill whole tiles best.
+    double best = 0;
+    for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
+      const double filled = static_cast<double>(n * pixels) / static_cast<double>(divide_up(n * pixels, NR_) * NR_);
+      if (filled >= best) best = filled, images_per_item_ = n;
+    }
+    depth_ = divide_up(problem_.source_channels * taps, divide_up(problem_.source_channels * taps, kDepth));
+    panels_ = std::max<index>(1, kBlockColumns / NR_);
+    tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
+    panel_offset_.resize(static_cast<std::size_t>(depth_));
+    for (index k = 0; k < depth_; ++k) panel_offset_[static_cast<std::size_t>(k)] = k * NR_;
+    const index items = divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
+    if (items > 0 && items < wanted) {
+      tiles_per_item_ = std::max<index>(1, tiles_per_item_ * items / wanted);
+    }
+    return;
+  }
+  const ShiftAxis& along = source_.axis(source_.strip_axis());
+  const index section = std::max<index>(1, problem_.source_channels * source_.cross_section());
+  const index columns = std::max<index>(1, pixels / std::max<index>(1, count[source_.strip_axis()]));  // per position
+  const index least = std::max({index{1}, along.reach, divide_up(4 * NR_, columns)});
+  index strip = std::max(least, kStripBytes / static_cast<index>(sizeof(T)) / section - along.reach);
+  strip = std::min(strip, std::max(least, divide_up(grid, divide_up(wanted, independent))));
+  strip = std::clamp<index>(strip, 1, grid);
+  source_.set_strip(divide_up(grid, divide_up(grid, strip)));
+  const index items = independent * source_.strips();
+  if (items > 0 && items < wanted) tiles_per_item_ = divide_up(tiles_, std::min(tiles_, divide_up(wanted, items)));
+}
+
+template <class T>
+void ShiftEngine<T>::build_parts() {
+  const auto& axes = problem_.axes;
+  for (const ShiftPartAxis& p0 : axes[0].parts) {
+    for (const ShiftPartAxis& p1 : axes[1].parts) {
+      for (const ShiftPartAxis& p2 : axes[2].parts) {
+        Part part;
+        part.axis = {&p0, &p1, &p2};
+        if (p0.count == 0 || p1.count == 0 || p2.count == 0) continue;
+        const std::size_t looks = p0.taps.size() * p1.taps.size() * p2.taps.size();
+        part.offset.reserve(looks * static_cast<std::size_t>(problem_.source_channels));
+        part.map.reserve(looks * static_cast<std::size_t>(problem_.source_channels));
+        for (index c = 0; c < problem_.source_channels; ++c) {
+          for (const ShiftTap& t0 : p0.taps) {
+            for (const ShiftTap& t1 : p1.taps) {
+              for (const ShiftTap& t2 : p2.taps) {
+                part.offset.push_back(source_.offset(c, t0, t1, t2));
+                part.map.push_back(c * problem_.weight_channel +
+                                   (t0.tap * problem_.kernel[1] + t1.tap) * problem_.kernel[2] + t2.tap);
+              }
+            }
+          }
+        }
+        part.K = static_cast<index>(part.offset.size());
+        part.packed = packed_group_;
+        packed_group_ += part.K * MR_ * tiles_;
+        const index rows = p0.count * p1.count;
+        index tiles, lines;
+        if (im2col_) {
+          tiles = divide_up(images_per_item_ * rows * p2.count, NR_);
+          lines = images_per_item_ * rows;
+        } else {
+          tiles = p0.count * (divide_up(p1.count * source_.extent(2), NR_) + 1);
+          lines = rows;
+        }
+        max_tiles_ = std::max(max_tiles_, tiles + 1);
+        max_runs_ = std::max(max_runs_, tiles + lines + 1);
+        parts_.push_back(std::move(part));
+      }
+    }
+  }
+}
+
+template <class T>
+std::size_t ShiftEngine<T>::scratch_bytes() const {
+  const auto bytes = [](index count, std::size_t size) { return align_up(static_cast<std::size_t>(count) * size); };
+  std::size_t total = bytes(source_.scratch_elements() * images_per_item_, sizeof(T));
+  total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T));
+  total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
+  total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
+  return total;
+}
+
+template <class T>
+typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte* workspace) const {
+  std::byte* at = workspace + static_cast<std::size_t>(rank) * scratch_bytes();
+  const auto take = [&at](index count, std::size_t size) {
+    std::byte* taken = at;
+    at += align_up(static_cast<std::size_t>(count) * size);
+    return taken;
+  };
+  Scratch s;
+  s.source = reinterpret_cast<T*>(take(source_.scratch_elements() * images_per_item_, sizeof(T)));
+  s.tile = reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T)));
+  s.panels = reinterpret_cast<T*>(take(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T)));
+  s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
+  s.runs = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
+  s.looks = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
+  return s;
+}
+
+template <class T>
+std::size_t ShiftEngine<T>::workspace(int threads) const {
+  const std::size_t packed = align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
+  const std::size_t bias = align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
+  return packed + bias + static_cast<std::size_t>(threads) * scratch_bytes();
+}
+
+// packed[g][part][tile][k][m] <-- w[g][m][c][tap], bias[g][tile * MR + m] <-- bias[g][m]
+template <class T>
+void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const {
+  T* packed = reinterpret_cast<T*>(workspace);
+  T* packed_bias = reinterpret_cast<T*>(
+      workspace + align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T)));
+  team.for_each(problem_.groups * tiles_, [&](index piece) {
+    const index g = piece / tiles_, first = piece % tiles_ * MR_;
+    const index rows = std::min(MR_, problem_.target_channels - first);
+    for (const Part& part : parts_) {
+      k_.pack_weights(part.K, MR_, rows, weight + g * problem_.weight_group + first * problem_.weight_row,
+                      problem_.weight_row, part.map.data(),
+                      packed + g * packed_group_ + part.packed + first * part.K);
+    }
+    if (bias == nullptr) return;
+    for (index m = 0; m < MR_; ++m) {
+      packed_bias[piece * MR_ + m] = m < rows ? bias[g * problem_.target_channels + first + m] : 0;
+    }
+  });
+}
+
+template <class T>
+void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                         std::byte* workspace) const {
+  pack(team, weight, bias, workspace);
+  const T* packed = reinterpret_cast<const T*>(workspace);
+  std::byte* at = workspace + align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
+  const T* packed_bias = bias ? reinterpret_cast<const T*>(at) : nullptr;
+  at += align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
+  const Scratch s = scratch_of(team.rank(), at);
+
+  const index target_channels = problem_.groups * problem_.target_channels;
+  for (const ShiftAxis& axis : problem_.axes) {
+    if (axis.complete) continue;
+    // Some targets lie between the taps' reach: they get the bias alone.
+    team.for_each(problem_.images * target_channels, [&](index plane) {
+      k_.fill(target_plane_, bias ? bias[plane % target_channels] : T(0), target + plane * target_plane_);
+    });
+    break;
+  }
+
+  const index plane = source_.source_plane();
+  const index image_elements = problem_.groups * problem_.source_channels * plane;
+  const T* end = source + problem_.images * image_elements;
+  const index blocks = divide_up(problem_.images, images_per_item_);
+  const index splits = divide_up(tiles_, tiles_per_item_);
+  const index strips = source_.strips();
+  team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
+    Item item;
+    item.tile_begin = i % splits * tiles_per_item_;
+    item.tile_end = std::min(tiles_, item.tile_begin + tiles_per_item_);
+    item.strip = i / splits % strips * source_.strip();
+    item.group = i / splits / strips % problem_.groups;
+    item.image = i / splits / strips / problem_.groups * images_per_item_;
+    item.images = std::min(images_per_item_, problem_.images - item.image);
+    const T* first = source + item.image * image_elements + item.group * problem_.source_channels * plane;
+    T* to = target + (item.image * target_channels + item.group * problem_.target_channels) * target_plane_;
+    const T* group_bias = packed_bias ? packed_bias + item.group * tiles_ * MR_ : nullptr;
+    const T* group_packed = packed + item.group * packed_group_;
+    if (!im2col_) {
+      const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip, static_cast<T>(problem_.fill), s.source);
+      run_direct(item, s, base, group_bias, group_packed, to);
+    } else if (source_.in_place()) {
+      run_im2col(item, s, first, image_elements, group_bias, group_packed, to);
+    } else {
+      for (index n = 0; n < item.images; ++n) {
+        source_.load(k_, first + n * image_elements, end, problem_.source_channels, 0, static_cast<T>(problem_.fill),
+                     s.source + n * source_.scratch_elements());
+      }
+      run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, group_packed, to);
+    }
+  });
+}
+
+template <class T>
+void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
+                                T* target) const {
+  const int t = source_.strip_axis();
+  const index strip_end = std::min(source_.grid(), item.strip + source_.strip());
+  for (const Part& part : parts_) {
+    index begin[3], count[3], start[3];
+    for (int i = 0; i < 3; ++i) {
+      const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
+      begin[i] = a.begin, count[i] = a.count, start[i] = a.start;
+      if (i == t) {
+        begin[i] = std::max(a.begin, item.strip);
+        count[i] = std::min(a.begin + a.count, strip_end) - begin[i];
+        start[i] += (begin[i] - a.begin) * a.step;
+        begin[i] -= item.strip;
+      }
+    }
+    if (count[t] <= 0) continue;
+    const index step[3] = {part.axis[0]->step, part.axis[1]->step, part.axis[2]->step};
+    // Rows without gaps on either side are one row.
+    if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
+      count[2] *= count[1];
+      count[1] = 1;
+    }
+    const index pitch = source_.pitch(1);
+
+    // Which pixels lie in which tile: flat positions over the pitch of the buffer, gaps belong to no run.
+    index tiles = 0, runs = 0;
+    for (index d = 0; d < count[0]; ++d) {
+      const index origin = (begin[0] + d) * source_.pitch(0) + begin[1] * pitch + begin[2];
+      const index to = (start[0] + d * step[0]) * target_pitch_[0] + start[1] * target_pitch_[1] + start[2];
+      const index flat = (count[1] - 1) * pitch + count[2];
+      index row = 0;
+      for (index at = 0; at < flat; at += NR_) {
+        Tile tile{origin + at, runs, 0};
+        while (row < count[1] && row * pitch + count[2] <= at) ++row;
+        for (index r = row; r < count[1] && r * pitch < at + NR_; ++r) {
+          const index from = std::max(at, r * pitch), until = std::min(at + NR_, r * pitch + count[2]);
+          if (until <= from) continue;
+          s.runs[runs++] = {from - at, until - from,
+                            to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
+        }
+        tile.runs = runs - tile.run;
+        if (tile.runs > 0) s.tiles[tiles++] = tile;
+      }
+    }
+
+    // Filters outermost: a tile's weights stay in the first-level cache while the strip passes.
+    for (index f = item.tile_begin; f < item.tile_end; ++f) {
+      const T* a = packed + part.packed + f * MR_ * part.K;
+      const index rows = std::min(MR_, problem_.target_channels - f * MR_);
+      const T* start_value = bias ? bias + f * MR_ : nullptr;
+      T* out = target + f * MR_ * target_plane_;
+      for (index i = 0; i < tiles; ++i) {
+        const Tile& tile = s.tiles[i];
+        const ConvRun& run = s.runs[tile.run];
+        if (rows == MR_ && run.count == NR_ && step[2] == 1) {
+          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_, start_value,
+                       false, problem_.activation);
+        } else {
+          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
+                       problem_.activation);
+          k_.scatter(rows, tile.runs, s.runs + tile.run, s.tile, NR_, out, target_plane_, step[2]);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
+                                const T* packed, T* target) const {
+  const index target_image = problem_.groups * problem_.target_channels * target_plane_;
+  for (const Part& part : parts_) {
+    index begin[3], count[3], start[3], step[3];
+    for (int i = 0; i < 3; ++i) {
+      const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
+      begin[i] = a.begin, count[i] = a.count, start[i] = a.start, step[i] = a.step;
+    }
+    if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
+      count[2] *= count[1];
+      count[1] = 1;
+    }
+    // Columns are the pixels of all images of the item one after the other, without gaps.
+    index tiles = 0, runs = 0, column = 0;
+    for (index n = 0; n < item.images; ++n) {
+      for (index d = 0; d < count[0]; ++d) {
+        for (index h = 0; h < count[1]; ++h) {
+          index look = n * image_stride + (begin[0] + d) * source_.pitch(0) + (begin[1] + h) * source_.pitch(1) + begin[2];
+          index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
+                     (start[1] + h * step[1]) * target_pitch_[1] + start[2];
+          for (index left = count[2]; left > 0;) {
+            if (column == 0) s.tiles[tiles++] = {0, runs, 0};
+            const index fits = std::min(left, NR_ - column);
+            s.looks[runs] = {column, fits, look};
+            s.runs[runs++] = {column, fits, to};
+            ++s.tiles[tiles - 1].runs;
+            look += fits, to += fits * step[2], left -= fits;
+            column = (column + fits) % NR_;
+          }
+        }
+      }
+    }
+    for (index first = 0; first < tiles; first += panels_) {
+      const index last = std::min(tiles, first + panels_);
+      for (index k0 = 0; k0 < part.K; k0 += depth_) {
+        const index K = std::min(depth_, part.K - k0);
+        const bool finish = k0 + K == part.K;
+        for (index i = first; i < last; ++i) {
+          k_.pack_panel(K, base, part.offset.data() + k0, s.tiles[i].runs, s.looks + s.tiles[i].run,
+                        s.panels + (i - first) * depth_ * NR_, NR_);
+        }
+        for (index f = item.tile_begin; f < item.tile_end; ++f) {
+          const T* a = packed + part.packed + f * MR_ * part.K + k0 * MR_;
+          const index rows = std::min(MR_, problem_.target_channels - f * MR_);
+          T* out = target + f * MR_ * target_plane_;
+          for (index i = first; i < last; ++i) {
+            const Tile& tile = s.tiles[i];
+            T* sums = s.tile + ((f - item.tile_begin) * panels_ + i - first) * MR_ * NR_;
+            k_.tile[MR_](K, a, s.panels + (i - first) * depth_ * NR_, panel_offset_.data(), sums, NR_,
+                         bias ? bias + f * MR_ : nullptr, k0 > 0, finish ? problem_.activation : ConvActivation::none);
+            if (finish) k_.scatter(rows, tile.runs, s.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
+          }
+        }
+      }
+    }
+  }
+}
+
+template class ShiftEngine<float>;
+template class ShiftEngine<double>;
+
+}  // namespace tenfold

@@ -1,0 +1,80 @@
+// target = W * looks(source): the product behind apply and adjoint.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "conv/source.h"
+#include "tenfold/conv.h"
+#include "tenfold/parallel.h"
+
+namespace tenfold {
+
+struct ShiftProblem {
+  std::array<ShiftAxis, 3> axes;
+  std::array<index, 3> kernel;
+  index images, groups;
+  index source_channels, target_channels;                // per group
+  index weight_row, weight_channel, weight_group;        // strides of w by target channel, source channel, group
+  double fill = 0;                                       // beyond the source
+  ConvActivation activation = ConvActivation::none;
+  ConvAlgorithm algorithm = ConvAlgorithm::automatic;
+};
+
+template <class T>
+class ShiftEngine {
+ public:
+  explicit ShiftEngine(ShiftProblem problem);
+  ShiftEngine(const ShiftEngine&) = delete;
+
+  std::size_t workspace(int threads) const;
+  // bias (groups * target_channels) may be null.
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target, std::byte* workspace) const;
+
+ private:
+  struct Part {  // one combination of parts of the axes
+    std::array<const ShiftPartAxis*, 3> axis;
+    index K = 0;
+    std::vector<index> offset, map;  // by k: where to look, where the weight lies
+    index packed = 0;                // elements before its packed weights of a group
+  };
+  struct Tile {  // columns of a tile: where they look and where they go
+    index flat, run, runs;
+  };
+  struct Scratch {
+    T* source;
+    T* tile;
+    T* panels;
+    Tile* tiles;
+    ConvRun* runs;
+    ConvRun* looks;
+  };
+  struct Item {
+    index image, images, group, strip, tile_begin, tile_end;
+  };
+
+  void choose();
+  void build_parts();
+  Scratch scratch_of(int rank, std::byte* workspace) const;
+  std::size_t scratch_bytes() const;
+  void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
+  void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed, T* target) const;
+  void run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
+                  const T* packed, T* target) const;
+
+  ShiftProblem problem_;
+  const ConvKernels<T>& k_;
+  ShiftSource<T> source_;
+  std::vector<Part> parts_;
+  std::array<index, 3> target_pitch_;
+  index target_plane_ = 0;
+  bool im2col_ = false;
+  index MR_ = 1, NR_ = 1, tiles_ = 1;  // rows and columns of a tile, row tiles of a group
+  index packed_group_ = 0;             // elements of a group's packed weights
+  index images_per_item_ = 1, tiles_per_item_ = 1;
+  index max_tiles_ = 0, max_runs_ = 0;
+  index panels_ = 0, depth_ = 0;  // im2col: panels per block, k per block
+  std::vector<index> panel_offset_;
+};
+
+}  // namespace tenfold

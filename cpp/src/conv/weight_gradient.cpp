@@ -1,0 +1,238 @@
+#include "conv/weight_gradient.h"
+
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+constexpr index kPixelBlock = 256;             // outer: pixels of packed dy, 64 KB with 64 filters
+constexpr index kStripBytes = 256 * 1024;      // of the padded source and of dy: they stay in the second-level cache
+constexpr index kSlotBytes = 4 * 1024 * 1024;  // of all chunks together
+constexpr index kChunks = 16;
+constexpr index kItems = 16;
+
+index divide_up(index a, index b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+template <class T>
+WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups, index channels,
+                                  index filters, double fill)
+    : axes_(std::move(forward_axes)),
+      k_(kernels<ConvKernels, T>()),
+      source_(&axes_, channels),
+      images_(images),
+      groups_(groups),
+      channels_(channels),
+      filters_(filters),
+      fill_(static_cast<T>(fill)) {
+  index kernel = 1;
+  for (const ShiftAxis& a : axes_) kernel *= static_cast<index>(a.parts[0].taps.size());
+  taps_ = kernel;
+  pixels_ = axes_[0].grid * axes_[1].grid * axes_[2].grid;
+
+  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along rows.
+  const index sums = filters * channels * taps_;
+  dot_ = filters <= 4 || (sums <= 16 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
+  if (dot_) {
+    slot_ = groups * sums * k_.lanes;
+  } else {
+    const index widest = k_.outer_vectors * k_.lanes;
+    blocks_ = divide_up(filters, widest);
+    vectors_ = divide_up(divide_up(filters, blocks_), k_.lanes);
+    width_ = vectors_ * k_.lanes;
+    slot_ = groups * blocks_ * channels * taps_ * width_;
+  }
+  chunks_ = std::min({images, kChunks, std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_)});
+  chunks_ = std::max<index>(chunks_, 1);
+  const double work = static_cast<double>(images * pixels_) * static_cast<double>(groups * sums);
+  const index wanted = work > kSerialWork ? kItems : 1;
+  channel_blocks_ = std::clamp<index>(divide_up(wanted, chunks_ * groups), 1, channels);
+  channels_per_block_ = divide_up(channels, channel_blocks_);
+  channel_blocks_ = divide_up(channels, channels_per_block_);
+
+  const index along = source_.axis(source_.strip_axis()).reach;
+  const index across = pixels_ / std::max<index>(1, source_.grid());
+  const index section = channels_per_block_ * source_.cross_section() + (dot_ ? filters * across : 0);
+  const index grid = std::max<index>(1, source_.grid());
+  index strip = kStripBytes / static_cast<index>(sizeof(T)) / std::max<index>(1, section) - along;
+  strip = std::clamp<index>(std::max(strip, divide_up(kPixelBlock, std::max<index>(1, across))), 1, grid);
+  source_.set_strip(divide_up(grid, divide_up(grid, strip)));
+
+  offset_.reserve(static_cast<std::size_t>(channels_per_block_ * taps_));
+  for (index c = 0; c < channels_per_block_; ++c) {
+    for (const ShiftTap& t0 : axes_[0].parts[0].taps) {
+      for (const ShiftTap& t1 : axes_[1].parts[0].taps) {
+        for (const ShiftTap& t2 : axes_[2].parts[0].taps) offset_.push_back(source_.offset(c, t0, t1, t2));
+      }
+    }
+  }
+}
+
+template <class T>
+std::size_t WeightGradient<T>::scratch_bytes() const {
+  const auto bytes = [](index count, std::size_t size) { return align_up(static_cast<std::size_t>(count) * size); };
+  return bytes(source_.scratch_elements(), sizeof(T)) + bytes(dot_ ? 0 : kPixelBlock * width_, sizeof(T)) +
+         2 * bytes(pixels_, sizeof(index));
+}
+
+template <class T>
+typename WeightGradient<T>::Scratch WeightGradient<T>::scratch_of(int rank, std::byte* workspace) const {
+  std::byte* at = workspace + static_cast<std::size_t>(rank) * scratch_bytes();
+  const auto take = [&at](index count, std::size_t size) {
+    std::byte* taken = at;
+    at += align_up(static_cast<std::size_t>(count) * size);
+    return taken;
+  };
+  Scratch s;
+  s.source = reinterpret_cast<T*>(take(source_.scratch_elements(), sizeof(T)));
+  s.packed = reinterpret_cast<T*>(take(dot_ ? 0 : kPixelBlock * width_, sizeof(T)));
+  s.position = reinterpret_cast<index*>(take(pixels_, sizeof(index)));
+  s.dy_row = reinterpret_cast<index*>(take(pixels_, sizeof(index)));
+  return s;
+}
+
+template <class T>
+std::size_t WeightGradient<T>::workspace(int threads) const {
+  return align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)) +
+         static_cast<std::size_t>(threads) * scratch_bytes();
+}
+
+template <class T>
+void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+  T* slots = reinterpret_cast<T*>(workspace);
+  const Scratch s =
+      scratch_of(team.rank(), workspace + align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)));
+  const index plane = source_.source_plane();
+  const T* end = x + images_ * groups_ * channels_ * plane;
+  team.for_each(chunks_ * groups_ * channel_blocks_, [&](index i) {
+    const index block = i % channel_blocks_, g = i / channel_blocks_ % groups_, chunk = i / channel_blocks_ / groups_;
+    const index first = block * channels_per_block_;
+    const index channels = std::min(channels_per_block_, channels_ - first);
+    T* slot = slots + chunk * slot_ + g * (slot_ / groups_);
+    if (dot_) {
+      slot += first * taps_ * k_.lanes;
+    } else {
+      slot += first * taps_ * width_;
+    }
+    const index from = images_ * chunk / chunks_, to = images_ * (chunk + 1) / chunks_;
+    bool resume = false;
+    for (index n = from; n < to; ++n) {
+      for (index strip = 0; strip < source_.grid(); strip += source_.strip()) {
+        const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels, strip,
+                                     fill_, s.source);
+        const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
+        if (dot_) {
+          dot(s, strip, channels, base, d, slot, resume);
+        } else {
+          outer(s, strip, channels, base, d, slot, resume);
+        }
+        resume = true;
+      }
+    }
+    if (resume) return;
+    // No images: sums of nothing.
+    if (dot_) {
+      for (index f = 0; f < filters_; ++f) k_.fill(channels * taps_ * k_.lanes, 0, slot + f * channels_ * taps_ * k_.lanes);
+    } else {
+      for (index b = 0; b < blocks_; ++b) k_.fill(channels * taps_ * width_, 0, slot + b * channels_ * taps_ * width_);
+    }
+  });
+  reduce(team, slots, dw);
+}
+
+// slot[f][c][tap][lane] += dy[f] * look[c][tap] over the pixels of the strip
+template <class T>
+void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
+                            bool resume) const {
+  const int t = source_.strip_axis();
+  index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid}, first[3] = {0, 0, 0};
+  first[t] = strip;
+  count[t] = std::min(source_.strip(), source_.grid() - strip);
+  const index dy_pitch[2] = {axes_[1].grid * axes_[2].grid, axes_[2].grid};
+  index columns = count[2];
+  if (columns == source_.extent(2) && columns == dy_pitch[1]) {
+    columns *= count[1];
+    count[1] = 1;
+  }
+  index rows = 0;
+  for (index d = 0; d < count[0]; ++d) {
+    for (index h = 0; h < count[1]; ++h, ++rows) {
+      s.position[rows] = d * source_.pitch(0) + h * source_.pitch(1);
+      s.dy_row[rows] = (first[0] + d) * dy_pitch[0] + (first[1] + h) * dy_pitch[1] + first[2];
+    }
+  }
+  const index looks = channels * taps_, stride = channels_ * taps_ * k_.lanes;
+  for (index f = 0; f < filters_;) {
+    const index m = std::min(k_.dot_filters, filters_ - f);
+    for (index j = 0; j < looks; j += k_.dot_taps[m]) {
+      k_.dot[m](std::min(k_.dot_taps[m], looks - j), rows, columns, dy + f * pixels_, pixels_, s.dy_row, base,
+                offset_.data() + j, s.position, slot + f * stride + j * k_.lanes, stride, resume);
+    }
+    f += m;
+  }
+}
+
+// slot[block][c][tap][f] += look[c][tap] * dyt[f] over the pixels of the strip
+template <class T>
+void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
+                              bool resume) const {
+  const int t = source_.strip_axis();
+  index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
+  count[t] = std::min(source_.strip(), source_.grid() - strip);
+  index pixels = 0;
+  for (index d = 0; d < count[0]; ++d) {
+    for (index h = 0; h < count[1]; ++h) {
+      for (index w = 0; w < count[2]; ++w) s.position[pixels++] = d * source_.pitch(0) + h * source_.pitch(1) + w;
+    }
+  }
+  // The axes before the strip axis have one position, so a strip is contiguous in dy.
+  const T* from = dy + strip * (t == 0 ? axes_[1].grid * axes_[2].grid : t == 1 ? axes_[2].grid : 1);
+  const index looks = channels * taps_;
+  for (index p = 0; p < pixels; p += kPixelBlock) {
+    const index n = std::min(kPixelBlock, pixels - p);
+    for (index b = 0; b < blocks_; ++b) {
+      k_.pack_dy(n, std::min(width_, filters_ - b * width_), width_, from + b * width_ * pixels_ + p, pixels_, s.packed);
+      T* sums = slot + b * channels_ * taps_ * width_;
+      for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {
+        k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j, s.position + p,
+                           s.packed, sums + j * width_, resume || p > 0);
+      }
+    }
+  }
+}
+
+template <class T>
+void WeightGradient<T>::reduce(const Team& team, const T* slots, T* dw) const {
+  const index looks = channels_ * taps_;
+  if (dot_) {
+    team.for_range(groups_ * filters_ * looks, 16, [&](index begin, index end) {
+      for (index i = begin; i < end; ++i) {
+        T total = 0;
+        for (index chunk = 0; chunk < chunks_; ++chunk) total += k_.sum(k_.lanes, slots + chunk * slot_ + i * k_.lanes);
+        dw[i] = total;
+      }
+    });
+    return;
+  }
+  // A tile of looks x filters at a time: both sides stay in the cache while it is turned.
+  constexpr index kLooks = 16;
+  const index tiles = divide_up(looks, kLooks);
+  team.for_each(groups_ * blocks_ * tiles, [&](index i) {
+    const index tile = i % tiles, b = i / tiles % blocks_, g = i / tiles / blocks_;
+    const index filters = std::min(width_, filters_ - b * width_);
+    for (index j = tile * kLooks; j < std::min(looks, (tile + 1) * kLooks); ++j) {
+      const T* sums = slots + ((g * blocks_ + b) * looks + j) * width_;
+      for (index f = 0; f < filters; ++f) {
+        T total = sums[f];
+        for (index chunk = 1; chunk < chunks_; ++chunk) total += sums[chunk * slot_ + f];
+        dw[(g * filters_ + b * width_ + f) * looks + j] = total;
+      }
+    }
+  });
+}
+
+template class WeightGradient<float>;
+template class WeightGradient<double>;
+
+}  // namespace tenfold

@@ -1,0 +1,393 @@
+#include "kernels/conv.h"
+
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
+template <class T>
+TENFOLD_INLINE void pin(Vec<T>& v) {
+#if defined(TENFOLD_ISA_avx512)
+  __asm__("" : "+v"(v));
+#elif defined(TENFOLD_ISA_neon)
+  __asm__("" : "+w"(v));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#else
+  static_cast<void>(v);
+#endif
+}
+
+// A scalar in every lane.
+template <class T>
+TENFOLD_INLINE Vec<T> broadcast(const T* p) {
+  Vec<T> v = splat<T>(*p);
+  pin<T>(v);
+  return v;
+}
+
+template <class T>
+TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
+  const Vec<T> zero = {};
+  if (activation == ConvActivation::relu) return select<T>(v < zero, zero, v);
+  // v + 0 turns a -0 that was not negative into +0: only negative sums carry the sign.
+  if (activation == ConvActivation::relu_keep_sign) return select<T>(v < zero, -zero, v + zero);
+  return v;
+}
+
+template <class T, int MR, int NV>
+void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc, const T* bias, bool resume,
+          ConvActivation activation) {
+  Vec<T> sum[MR][NV];
+  if (resume) {
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) sum[m][v] = load(c + m * ldc + v * kLanes<T>);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+      const Vec<T> start = bias ? splat<T>(bias[m]) : Vec<T>{};
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) sum[m][v] = start;
+    }
+  }
+  for (index k = 0; k < K; ++k) {
+    const T* p = b + offset[k];
+    Vec<T> pixels[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      pixels[v] = load(p + v * kLanes<T>);
+      if (MR > 1) pin<T>(pixels[v]);
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+      const Vec<T> weight = broadcast<T>(a + m);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) sum[m][v] = fma<T>(weight, pixels[v], sum[m][v]);
+    }
+    a += MR;
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) store(c + m * ldc + v * kLanes<T>, activate<T>(sum[m][v], activation));
+  }
+}
+
+// Short copies: whole vectors, then a masked or scalar rest.
+template <class T>
+TENFOLD_INLINE void copy(index n, const T* x, T* y) {
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, load(x + i));
+#if defined(TENFOLD_ISA_avx512)
+  if (i < n) store_first(y + i, load_first(x + i, n - i), n - i);
+#else
+  for (; i < n; ++i) y[i] = x[i];
+#endif
+}
+
+template <class T>
+void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, T* target, index plane, index step) {
+  for (index m = 0; m < rows; ++m) {
+    for (index r = 0; r < runs; ++r) {
+      const T* from = c + m * ldc + run[r].column;
+      T* to = target + m * plane + run[r].target;
+      if (step == 1) {
+        copy(run[r].count, from, to);
+      } else {
+        for (index i = 0; i < run[r].count; ++i) to[i * step] = from[i];
+      }
+    }
+  }
+}
+
+template <class T>
+void pack_panel(index K, const T* b, const index* offset, index runs, const ConvRun* run, T* panel, index columns) {
+  for (index k = 0; k < K; ++k) {
+    const T* from = b + offset[k];
+    T* to = panel + k * columns;
+    for (index r = 0; r < runs; ++r) copy(run[r].count, from + run[r].target, to + run[r].column);
+  }
+}
+
+template <class T>
+void pack_weights(index K, index MR, index rows, const T* weight, index row_stride, const index* map, T* packed) {
+  for (index k = 0; k < K; ++k) {
+    const T* from = weight + map[k];
+    T* to = packed + k * MR;
+    for (index m = 0; m < rows; ++m) to[m] = from[m * row_stride];
+    for (index m = rows; m < MR; ++m) to[m] = 0;
+  }
+}
+
+template <class T>
+void pad_row(index count, const index* table, index begin, index end, index first, index step, const T* source, T fill,
+             T* row) {
+  for (index i = 0; i < begin; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
+  if (step == 1) {
+    if (end > begin) copy(end - begin, source + first + begin, row + begin);
+  } else {
+    for (index i = begin; i < end; ++i) row[i] = source[first + i * step];
+  }
+  for (index i = end; i < count; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
+}
+
+template <class T>
+void fold_row(index count, const index* table, index begin, index end, index first, index step, const T* row,
+              T* target) {
+  for (index i = 0; i < begin; ++i) {
+    if (table[i] >= 0) target[table[i]] += row[i];
+  }
+  index i = begin;
+  if (step == 1) {
+    for (; i + kLanes<T> <= end; i += kLanes<T>) store(target + first + i, load(target + first + i) + load(row + i));
+  }
+  for (; i < end; ++i) target[first + i * step] += row[i];
+  for (; i < count; ++i) {
+    if (table[i] >= 0) target[table[i]] += row[i];
+  }
+}
+
+template <class T>
+void fill(index n, T value, T* y) {
+  const Vec<T> v = splat<T>(value);
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, v);
+  for (; i < n; ++i) y[i] = value;
+}
+
+template <class T, int MF, int NT>
+TENFOLD_INLINE void dot_tile(index rows, index columns, const T* dy, index plane, const index* dy_row, const T* x,
+                             const index* offset, const index* x_row, T* sums, index sums_stride, bool resume) {
+  Vec<T> sum[MF][NT];
+#pragma GCC unroll 16
+  for (int m = 0; m < MF; ++m) {
+#pragma GCC unroll 16
+    for (int j = 0; j < NT; ++j) sum[m][j] = resume ? load(sums + m * sums_stride + j * kLanes<T>) : Vec<T>{};
+  }
+  const T* taps[NT];
+#pragma GCC unroll 16
+  for (int j = 0; j < NT; ++j) taps[j] = x + offset[j];
+  for (index r = 0; r < rows; ++r) {
+    const T* d = dy + dy_row[r];
+    const index shift = x_row[r];
+    index i = 0;
+    for (; i + kLanes<T> <= columns; i += kLanes<T>) {
+      Vec<T> looks[NT];
+#pragma GCC unroll 16
+      for (int j = 0; j < NT; ++j) {
+        looks[j] = load(taps[j] + shift + i);
+        if (MF > 1) pin<T>(looks[j]);
+      }
+#pragma GCC unroll 16
+      for (int m = 0; m < MF; ++m) {
+        Vec<T> value = load(d + m * plane + i);
+        pin<T>(value);
+#pragma GCC unroll 16
+        for (int j = 0; j < NT; ++j) sum[m][j] = fma<T>(value, looks[j], sum[m][j]);
+      }
+    }
+    if (i < columns) {
+      const index rest = columns - i;
+      Vec<T> looks[NT];
+#pragma GCC unroll 16
+      for (int j = 0; j < NT; ++j) {
+        looks[j] = load_first(taps[j] + shift + i, rest);
+        if (MF > 1) pin<T>(looks[j]);
+      }
+#pragma GCC unroll 16
+      for (int m = 0; m < MF; ++m) {
+        Vec<T> value = load_first(d + m * plane + i, rest);
+        pin<T>(value);
+#pragma GCC unroll 16
+        for (int j = 0; j < NT; ++j) sum[m][j] = fma<T>(value, looks[j], sum[m][j]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < MF; ++m) {
+#pragma GCC unroll 16
+    for (int j = 0; j < NT; ++j) store(sums + m * sums_stride + j * kLanes<T>, sum[m][j]);
+  }
+}
+
+// A full tile of NT taps, or what is left of one tap by tap.
+template <class T, int MF, int NT>
+void dot(index taps, index rows, index columns, const T* dy, index plane, const index* dy_row, const T* x,
+         const index* offset, const index* x_row, T* sums, index sums_stride, bool resume) {
+  if (taps == NT) {
+    dot_tile<T, MF, NT>(rows, columns, dy, plane, dy_row, x, offset, x_row, sums, sums_stride, resume);
+    return;
+  }
+  for (index j = 0; j < taps; ++j) {
+    dot_tile<T, MF, 1>(rows, columns, dy, plane, dy_row, x, offset + j, x_row, sums + j * kLanes<T>, sums_stride,
+                       resume);
+  }
+}
+
+template <class T, int NT, int NV>
+TENFOLD_INLINE void outer_tile(index pixels, const T* x, const index* offset, const index* position, const T* dyt,
+                               T* sums, bool resume) {
+  Vec<T> sum[NT][NV];
+  const T* taps[NT];
+#pragma GCC unroll 16
+  for (int j = 0; j < NT; ++j) {
+    taps[j] = x + offset[j];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) sum[j][v] = resume ? load(sums + (j * NV + v) * kLanes<T>) : Vec<T>{};
+  }
+  for (index p = 0; p < pixels; ++p) {
+    const index at = position[p];
+    Vec<T> filters[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      filters[v] = load(dyt + v * kLanes<T>);
+      pin<T>(filters[v]);
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < NT; ++j) {
+      const Vec<T> value = broadcast<T>(taps[j] + at);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) sum[j][v] = fma<T>(value, filters[v], sum[j][v]);
+    }
+    dyt += NV * kLanes<T>;
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < NT; ++j) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) store(sums + (j * NV + v) * kLanes<T>, sum[j][v]);
+  }
+}
+
+template <class T, int NT, int NV>
+void outer(index taps, index pixels, const T* x, const index* offset, const index* position, const T* dyt, T* sums,
+           bool resume) {
+  if (taps == NT) {
+    outer_tile<T, NT, NV>(pixels, x, offset, position, dyt, sums, resume);
+    return;
+  }
+  for (index j = 0; j < taps; ++j) {
+    outer_tile<T, 1, NV>(pixels, x, offset + j, position, dyt, sums + j * NV * kLanes<T>, resume);
+  }
+}
+
+template <class T>
+void pack_dy(index pixels, index filters, index width, const T* dy, index plane, T* dyt) {
+  // Eight filters at a time, so that whole lines of dyt are written while they are in the cache.
+  index f = 0;
+  for (; f + 8 <= filters; f += 8) {
+    const T* d = dy + f * plane;
+    T* to = dyt + f;
+    for (index p = 0; p < pixels; ++p) {
+      T* row = to + p * width;
+      row[0] = d[p], row[1] = d[p + plane], row[2] = d[p + 2 * plane], row[3] = d[p + 3 * plane];
+      row[4] = d[p + 4 * plane], row[5] = d[p + 5 * plane], row[6] = d[p + 6 * plane], row[7] = d[p + 7 * plane];
+    }
+  }
+  for (; f < width; ++f) {
+    for (index p = 0; p < pixels; ++p) dyt[p * width + f] = f < filters ? dy[f * plane + p] : 0;
+  }
+}
+
+template <class T>
+T sum(index n, const T* x) {
+  Vec<T> s0 = {}, s1 = {}, s2 = {}, s3 = {};
+  index i = 0;
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
+    s0 += load(x + i), s1 += load(x + i + kLanes<T>);
+    s2 += load(x + i + 2 * kLanes<T>), s3 += load(x + i + 3 * kLanes<T>);
+  }
+  for (; i + kLanes<T> <= n; i += kLanes<T>) s0 += load(x + i);
+  if (i < n) s1 += load_first(x + i, n - i);
+  const Vec<T> all = (s0 + s1) + (s2 + s3);
+  T lane[kLanes<T>];
+  store(lane, all);
+  T total = 0;
+  for (index l = 0; l < kLanes<T>; ++l) total += lane[l];
+  return total;
+}
+
+template <class T>
+void mask(index n, const T* y, const T* dy, T at_zero, T* d) {
+  const Vec<T> zero = {}, at = splat<T>(at_zero), one = zero + 1;
+  const auto apply = [&](Vec<T> v, Vec<T> g) {
+    // The sign of a zero shows in its reciprocal.
+    const Vec<T> at_nought = select<T>(one / v > zero, g * at, zero);
+    return select<T>(v > zero, g, select<T>(v == zero, at_nought, v));
+  };
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(d + i, apply(load(y + i), load(dy + i)));
+  if (i < n) store_first(d + i, apply(load_first(y + i, n - i), load_first(dy + i, n - i)), n - i);
+}
+
+template <class T>
+constexpr ConvKernels<T> make_table() {
+  ConvKernels<T> t = {};
+  t.lanes = kLanes<T>;
+#if TENFOLD_VECTOR_REGISTERS == 32
+#define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, t.tile[MR] = tile<T, MR, NV>
+  TENFOLD_TILE(1, 8);
+  TENFOLD_TILE(2, 8);
+  TENFOLD_TILE(3, 7);
+  TENFOLD_TILE(4, 6);
+  TENFOLD_TILE(5, 5);
+  TENFOLD_TILE(6, 4);
+  TENFOLD_TILE(7, 3);
+  TENFOLD_TILE(8, 3);
+  TENFOLD_TILE(9, 3);
+  t.max_rows = 9;
+  t.dot_filters = 6;
+#define TENFOLD_DOT(MF, NT) t.dot_taps[MF] = NT, t.dot[MF] = dot<T, MF, NT>
+  TENFOLD_DOT(1, 9);
+  TENFOLD_DOT(2, 9);
+  TENFOLD_DOT(3, 7);
+  TENFOLD_DOT(4, 5);
+  TENFOLD_DOT(5, 5);
+  TENFOLD_DOT(6, 4);
+  t.outer_vectors = 4;
+#define TENFOLD_OUTER(NV, NT) t.outer_taps[NV] = NT, t.outer[NV] = outer<T, NT, NV>
+  TENFOLD_OUTER(1, 9);
+  TENFOLD_OUTER(2, 9);
+  TENFOLD_OUTER(3, 8);
+  TENFOLD_OUTER(4, 6);
+#else
+#define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, t.tile[MR] = tile<T, MR, NV>
+  TENFOLD_TILE(1, 8);
+  TENFOLD_TILE(2, 4);
+  TENFOLD_TILE(3, 3);
+  TENFOLD_TILE(4, 2);
+  TENFOLD_TILE(5, 2);
+  TENFOLD_TILE(6, 2);
+  t.max_rows = 6;
+  t.dot_filters = 4;
+#define TENFOLD_DOT(MF, NT) t.dot_taps[MF] = NT, t.dot[MF] = dot<T, MF, NT>
+  TENFOLD_DOT(1, 9);
+  TENFOLD_DOT(2, 5);
+  TENFOLD_DOT(3, 3);
+  TENFOLD_DOT(4, 2);
+  t.outer_vectors = 2;
+#define TENFOLD_OUTER(NV, NT) t.outer_taps[NV] = NT, t.outer[NV] = outer<T, NT, NV>
+  TENFOLD_OUTER(1, 8);
+  TENFOLD_OUTER(2, 6);
+#endif
+  t.scatter = scatter<T>;
+  t.pack_panel = pack_panel<T>;
+  t.pack_weights = pack_weights<T>;
+  t.pad_row = pad_row<T>;
+  t.fold_row = fold_row<T>;
+  t.fill = fill<T>;
+  t.pack_dy = pack_dy<T>;
+  t.sum = sum<T>;
+  t.mask = mask<T>;
+  return t;
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(ConvKernels, make_table)
