@@ -1,11 +1,12 @@
 // Convolution (cross-correlation, as in every framework) as a linear map A(w) and its relatives, 1-D to 3-D.
 //
-//   apply            y  = A(w) x     y[n][f][o] = bias[f] + sum_{c, k} w[f][c][k] x[n][g(f) + c][o * stride + k * dilation - pad]
-//   adjoint          x  = A(w)^T y   convolution's input gradient, transposed convolution's forward
-//   weight_gradient  dw = <y, x>     of both
+//   apply            y  = A(w) x     y[n][f][o] = bias[f] + sum_{c, k} w[f][c][k] x[n][g(f) + c][o * stride +
+//   k * dilation - pad] adjoint          x  = A(w)^T y   convolution's input gradient, transposed
+//   convolution's forward weight_gradient  dw = <y, x>     of both
 //
-// The geometry is that of A: a transposed convolution's output is the window's input. Letters: N images, C channels on
-// the window's input side, F on its output side, G groups, K taps of the window; w is (F, C / G, K).
+// The geometry is that of A: a transposed convolution's output is the window's input. Letters: N images, C
+// channels on the window's input side, F on its output side, G groups, K taps of the window; w is (F, C / G,
+// K).
 #pragma once
 
 #include <array>
@@ -45,15 +46,16 @@ struct ConvGeometry {
 struct ConvOptions {
   ConvAlgorithm algorithm = ConvAlgorithm::automatic;
   double border_value = 0;  // outside of x when the border is constant
-  // apply ends with relu. With keep_sign a negative sum becomes -0 instead of +0, so that the derivative can be told
-  // from y alone.
+  // apply ends with relu. With keep_sign a negative sum becomes -0 instead of +0, so that the derivative can
+  // be told from y alone.
   bool relu = false;
   bool keep_sign = false;
 };
 
-// The three operators for one geometry. Making one checks the geometry (InvalidArgument), asking for an operator's workspace
-// builds its index tables; after that the operators, which are SPMD (see parallel.h), neither allocate nor throw. Tensors are C-contiguous; workspaces are aligned
-// to 64 bytes and have the size the function beside tells for a team of that size. Results do not depend on the team.
+// The three operators for one geometry. Making one checks the geometry (InvalidArgument), asking for an
+// operator's workspace builds its index tables; after that the operators, which are SPMD (see parallel.h),
+// neither allocate nor throw. Tensors are C-contiguous; workspaces are aligned to 64 bytes and have the size
+// the function beside tells for a team of that size. Results do not depend on the team.
 template <class T>
 class Convolution {
  public:
@@ -83,8 +85,8 @@ class Convolution {
 template <class T>
 void bias_gradient(const Team& team, index images, index filters, index pixels, const T* dy, T* db);
 
-// im2col and its transpose: unfold  y[n][c][k][o] = x[n][c][o * stride + k * dilation - pad], fold the adjoint (which
-// overwrites x). x is (N, C, size), y is (N, C, K, output).
+// im2col and its transpose: unfold  y[n][c][k][o] = x[n][c][o * stride + k * dilation - pad], fold the
+// adjoint (which overwrites x). x is (N, C, size), y is (N, C, K, output).
 template <class T>
 class Unfolding {
  public:
@@ -101,8 +103,8 @@ class Unfolding {
 
 // The definition, written as loops: the oracle of the C++ tests. dx and dw may be null.
 template <class T>
-void reference_convolution(const ConvGeometry& geometry, double border_value, const T* x, const T* w, const T* bias,
-                           T* y);
+void reference_convolution(const ConvGeometry& geometry, double border_value, const T* x, const T* w,
+                           const T* bias, T* y);
 template <class T>
 void reference_convolution_backward(const ConvGeometry& geometry, double border_value, const T* x, const T* w,
                                     const T* dy, T* dx, T* dw);

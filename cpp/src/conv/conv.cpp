@@ -10,7 +10,7 @@
 namespace tenfold {
 namespace {
 
-Shape tensor_shape(index images, index channels, const Window& window, index Axis::*extent) {
+Shape tensor_shape(index images, index channels, const Window& window, index Axis::* extent) {
   Shape shape = {images, channels};
   for (int i = 3 - window.rank; i < 3; ++i) shape.push_back(window[i].*extent);
   return shape;
@@ -19,18 +19,18 @@ Shape tensor_shape(index images, index channels, const Window& window, index Axi
 void check(const ConvGeometry& g) {
   if (g.groups < 1) reject(g.function, "groups", "must be positive; received ", g.groups);
   if (g.channels < 1 || g.channels % g.groups != 0) {
-    reject(g.function, "groups", "must divide the input channels; received groups ", g.groups, " and ", g.channels,
-           " channels");
+    reject(g.function, "groups", "must divide the input channels; received groups ", g.groups, " and ",
+           g.channels, " channels");
   }
   if (g.filters < 1 || g.filters % g.groups != 0) {
-    reject(g.function, "groups", "must divide the output channels; received groups ", g.groups, " and ", g.filters,
-           " channels");
+    reject(g.function, "groups", "must divide the output channels; received groups ", g.groups, " and ",
+           g.filters, " channels");
   }
   checked_count(g.input_shape(), g.function, "input");
   checked_count(g.output_shape(), g.function, "output");
   checked_count(g.weight_shape(), g.function, "weight");
-  checked_count({g.images, g.channels, g.window[0].padded(), g.window[1].padded(), g.window[2].padded()}, g.function,
-                "padded input");
+  checked_count({g.images, g.channels, g.window[0].padded(), g.window[1].padded(), g.window[2].padded()},
+                g.function, "padded input");
 }
 
 ShiftProblem common_problem(const ConvGeometry& g, const ConvOptions& options) {
@@ -60,12 +60,15 @@ ShiftProblem apply_problem(const ConvGeometry& g, const ConvOptions& options) {
 }
 
 // Borders other than a constant send the gradient of the padding back into the image.
-bool folds(const Window& w) { return w.border != Border::constant && w.padded(); }
+bool folds(const Window& w) {
+  return w.border != Border::constant && w.padded();
+}
 
 ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) {
   ShiftProblem p = common_problem(g, options);
   const bool padded = folds(g.window);
-  p.axes = {shift_adjoint(g.window[0], padded), shift_adjoint(g.window[1], padded), shift_adjoint(g.window[2], padded)};
+  p.axes = {shift_adjoint(g.window[0], padded), shift_adjoint(g.window[1], padded),
+            shift_adjoint(g.window[2], padded)};
   p.source_channels = g.filters / g.groups;
   p.target_channels = g.channels / g.groups;
   p.weight_row = g.window.kernel_count();
@@ -85,9 +88,15 @@ ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function)
   reject(function, "algorithm", "must be 'auto', 'im2col' or 'direct'; received '", name, "'");
 }
 
-Shape ConvGeometry::input_shape() const { return tensor_shape(images, channels, window, &Axis::size); }
-Shape ConvGeometry::output_shape() const { return tensor_shape(images, filters, window, &Axis::output); }
-Shape ConvGeometry::weight_shape() const { return tensor_shape(filters, channels / groups, window, &Axis::kernel); }
+Shape ConvGeometry::input_shape() const {
+  return tensor_shape(images, channels, window, &Axis::size);
+}
+Shape ConvGeometry::output_shape() const {
+  return tensor_shape(images, filters, window, &Axis::output);
+}
+Shape ConvGeometry::weight_shape() const {
+  return tensor_shape(filters, channels / groups, window, &Axis::kernel);
+}
 double ConvGeometry::multiply_adds() const {
   return static_cast<double>(images * filters) * static_cast<double>(window.output_count()) *
          static_cast<double>(channels / groups * window.kernel_count());
@@ -95,34 +104,39 @@ double ConvGeometry::multiply_adds() const {
 
 template <class T>
 struct Convolution<T>::Parts {
-  Parts(const ConvGeometry& g, const ConvOptions& o)
-      : geometry(g), options(o) {
+  Parts(const ConvGeometry& g, const ConvOptions& o) : geometry(g), options(o) {
     if (!folds(g.window)) return;
     for (int i = 0; i < 3; ++i) pad_source[static_cast<std::size_t>(i)] = g.window.pad_source(i);
   }
 
-  // Each operator's tables are made when its workspace is asked for: most convolutions need one or two of the three.
+  // Each operator's tables are made when its workspace is asked for: most convolutions need one or two of the
+  // three.
   const ShiftEngine<T>& forward() const {
-    std::call_once(made[0], [this] { forward_ = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options)); });
+    std::call_once(made[0],
+                   [this] { forward_ = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options)); });
     return *forward_;
   }
   const ShiftEngine<T>& backward() const {
-    std::call_once(made[1], [this] { backward_ = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options)); });
+    std::call_once(made[1], [this] {
+      backward_ = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options));
+    });
     return *backward_;
   }
   const WeightGradient<T>& weights() const {
     std::call_once(made[2], [this] {
       const ConvGeometry& g = geometry;
-      weights_ = std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups, g.channels / g.groups,
-                                                     g.filters / g.groups, options.border_value);
+      weights_ = std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups,
+                                                     g.channels / g.groups, g.filters / g.groups,
+                                                     options.border_value);
     });
     return *weights_;
   }
 
   std::size_t padded_bytes() const {
     if (!folds(geometry.window)) return 0;
-    return align_up(static_cast<std::size_t>(geometry.images * geometry.channels * geometry.window.padded_count()) *
-                    sizeof(T));
+    return align_up(
+        static_cast<std::size_t>(geometry.images * geometry.channels * geometry.window.padded_count()) *
+        sizeof(T));
   }
 
   // x[c][p] = bias[c] + the sum of all padded[c][q] whose source is p.
@@ -136,8 +150,8 @@ struct Convolution<T>::Parts {
       k.fill(w.input_count(), bias ? bias[plane % geometry.channels] : T(0), to);
       for (index d : pad_source[0]) {
         for (index h : pad_source[1]) {
-          k.fold_row(row, pad_source[2].data(), w[2].pad_before, w[2].pad_before + w[2].size, -w[2].pad_before, 1,
-                     from, to + (d * w[1].size + h) * w[2].size);
+          k.fold_row(row, pad_source[2].data(), w[2].pad_before, w[2].pad_before + w[2].size,
+                     -w[2].pad_before, 1, from, to + (d * w[1].size + h) * w[2].size);
           from += row;
         }
       }
@@ -163,14 +177,19 @@ template <class T>
 Convolution<T>::~Convolution() = default;
 
 template <class T>
-const ConvGeometry& Convolution<T>::geometry() const { return parts_->geometry; }
+const ConvGeometry& Convolution<T>::geometry() const {
+  return parts_->geometry;
+}
 
 template <class T>
-void Convolution<T>::apply(const Team& team, const T* x, const T* w, const T* bias, T* y, std::byte* workspace) const {
+void Convolution<T>::apply(const Team& team, const T* x, const T* w, const T* bias, T* y,
+                           std::byte* workspace) const {
   parts_->forward().run(team, x, w, bias, y, workspace);
 }
 template <class T>
-std::size_t Convolution<T>::apply_workspace(int threads) const { return parts_->forward().workspace(threads); }
+std::size_t Convolution<T>::apply_workspace(int threads) const {
+  return parts_->forward().workspace(threads);
+}
 
 template <class T>
 void Convolution<T>::adjoint(const Team& team, const T* y, const T* w, const T* bias, T* x,
@@ -189,18 +208,22 @@ std::size_t Convolution<T>::adjoint_workspace(int threads) const {
 }
 
 template <class T>
-void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw,
+                                     std::byte* workspace) const {
   parts_->weights().run(team, x, dy, dw, workspace);
 }
 template <class T>
-std::size_t Convolution<T>::weight_gradient_workspace(int threads) const { return parts_->weights().workspace(threads); }
+std::size_t Convolution<T>::weight_gradient_workspace(int threads) const {
+  return parts_->weights().workspace(threads);
+}
 
 template <class T>
 void bias_gradient(const Team& team, index images, index filters, index pixels, const T* dy, T* db) {
   const auto& k = kernels<ConvKernels, T>();
   team.for_each(filters, [&](index f) {
     double total = 0;
-    for (index n = 0; n < images; ++n) total += static_cast<double>(k.sum(pixels, dy + (n * filters + f) * pixels));
+    for (index n = 0; n < images; ++n)
+      total += static_cast<double>(k.sum(pixels, dy + (n * filters + f) * pixels));
     db[f] = static_cast<T>(total);
   });
 }

@@ -18,13 +18,17 @@ constexpr index kItems = 16;
 // Bytes of a strip of the padded source: it stays in the second-level cache.
 constexpr index kStripBytes = 384 * 1024;
 
-index divide_up(index a, index b) { return (a + b - 1) / b; }
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
 
 }  // namespace
 
 template <class T>
 ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
-    : problem_(std::move(problem)), k_(kernels<ConvKernels, T>()), source_(&problem_.axes, problem_.source_channels) {
+    : problem_(std::move(problem)),
+      k_(kernels<ConvKernels, T>()),
+      source_(&problem_.axes, problem_.source_channels) {
   const auto& axes = problem_.axes;
   target_pitch_ = {axes[1].target * axes[2].target, axes[2].target, 1};
   target_plane_ = axes[0].target * target_pitch_[0];
@@ -46,20 +50,23 @@ void ShiftEngine<T>::choose() {
     pixels *= count[i];
     taps *= problem_.kernel[j];
   }
-  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col packs instead, which
-  // costs about as much as kPacking filters (more when rows are short).
+  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col packs
+  // instead, which costs about as much as kPacking filters (more when rows are short).
   constexpr double kPacking = 6;
   const bool whole_rows = source_.in_place() && count[2] == source_.extent(2);
   const index row_pitch = source_.extent(2);
   const index flat = whole_rows ? count[1] * count[2] : (count[1] - 1) * row_pitch + count[2];
-  const double waste = pixels > 0 ? static_cast<double>(count[0] * divide_up(flat, NR_) * NR_) / static_cast<double>(pixels) : 1;
+  const double waste =
+      pixels > 0 ? static_cast<double>(count[0] * divide_up(flat, NR_) * NR_) / static_cast<double>(pixels)
+                 : 1;
   const double packing = kPacking / static_cast<double>(problem_.target_channels);
   im2col_ = problem_.algorithm == ConvAlgorithm::im2col ||
             (problem_.algorithm == ConvAlgorithm::automatic && waste > 1.08 + packing);
 
   const index grid = std::max<index>(1, source_.grid());
-  const double work = static_cast<double>(problem_.images * problem_.groups * problem_.target_channels * pixels) *
-                      static_cast<double>(problem_.source_channels * taps);
+  const double work =
+      static_cast<double>(problem_.images * problem_.groups * problem_.target_channels * pixels) *
+      static_cast<double>(problem_.source_channels * taps);
   const index wanted = work > kSerialWork ? kItems : 1;
   const index independent = std::max<index>(1, problem_.images * problem_.groups);
   tiles_per_item_ = tiles_;
@@ -68,7 +75,8 @@ void ShiftEngine<T>::choose() {
     // As many images as fill whole tiles best.
     double best = 0;
     for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
-      const double filled = static_cast<double>(n * pixels) / static_cast<double>(divide_up(n * pixels, NR_) * NR_);
+      const double filled =
+          static_cast<double>(n * pixels) / static_cast<double>(divide_up(n * pixels, NR_) * NR_);
       if (filled >= best) best = filled, images_per_item_ = n;
     }
     depth_ = divide_up(problem_.source_channels * taps, divide_up(problem_.source_channels * taps, kDepth));
@@ -76,7 +84,8 @@ void ShiftEngine<T>::choose() {
     tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
     panel_offset_.resize(static_cast<std::size_t>(depth_));
     for (index k = 0; k < depth_; ++k) panel_offset_[static_cast<std::size_t>(k)] = k * NR_;
-    const index items = divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
+    const index items =
+        divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
     if (items > 0 && items < wanted) {
       tiles_per_item_ = std::max<index>(1, tiles_per_item_ * items / wanted);
     }
@@ -84,14 +93,16 @@ void ShiftEngine<T>::choose() {
   }
   const ShiftAxis& along = source_.axis(source_.strip_axis());
   const index section = std::max<index>(1, problem_.source_channels * source_.cross_section());
-  const index columns = std::max<index>(1, pixels / std::max<index>(1, count[source_.strip_axis()]));  // per position
+  const index columns =
+      std::max<index>(1, pixels / std::max<index>(1, count[source_.strip_axis()]));  // per position
   const index least = std::max({index{1}, along.reach, divide_up(4 * NR_, columns)});
   index strip = std::max(least, kStripBytes / static_cast<index>(sizeof(T)) / section - along.reach);
   strip = std::min(strip, std::max(least, divide_up(grid, divide_up(wanted, independent))));
   strip = std::clamp<index>(strip, 1, grid);
   source_.set_strip(divide_up(grid, divide_up(grid, strip)));
   const index items = independent * source_.strips();
-  if (items > 0 && items < wanted) tiles_per_item_ = divide_up(tiles_, std::min(tiles_, divide_up(wanted, items)));
+  if (items > 0 && items < wanted)
+    tiles_per_item_ = divide_up(tiles_, std::min(tiles_, divide_up(wanted, items)));
 }
 
 template <class T>
@@ -139,7 +150,9 @@ void ShiftEngine<T>::build_parts() {
 
 template <class T>
 std::size_t ShiftEngine<T>::scratch_bytes() const {
-  const auto bytes = [](index count, std::size_t size) { return align_up(static_cast<std::size_t>(count) * size); };
+  const auto bytes = [](index count, std::size_t size) {
+    return align_up(static_cast<std::size_t>(count) * size);
+  };
   std::size_t total = bytes(source_.scratch_elements() * images_per_item_, sizeof(T));
   total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T));
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
@@ -232,14 +245,15 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     const T* group_bias = packed_bias ? packed_bias + item.group * tiles_ * MR_ : nullptr;
     const T* group_packed = packed + item.group * packed_group_;
     if (!im2col_) {
-      const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip, static_cast<T>(problem_.fill), s.source);
+      const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip,
+                                   static_cast<T>(problem_.fill), s.source);
       run_direct(item, s, base, group_bias, group_packed, to);
     } else if (source_.in_place()) {
       run_im2col(item, s, first, image_elements, group_bias, group_packed, to);
     } else {
       for (index n = 0; n < item.images; ++n) {
-        source_.load(k_, first + n * image_elements, end, problem_.source_channels, 0, static_cast<T>(problem_.fill),
-                     s.source + n * source_.scratch_elements());
+        source_.load(k_, first + n * image_elements, end, problem_.source_channels, 0,
+                     static_cast<T>(problem_.fill), s.source + n * source_.scratch_elements());
       }
       run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, group_packed, to);
     }
@@ -247,8 +261,8 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
 }
 
 template <class T>
-void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
-                                T* target) const {
+void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* base, const T* bias,
+                                const T* packed, T* target) const {
   const int t = source_.strip_axis();
   const index strip_end = std::min(source_.grid(), item.strip + source_.strip());
   for (const Part& part : parts_) {
@@ -303,8 +317,8 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         const Tile& tile = s.tiles[i];
         const ConvRun& run = s.runs[tile.run];
         if (rows == MR_ && run.count == NR_ && step[2] == 1) {
-          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_, start_value,
-                       false, problem_.activation);
+          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
+                       start_value, false, problem_.activation);
         } else {
           k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
                        problem_.activation);
@@ -316,8 +330,8 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
 }
 
 template <class T>
-void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
-                                const T* packed, T* target) const {
+void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride,
+                                const T* bias, const T* packed, T* target) const {
   const index target_image = problem_.groups * problem_.target_channels * target_plane_;
   for (const Part& part : parts_) {
     index begin[3], count[3], start[3], step[3];
@@ -334,7 +348,8 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
     for (index n = 0; n < item.images; ++n) {
       for (index d = 0; d < count[0]; ++d) {
         for (index h = 0; h < count[1]; ++h) {
-          index look = n * image_stride + (begin[0] + d) * source_.pitch(0) + (begin[1] + h) * source_.pitch(1) + begin[2];
+          index look = n * image_stride + (begin[0] + d) * source_.pitch(0) +
+                       (begin[1] + h) * source_.pitch(1) + begin[2];
           index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
                      (start[1] + h * step[1]) * target_pitch_[1] + start[2];
           for (index left = count[2]; left > 0;) {
@@ -366,8 +381,10 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
             const Tile& tile = s.tiles[i];
             T* sums = s.tile + ((f - item.tile_begin) * panels_ + i - first) * MR_ * NR_;
             k_.tile[MR_](K, a, s.panels + (i - first) * depth_ * NR_, panel_offset_.data(), sums, NR_,
-                         bias ? bias + f * MR_ : nullptr, k0 > 0, finish ? problem_.activation : ConvActivation::none);
-            if (finish) k_.scatter(rows, tile.runs, s.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
+                         bias ? bias + f * MR_ : nullptr, k0 > 0,
+                         finish ? problem_.activation : ConvActivation::none);
+            if (finish)
+              k_.scatter(rows, tile.runs, s.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
           }
         }
       }

@@ -14,9 +14,9 @@ struct ShiftProblem {
   std::array<ShiftAxis, 3> axes;
   std::array<index, 3> kernel;
   index images, groups;
-  index source_channels, target_channels;                // per group
-  index weight_row, weight_channel, weight_group;        // strides of w by target channel, source channel, group
-  double fill = 0;                                       // beyond the source
+  index source_channels, target_channels;          // per group
+  index weight_row, weight_channel, weight_group;  // strides of w by target channel, source channel, group
+  double fill = 0;                                 // beyond the source
   ConvActivation activation = ConvActivation::none;
   ConvAlgorithm algorithm = ConvAlgorithm::automatic;
 };
@@ -29,7 +29,8 @@ class ShiftEngine {
 
   std::size_t workspace(int threads) const;
   // bias (groups * target_channels) may be null.
-  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target, std::byte* workspace) const;
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+           std::byte* workspace) const;
 
  private:
   struct Part {  // one combination of parts of the axes
@@ -58,7 +59,8 @@ class ShiftEngine {
   Scratch scratch_of(int rank, std::byte* workspace) const;
   std::size_t scratch_bytes() const;
   void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
-  void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed, T* target) const;
+  void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
+                  T* target) const;
   void run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
                   const T* packed, T* target) const;
 

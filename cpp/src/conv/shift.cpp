@@ -5,8 +5,12 @@
 namespace tenfold {
 namespace {
 
-index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-index ceil_div(index a, index b) { return -floor_div(-a, b); }
+index floor_div(index a, index b) {
+  return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+index ceil_div(index a, index b) {
+  return -floor_div(-a, b);
+}
 
 // Finds the stretch of the table that is an arithmetic sequence.
 void find_inside(ShiftPhase& phase, index first, index step, index size) {
@@ -49,7 +53,8 @@ ShiftAxis shift_forward(const Axis& axis, Border border) {
 }
 
 ShiftAxis shift_adjoint(const Axis& axis, bool padded) {
-  // Padded position p = q * stride + r receives y[q - e] through every tap with k * dilation = e * stride + r.
+  // Padded position p = q * stride + r receives y[q - e] through every tap with k * dilation = e * stride +
+  // r.
   const index low = padded ? 0 : axis.pad_before, high = padded ? axis.padded() : axis.pad_before + axis.size;
   ShiftAxis shift;
   shift.source = axis.output;

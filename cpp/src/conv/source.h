@@ -23,7 +23,8 @@ class ShiftSource {
       const ShiftPhase& phase = a.phases[0];
       phases_ *= static_cast<index>(a.phases.size());
       // The source is its own buffer: one phase, position u is source u, and nothing is missing.
-      if (a.phases.size() != 1 || a.step != 1 || phase.first != 0 || a.grid + a.reach != a.source) in_place_ = false;
+      if (a.phases.size() != 1 || a.step != 1 || phase.first != 0 || a.grid + a.reach != a.source)
+        in_place_ = false;
     }
     strip_axis_ = axis(0).grid > 1 ? 0 : axis(1).grid > 1 ? 1 : 2;
     set_strip(std::max<index>(1, axis(strip_axis_).grid));
@@ -44,7 +45,8 @@ class ShiftSource {
     strip_ = strip;
     for (int i = 0; i < 3; ++i) {
       const ShiftAxis& a = axis(i);
-      extent_[static_cast<std::size_t>(i)] = (i == strip_axis_ && !in_place_ ? std::min(strip, a.grid) : a.grid) + a.reach;
+      extent_[static_cast<std::size_t>(i)] =
+          (i == strip_axis_ && !in_place_ ? std::min(strip, a.grid) : a.grid) + a.reach;
     }
     block_ = extent(0) * extent(1) * extent(2);
     channel_stride_ = phases_ * block_;
@@ -70,12 +72,13 @@ class ShiftSource {
   // Where a tap of a channel looks, relative to the grid position.
   index offset(index channel, const ShiftTap& t0, const ShiftTap& t1, const ShiftTap& t2) const {
     const index phase = (t0.phase * static_cast<index>(axis(1).phases.size()) + t1.phase) *
-                            static_cast<index>(axis(2).phases.size()) + t2.phase;
+                            static_cast<index>(axis(2).phases.size()) +
+                        t2.phase;
     return channel * channel_stride_ + phase * block_ + t0.shift * pitch(0) + t1.shift * pitch(1) + t2.shift;
   }
 
-  // Makes the strip that starts at grid position `begin` available: returns where grid position `begin` of channel 0
-  // of `channels` lies. `source` is the first channel's plane; `end` is the end of the tensor.
+  // Makes the strip that starts at grid position `begin` available: returns where grid position `begin` of
+  // channel 0 of `channels` lies. `source` is the first channel's plane; `end` is the end of the tensor.
   const T* load(const ConvKernels<T>& k, const T* source, const T* end, index channels, index begin, T fill,
                 T* scratch) const {
     const index rows = std::min(strip_, grid() - begin) + axis(strip_axis_).reach;
@@ -106,8 +109,8 @@ class ShiftSource {
   }
 
  private:
-  void load_phase(const ConvKernels<T>& k, const std::array<const ShiftPhase*, 3>& phase, const T* source, index begin,
-                  index rows, T fill, T* to) const {
+  void load_phase(const ConvKernels<T>& k, const std::array<const ShiftPhase*, 3>& phase, const T* source,
+                  index begin, index rows, T fill, T* to) const {
     index first[3] = {0, 0, 0}, count[3] = {extent(0), extent(1), extent(2)};
     first[strip_axis_] = begin;
     count[strip_axis_] = rows;

@@ -13,7 +13,8 @@ Unfolding<T>::Unfolding(const Window& window, index images, index channels, doub
     const Axis& a = window[i];
     auto& table = source_[static_cast<std::size_t>(i)];
     for (index k = 0; k < a.kernel; ++k) {
-      for (index o = 0; o < a.output; ++o) table.push_back(border_source(a.position(o, k), a.size, window.border));
+      for (index o = 0; o < a.output; ++o)
+        table.push_back(border_source(a.position(o, k), a.size, window.border));
     }
   }
 }
@@ -27,7 +28,8 @@ struct Inside {
 Inside inside(const Axis& a, index k) {
   const index first = a.position(0, k);
   const index begin = first >= 0 ? 0 : std::min(a.output, (-first + a.stride - 1) / a.stride);
-  const index end = first >= a.size ? begin : std::clamp((a.size - 1 - first) / a.stride + 1, begin, a.output);
+  const index end =
+      first >= a.size ? begin : std::clamp((a.size - 1 - first) / a.stride + 1, begin, a.output);
   return {begin, end, first};
 }
 
@@ -40,7 +42,8 @@ void Unfolding<T>::unfold(const Team& team, const T* x, T* y) const {
   const Axis &a0 = window_[0], &a1 = window_[1], &a2 = window_[2];
   const index taps = window_.kernel_count(), outputs = window_.output_count();
   team.for_each(planes_ * taps, [&](index i) {
-    const index tap = i % taps, k2 = tap % a2.kernel, k1 = tap / a2.kernel % a1.kernel, k0 = tap / a2.kernel / a1.kernel;
+    const index tap = i % taps, k2 = tap % a2.kernel, k1 = tap / a2.kernel % a1.kernel,
+                k0 = tap / a2.kernel / a1.kernel;
     const T* from = x + i / taps * window_.input_count();
     T* to = y + i * outputs;
     const Inside in = inside(a2, k2);
@@ -76,8 +79,8 @@ void Unfolding<T>::fold(const Team& team, const T* y, T* x) const {
             for (index o1 = 0; o1 < a1.output; ++o1, from += a2.output) {
               const index h = source_[1][static_cast<std::size_t>(k1 * a1.output + o1)];
               if (d < 0 || h < 0) continue;
-              k.fold_row(a2.output, source_[2].data() + k2 * a2.output, in.begin, in.end, in.first, a2.stride, from,
-                         to + (d * a1.size + h) * a2.size);
+              k.fold_row(a2.output, source_[2].data() + k2 * a2.output, in.begin, in.end, in.first, a2.stride,
+                         from, to + (d * a1.size + h) * a2.size);
             }
           }
         }

@@ -5,19 +5,22 @@
 namespace tenfold {
 namespace {
 
-constexpr index kPixelBlock = 256;             // outer: pixels of packed dy, 64 KB with 64 filters
-constexpr index kStripBytes = 256 * 1024;      // of the padded source and of dy: they stay in the second-level cache
+constexpr index kPixelBlock = 256;  // outer: pixels of packed dy, 64 KB with 64 filters
+constexpr index kStripBytes =
+    256 * 1024;  // of the padded source and of dy: they stay in the second-level cache
 constexpr index kSlotBytes = 4 * 1024 * 1024;  // of all chunks together
 constexpr index kChunks = 16;
 constexpr index kItems = 16;
 
-index divide_up(index a, index b) { return (a + b - 1) / b; }
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
 
 }  // namespace
 
 template <class T>
-WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups, index channels,
-                                  index filters, double fill)
+WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups,
+                                  index channels, index filters, double fill)
     : axes_(std::move(forward_axes)),
       k_(kernels<ConvKernels, T>()),
       source_(&axes_, channels),
@@ -31,9 +34,11 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   taps_ = kernel;
   pixels_ = axes_[0].grid * axes_[1].grid * axes_[2].grid;
 
-  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along rows.
+  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along
+  // rows.
   const index sums = filters * channels * taps_;
-  dot_ = filters <= 4 || (sums <= 16 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
+  dot_ =
+      filters <= 4 || (sums <= 16 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
@@ -43,7 +48,8 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
     width_ = vectors_ * k_.lanes;
     slot_ = groups * blocks_ * channels * taps_ * width_;
   }
-  chunks_ = std::min({images, kChunks, std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_)});
+  chunks_ =
+      std::min({images, kChunks, std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_)});
   chunks_ = std::max<index>(chunks_, 1);
   const double work = static_cast<double>(images * pixels_) * static_cast<double>(groups * sums);
   const index wanted = work > kSerialWork ? kItems : 1;
@@ -71,7 +77,9 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
 
 template <class T>
 std::size_t WeightGradient<T>::scratch_bytes() const {
-  const auto bytes = [](index count, std::size_t size) { return align_up(static_cast<std::size_t>(count) * size); };
+  const auto bytes = [](index count, std::size_t size) {
+    return align_up(static_cast<std::size_t>(count) * size);
+  };
   return bytes(source_.scratch_elements(), sizeof(T)) + bytes(dot_ ? 0 : kPixelBlock * width_, sizeof(T)) +
          2 * bytes(pixels_, sizeof(index));
 }
@@ -106,7 +114,8 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
   const index plane = source_.source_plane();
   const T* end = x + images_ * groups_ * channels_ * plane;
   team.for_each(chunks_ * groups_ * channel_blocks_, [&](index i) {
-    const index block = i % channel_blocks_, g = i / channel_blocks_ % groups_, chunk = i / channel_blocks_ / groups_;
+    const index block = i % channel_blocks_, g = i / channel_blocks_ % groups_,
+                chunk = i / channel_blocks_ / groups_;
     const index first = block * channels_per_block_;
     const index channels = std::min(channels_per_block_, channels_ - first);
     T* slot = slots + chunk * slot_ + g * (slot_ / groups_);
@@ -119,8 +128,8 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
     bool resume = false;
     for (index n = from; n < to; ++n) {
       for (index strip = 0; strip < source_.grid(); strip += source_.strip()) {
-        const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels, strip,
-                                     fill_, s.source);
+        const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels,
+                                     strip, fill_, s.source);
         const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
         if (dot_) {
           dot(s, strip, channels, base, d, slot, resume);
@@ -133,9 +142,11 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
     if (resume) return;
     // No images: sums of nothing.
     if (dot_) {
-      for (index f = 0; f < filters_; ++f) k_.fill(channels * taps_ * k_.lanes, 0, slot + f * channels_ * taps_ * k_.lanes);
+      for (index f = 0; f < filters_; ++f)
+        k_.fill(channels * taps_ * k_.lanes, 0, slot + f * channels_ * taps_ * k_.lanes);
     } else {
-      for (index b = 0; b < blocks_; ++b) k_.fill(channels * taps_ * width_, 0, slot + b * channels_ * taps_ * width_);
+      for (index b = 0; b < blocks_; ++b)
+        k_.fill(channels * taps_ * width_, 0, slot + b * channels_ * taps_ * width_);
     }
   });
   reduce(team, slots, dw);
@@ -143,8 +154,8 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
 
 // slot[f][c][tap][lane] += dy[f] * look[c][tap] over the pixels of the strip
 template <class T>
-void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
-                            bool resume) const {
+void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const T* base, const T* dy,
+                            T* slot, bool resume) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid}, first[3] = {0, 0, 0};
   first[t] = strip;
@@ -175,15 +186,16 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
 
 // slot[block][c][tap][f] += look[c][tap] * dyt[f] over the pixels of the strip
 template <class T>
-void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
-                              bool resume) const {
+void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, const T* base, const T* dy,
+                              T* slot, bool resume) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
   count[t] = std::min(source_.strip(), source_.grid() - strip);
   index pixels = 0;
   for (index d = 0; d < count[0]; ++d) {
     for (index h = 0; h < count[1]; ++h) {
-      for (index w = 0; w < count[2]; ++w) s.position[pixels++] = d * source_.pitch(0) + h * source_.pitch(1) + w;
+      for (index w = 0; w < count[2]; ++w)
+        s.position[pixels++] = d * source_.pitch(0) + h * source_.pitch(1) + w;
     }
   }
   // The axes before the strip axis have one position, so a strip is contiguous in dy.
@@ -192,11 +204,12 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, con
   for (index p = 0; p < pixels; p += kPixelBlock) {
     const index n = std::min(kPixelBlock, pixels - p);
     for (index b = 0; b < blocks_; ++b) {
-      k_.pack_dy(n, std::min(width_, filters_ - b * width_), width_, from + b * width_ * pixels_ + p, pixels_, s.packed);
+      k_.pack_dy(n, std::min(width_, filters_ - b * width_), width_, from + b * width_ * pixels_ + p, pixels_,
+                 s.packed);
       T* sums = slot + b * channels_ * taps_ * width_;
       for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {
-        k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j, s.position + p,
-                           s.packed, sums + j * width_, resume || p > 0);
+        k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j,
+                           s.position + p, s.packed, sums + j * width_, resume || p > 0);
       }
     }
   }
@@ -209,7 +222,8 @@ void WeightGradient<T>::reduce(const Team& team, const T* slots, T* dw) const {
     team.for_range(groups_ * filters_ * looks, 16, [&](index begin, index end) {
       for (index i = begin; i < end; ++i) {
         T total = 0;
-        for (index chunk = 0; chunk < chunks_; ++chunk) total += k_.sum(k_.lanes, slots + chunk * slot_ + i * k_.lanes);
+        for (index chunk = 0; chunk < chunks_; ++chunk)
+          total += k_.sum(k_.lanes, slots + chunk * slot_ + i * k_.lanes);
         dw[i] = total;
       }
     });

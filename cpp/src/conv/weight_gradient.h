@@ -9,14 +9,14 @@
 
 namespace tenfold {
 
-// Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few taps;
-// `outer` packs dy and has the filters as vectors. Images are cut into chunks by shape alone; every chunk has its own
-// slot of sums, and slots are added in order.
+// Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
+// taps; `outer` packs dy and has the filters as vectors. Images are cut into chunks by shape alone; every
+// chunk has its own slot of sums, and slots are added in order.
 template <class T>
 class WeightGradient {
  public:
-  WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups, index channels, index filters,
-                 double fill);
+  WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups, index channels,
+                 index filters, double fill);
   WeightGradient(const WeightGradient&) = delete;
 
   std::size_t workspace(int threads) const;
@@ -31,8 +31,10 @@ class WeightGradient {
   };
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* workspace) const;
-  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume) const;
-  void outer(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume) const;
+  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
+           bool resume) const;
+  void outer(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
+             bool resume) const;
   void reduce(const Team& team, const T* slots, T* dw) const;
 
   std::array<ShiftAxis, 3> axes_;
@@ -40,14 +42,14 @@ class WeightGradient {
   ShiftSource<T> source_;
   index images_, groups_, channels_, filters_, taps_;
   T fill_;
-  index pixels_ = 0;             // of an output plane
+  index pixels_ = 0;  // of an output plane
   bool dot_ = false;
-  index vectors_ = 1;            // outer: of a block of filters
-  index width_ = 1;              // outer: filters of a block, vectors_ * lanes
-  index blocks_ = 1;             // outer: blocks of filters
+  index vectors_ = 1;  // outer: of a block of filters
+  index width_ = 1;    // outer: filters of a block, vectors_ * lanes
+  index blocks_ = 1;   // outer: blocks of filters
   index chunks_ = 1, channel_blocks_ = 1, channels_per_block_ = 1;
-  index slot_ = 0;               // elements of a chunk's sums
-  std::vector<index> offset_;    // by (channel of a block, tap)
+  index slot_ = 0;             // elements of a chunk's sums
+  std::vector<index> offset_;  // by (channel of a block, tap)
 };
 
 }  // namespace tenfold

@@ -91,7 +91,8 @@ TENFOLD_INLINE void copy(index n, const T* x, T* y) {
 }
 
 template <class T>
-void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, T* target, index plane, index step) {
+void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, T* target, index plane,
+             index step) {
   for (index m = 0; m < rows; ++m) {
     for (index r = 0; r < runs; ++r) {
       const T* from = c + m * ldc + run[r].column;
@@ -106,7 +107,8 @@ void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, 
 }
 
 template <class T>
-void pack_panel(index K, const T* b, const index* offset, index runs, const ConvRun* run, T* panel, index columns) {
+void pack_panel(index K, const T* b, const index* offset, index runs, const ConvRun* run, T* panel,
+                index columns) {
   for (index k = 0; k < K; ++k) {
     const T* from = b + offset[k];
     T* to = panel + k * columns;
@@ -115,7 +117,8 @@ void pack_panel(index K, const T* b, const index* offset, index runs, const Conv
 }
 
 template <class T>
-void pack_weights(index K, index MR, index rows, const T* weight, index row_stride, const index* map, T* packed) {
+void pack_weights(index K, index MR, index rows, const T* weight, index row_stride, const index* map,
+                  T* packed) {
   for (index k = 0; k < K; ++k) {
     const T* from = weight + map[k];
     T* to = packed + k * MR;
@@ -125,8 +128,8 @@ void pack_weights(index K, index MR, index rows, const T* weight, index row_stri
 }
 
 template <class T>
-void pad_row(index count, const index* table, index begin, index end, index first, index step, const T* source, T fill,
-             T* row) {
+void pad_row(index count, const index* table, index begin, index end, index first, index step,
+             const T* source, T fill, T* row) {
   for (index i = 0; i < begin; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
   if (step == 1) {
     if (end > begin) copy(end - begin, source + first + begin, row + begin);
@@ -144,7 +147,8 @@ void fold_row(index count, const index* table, index begin, index end, index fir
   }
   index i = begin;
   if (step == 1) {
-    for (; i + kLanes<T> <= end; i += kLanes<T>) store(target + first + i, load(target + first + i) + load(row + i));
+    for (; i + kLanes<T> <= end; i += kLanes<T>)
+      store(target + first + i, load(target + first + i) + load(row + i));
   }
   for (; i < end; ++i) target[first + i * step] += row[i];
   for (; i < count; ++i) {
@@ -161,8 +165,9 @@ void fill(index n, T value, T* y) {
 }
 
 template <class T, int MF, int NT>
-TENFOLD_INLINE void dot_tile(index rows, index columns, const T* dy, index plane, const index* dy_row, const T* x,
-                             const index* offset, const index* x_row, T* sums, index sums_stride, bool resume) {
+TENFOLD_INLINE void dot_tile(index rows, index columns, const T* dy, index plane, const index* dy_row,
+                             const T* x, const index* offset, const index* x_row, T* sums, index sums_stride,
+                             bool resume) {
   Vec<T> sum[MF][NT];
 #pragma GCC unroll 16
   for (int m = 0; m < MF; ++m) {
@@ -224,14 +229,14 @@ void dot(index taps, index rows, index columns, const T* dy, index plane, const 
     return;
   }
   for (index j = 0; j < taps; ++j) {
-    dot_tile<T, MF, 1>(rows, columns, dy, plane, dy_row, x, offset + j, x_row, sums + j * kLanes<T>, sums_stride,
-                       resume);
+    dot_tile<T, MF, 1>(rows, columns, dy, plane, dy_row, x, offset + j, x_row, sums + j * kLanes<T>,
+                       sums_stride, resume);
   }
 }
 
 template <class T, int NT, int NV>
-TENFOLD_INLINE void outer_tile(index pixels, const T* x, const index* offset, const index* position, const T* dyt,
-                               T* sums, bool resume) {
+TENFOLD_INLINE void outer_tile(index pixels, const T* x, const index* offset, const index* position,
+                               const T* dyt, T* sums, bool resume) {
   Vec<T> sum[NT][NV];
   const T* taps[NT];
 #pragma GCC unroll 16
@@ -264,8 +269,8 @@ TENFOLD_INLINE void outer_tile(index pixels, const T* x, const index* offset, co
 }
 
 template <class T, int NT, int NV>
-void outer(index taps, index pixels, const T* x, const index* offset, const index* position, const T* dyt, T* sums,
-           bool resume) {
+void outer(index taps, index pixels, const T* x, const index* offset, const index* position, const T* dyt,
+           T* sums, bool resume) {
   if (taps == NT) {
     outer_tile<T, NT, NV>(pixels, x, offset, position, dyt, sums, resume);
     return;
@@ -285,7 +290,8 @@ void pack_dy(index pixels, index filters, index width, const T* dy, index plane,
     for (index p = 0; p < pixels; ++p) {
       T* row = to + p * width;
       row[0] = d[p], row[1] = d[p + plane], row[2] = d[p + 2 * plane], row[3] = d[p + 3 * plane];
-      row[4] = d[p + 4 * plane], row[5] = d[p + 5 * plane], row[6] = d[p + 6 * plane], row[7] = d[p + 7 * plane];
+      row[4] = d[p + 4 * plane], row[5] = d[p + 5 * plane], row[6] = d[p + 6 * plane],
+      row[7] = d[p + 7 * plane];
     }
   }
   for (; f < width; ++f) {

@@ -1,8 +1,8 @@
 // Kernels of convolution. Everything is a product of a packed matrix and of shifted looks at a padded image:
 //
-//   forward form   c[m][n] = sum_k a[k][m] * b[offset[k] + n]       n walks over pixels, contiguous for every k
-//   dot form       d[f][k] = sum_p dy[f][p] * x[offset[k] + p]      both contiguous along p
-//   outer form     d[k][f] = sum_p x[offset[k] + p] * dyt[p][f]     x broadcast, dyt packed
+//   forward form   c[m][n] = sum_k a[k][m] * b[offset[k] + n]       n walks over pixels, contiguous for every
+//   k dot form       d[f][k] = sum_p dy[f][p] * x[offset[k] + p]      both contiguous along p outer form
+//   d[k][f] = sum_p x[offset[k] + p] * dyt[p][f]     x broadcast, dyt packed
 #pragma once
 
 #include <stddef.h>
@@ -23,29 +23,30 @@ struct ConvRun {
 
 template <class T>
 struct ConvKernels {
-  ptrdiff_t lanes;     // elements of a vector
-  ptrdiff_t max_rows;  // largest legal MR below, at most kConvMaxRows
+  ptrdiff_t lanes;                      // elements of a vector
+  ptrdiff_t max_rows;                   // largest legal MR below, at most kConvMaxRows
   ptrdiff_t vectors[kConvMaxRows + 1];  // a forward tile of MR rows has vectors[MR] * lanes columns
 
-  // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume), bias[m], or
-  // 0 (bias null). Reads b[offset[k] .. offset[k] + columns), any alignment; c does not overlap a or b.
-  void (*tile[kConvMaxRows + 1])(ptrdiff_t K, const T* a, const T* b, const ptrdiff_t* offset, T* c, ptrdiff_t ldc,
-                                 const T* bias, bool resume, ConvActivation activation);
+  // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume),
+  // bias[m], or 0 (bias null). Reads b[offset[k] .. offset[k] + columns), any alignment; c does not overlap a
+  // or b.
+  void (*tile[kConvMaxRows + 1])(ptrdiff_t K, const T* a, const T* b, const ptrdiff_t* offset, T* c,
+                                 ptrdiff_t ldc, const T* bias, bool resume, ConvActivation activation);
 
   // target[m * plane + run.target + i * step] <- c[m * ldc + run.column + i]  for m < rows and every run.
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,
                   ptrdiff_t plane, ptrdiff_t step);
 
   // panel[k * columns + run.column + i] <- b[offset[k] + run.target + i]; other columns are left alone.
-  void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run, T* panel,
-                     ptrdiff_t columns);
+  void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,
+                     T* panel, ptrdiff_t columns);
 
   // packed[k * MR + m] <- weight[m * row_stride + map[k]]  for m < rows, 0 for rows <= m < MR.
   void (*pack_weights)(ptrdiff_t K, ptrdiff_t MR, ptrdiff_t rows, const T* weight, ptrdiff_t row_stride,
                        const ptrdiff_t* map, T* packed);
 
-  // row[i] <- source[first + i * step] for begin <= i < end, source[table[i]] (fill where table[i] < 0) elsewhere,
-  // 0 <= i < count.
+  // row[i] <- source[first + i * step] for begin <= i < end, source[table[i]] (fill where table[i] < 0)
+  // elsewhere, 0 <= i < count.
   void (*pad_row)(ptrdiff_t count, const ptrdiff_t* table, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
                   ptrdiff_t step, const T* source, T fill, T* row);
   // The adjoint: target[first + i * step] += row[i], target[table[i]] += row[i] where table[i] >= 0.
@@ -53,20 +54,21 @@ struct ConvKernels {
                    ptrdiff_t step, const T* row, T* target);
   void (*fill)(ptrdiff_t n, T value, T* y);
 
-  // sums[(m * taps + j) * lanes ...] (+)= lane-wise sums of dy[m * plane + dy_row[r] + i] * x[offset[j] + x_row[r] + i]
-  // over r < rows, i < columns. m < filters <= dot_filters, j < taps <= dot_taps[filters]. Reads nothing beyond.
+  // sums[(m * taps + j) * lanes ...] (+)= lane-wise sums of dy[m * plane + dy_row[r] + i] * x[offset[j] +
+  // x_row[r] + i] over r < rows, i < columns. m < filters <= dot_filters, j < taps <= dot_taps[filters].
+  // Reads nothing beyond.
   ptrdiff_t dot_filters;
   ptrdiff_t dot_taps[7];  // by number of filters, 1 .. dot_filters
   void (*dot[7])(ptrdiff_t taps, ptrdiff_t rows, ptrdiff_t columns, const T* dy, ptrdiff_t plane,
-                 const ptrdiff_t* dy_row, const T* x, const ptrdiff_t* offset, const ptrdiff_t* x_row, T* sums,
-                 ptrdiff_t sums_stride, bool resume);
+                 const ptrdiff_t* dy_row, const T* x, const ptrdiff_t* offset, const ptrdiff_t* x_row,
+                 T* sums, ptrdiff_t sums_stride, bool resume);
 
   // sums[j * V * lanes + f] (+)= sum_{p < pixels} x[offset[j] + position[p]] * dyt[p * V * lanes + f]
   // for j < taps <= outer_taps[V], f < V * lanes.
   ptrdiff_t outer_vectors;  // largest V
   ptrdiff_t outer_taps[5];
-  void (*outer[5])(ptrdiff_t taps, ptrdiff_t pixels, const T* x, const ptrdiff_t* offset, const ptrdiff_t* position,
-                   const T* dyt, T* sums, bool resume);
+  void (*outer[5])(ptrdiff_t taps, ptrdiff_t pixels, const T* x, const ptrdiff_t* offset,
+                   const ptrdiff_t* position, const T* dyt, T* sums, bool resume);
   // dyt[p * width + f] <- dy[f * plane + p] for p < pixels, f < filters; 0 for filters <= f < width.
   void (*pack_dy)(ptrdiff_t pixels, ptrdiff_t filters, ptrdiff_t width, const T* dy, ptrdiff_t plane, T* dyt);
 

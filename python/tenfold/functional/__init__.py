@@ -20,6 +20,17 @@ from ._arithmetic import (
     square,
     sub,
 )
+from ._conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_matrix,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    fold,
+    unfold,
+)
 from ._linear import linear, matmul
 from ._loss import (
     accuracy,
@@ -90,6 +101,13 @@ __all__ = [
     "chunk",
     "clip",
     "concat",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_matrix",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cos",
     "cross_entropy",
     "div",
@@ -98,6 +116,7 @@ __all__ = [
     "expand",
     "flatten",
     "flip",
+    "fold",
     "gelu",
     "getitem",
     "huber_loss",
@@ -143,5 +162,6 @@ __all__ = [
     "tile",
     "transpose",
     "unflatten",
+    "unfold",
     "unsqueeze",
 ]

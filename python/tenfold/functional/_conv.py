@@ -24,7 +24,9 @@ def _spatial(value: Tensor, rank: int, function: str) -> list[int]:
 
 def _kernel(weight: Tensor, rank: int, function: str) -> list[int]:
     if weight.ndim != rank + 2:
-        raise ValueError(f"{function}: weight must have {rank + 2} axes; received shape {tuple(weight.shape)}")
+        raise ValueError(
+            f"{function}: weight must have {rank + 2} axes; received shape {tuple(weight.shape)}"
+        )
     return [int(n) for n in weight.shape[-rank:]]
 
 

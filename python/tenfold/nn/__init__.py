@@ -3,6 +3,16 @@
 from ..graph import Buffer, Parameter
 from . import init
 from ._activation import ELU, GELU, Add, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from ._conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Fold,
+    Unfold,
+)
 from ._linear import Linear
 from ._loss import (
     BCELoss,
@@ -62,8 +72,15 @@ __all__ = [
     "CircularPad2d",
     "Concat",
     "ConstantPad2d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Flatten",
+    "Fold",
     "GlobalAvgPool2d",
     "HuberLoss",
     "Identity",
@@ -89,6 +106,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "Unfold",
     "ZeroPad2d",
     "init",
 ]

@@ -7,7 +7,9 @@
 namespace tenfold {
 namespace {
 
-std::string spatial_letters(int rank) { return rank == 1 ? "L" : rank == 2 ? "H, W" : "D, H, W"; }
+std::string spatial_letters(int rank) {
+  return rank == 1 ? "L" : rank == 2 ? "H, W" : "D, H, W";
+}
 
 // The attributes that every windowed kind of this file has.
 struct WindowArguments {
@@ -19,7 +21,8 @@ struct WindowArguments {
         border(border_from(a.get<std::string>("border"), function.c_str())),
         border_value(a.get<double>("border_value", 0.0)) {
     rank = static_cast<int>(stride.size());
-    if (rank < 1 || rank > 3) reject(name(), "stride", "must have 1 to 3 entries; received ", to_string(stride));
+    if (rank < 1 || rank > 3)
+      reject(name(), "stride", "must have 1 to 3 entries; received ", to_string(stride));
     if (dilation.size() != stride.size()) {
       reject(name(), "dilation", "must have one entry per axis; received ", to_string(dilation));
     }
@@ -40,11 +43,13 @@ struct WindowArguments {
 std::size_t leading_axes(const WindowArguments& a, const Shape& shape, const char* argument) {
   const auto rank = static_cast<std::size_t>(a.rank);
   if (shape.size() == rank + 2 || shape.size() == rank + 1) return shape.size() - rank;
-  reject(a.name(), argument, "must have shape (N, C, ", spatial_letters(a.rank), ") or (C, ", spatial_letters(a.rank),
-         "); received shape ", to_string(shape));
+  reject(a.name(), argument, "must have shape (N, C, ", spatial_letters(a.rank), ") or (C, ",
+         spatial_letters(a.rank), "); received shape ", to_string(shape));
 }
 
-Shape tail(const Shape& shape, int rank) { return Shape(shape.end() - rank, shape.end()); }
+Shape tail(const Shape& shape, int rank) {
+  return Shape(shape.end() - rank, shape.end());
+}
 
 void check_inputs(const WindowArguments& a, const std::vector<TensorType>& inputs) {
   if (inputs.size() < 2 || inputs.size() > 3) {
@@ -90,21 +95,24 @@ ConvGeometry conv_geometry(const WindowArguments& a, const Attributes& attribute
            to_string(x));
   }
   if (g.filters < 1 || g.filters % g.groups != 0) {
-    reject(a.name(), "groups", "must divide the weight's output channels; received groups ", g.groups, " for weight ",
-           to_string(w));
+    reject(a.name(), "groups", "must divide the weight's output channels; received groups ", g.groups,
+           " for weight ", to_string(w));
   }
   if (w[1] != g.channels / g.groups) {
-    reject(a.name(), "weight", "must have ", g.channels / g.groups, " input channels (input channels / groups) in axis 1; ",
-           "received weight ", to_string(w), " for input ", to_string(x), " and groups ", g.groups);
+    reject(a.name(), "weight", "must have ", g.channels / g.groups,
+           " input channels (input channels / groups) in axis 1; ", "received weight ", to_string(w),
+           " for input ", to_string(x), " and groups ", g.groups);
   }
   check_bias(a, inputs, g.filters);
-  g.window = make_window({a.name(), tail(x, a.rank), tail(w, a.rank), a.stride, a.dilation, a.pads, a.border});
+  g.window =
+      make_window({a.name(), tail(x, a.rank), tail(w, a.rank), a.stride, a.dilation, a.pads, a.border});
   return g;
 }
 
 ConvOptions conv_options(const WindowArguments& a, const Attributes& attributes) {
   ConvOptions options;
-  options.algorithm = conv_algorithm_from(attributes.get<std::string>("algorithm", std::string("auto")), a.name());
+  options.algorithm =
+      conv_algorithm_from(attributes.get<std::string>("algorithm", std::string("auto")), a.name());
   options.border_value = a.border_value;
   const std::string activation = attributes.get<std::string>("activation", std::string());
   if (!activation.empty() && activation != "relu") {
@@ -135,7 +143,8 @@ class ConvOp final : public Op {
   bool backward_needs_output(int) const override { return options_.relu; }
   std::size_t forward_workspace(int threads) const override { return conv_.apply_workspace(threads); }
   std::size_t backward_workspace(int threads) const override {
-    return masked_bytes() + std::max(conv_.adjoint_workspace(threads), conv_.weight_gradient_workspace(threads));
+    return masked_bytes() +
+           std::max(conv_.adjoint_workspace(threads), conv_.weight_gradient_workspace(threads));
   }
 
   void forward(const Team& team, const ForwardCall& call) const override {
@@ -159,7 +168,8 @@ class ConvOp final : public Op {
     if (T* dw = d_input<T>(call, 1)) conv_.weight_gradient(team, input<T>(call, 0), dy, dw, workspace);
     if (inputs_.size() < 3) return;
     const ConvGeometry& g = conv_.geometry();
-    if (T* db = d_input<T>(call, 2)) bias_gradient(team, g.images, g.filters, g.window.output_count(), dy, db);
+    if (T* db = d_input<T>(call, 2))
+      bias_gradient(team, g.images, g.filters, g.window.output_count(), dy, db);
   }
 
  private:
@@ -171,7 +181,8 @@ class ConvOp final : public Op {
   T at_zero_;
 };
 
-// The geometry of the convolution whose adjoint this is: the transposed convolution's output is the window's input.
+// The geometry of the convolution whose adjoint this is: the transposed convolution's output is the window's
+// input.
 ConvGeometry transposed_geometry(const WindowArguments& a, const Attributes& attributes,
                                  const std::vector<TensorType>& inputs) {
   check_inputs(a, inputs);
@@ -195,7 +206,8 @@ ConvGeometry transposed_geometry(const WindowArguments& a, const Attributes& att
     reject(a.name(), "weight", "must have the input's ", g.filters, " channels in axis 0; received weight ",
            to_string(w), " for input ", to_string(y));
   }
-  if (w[1] < 1) reject(a.name(), "weight", "must have at least one output channel in axis 1; received ", to_string(w));
+  if (w[1] < 1)
+    reject(a.name(), "weight", "must have at least one output channel in axis 1; received ", to_string(w));
   g.channels = checked_count({w[1], g.groups}, a.name(), "weight");
   check_bias(a, inputs, g.channels);
 
@@ -203,25 +215,31 @@ ConvGeometry transposed_geometry(const WindowArguments& a, const Attributes& att
   // Legal extents first (sizes are computed below), with the same checks and texts as a convolution's.
   WindowSpec spec{a.name(), {}, kernel, a.stride, a.dilation, a.pads, a.border};
   for (std::size_t i = 0; i < in.size(); ++i) {
-    spec.size.push_back(std::max<index>(1, a.dilation[i] > 0 && kernel[i] > 0 ? (kernel[i] - 1) * std::min(a.dilation[i], index{1} << 31) + 1 : 1));
+    spec.size.push_back(std::max<index>(1, a.dilation[i] > 0 && kernel[i] > 0
+                                               ? (kernel[i] - 1) * std::min(a.dilation[i], index{1} << 31) + 1
+                                               : 1));
   }
   WindowSpec unpadded = spec;
   std::fill(unpadded.pads.begin(), unpadded.pads.end(), 0);
   make_window(unpadded);
   for (std::size_t i = 0; i < in.size(); ++i) {
-    if (a.pads[2 * i] < 0 || a.pads[2 * i + 1] < 0 || a.pads[2 * i] > index{1} << 31 || a.pads[2 * i + 1] > index{1} << 31) {
+    if (a.pads[2 * i] < 0 || a.pads[2 * i + 1] < 0 || a.pads[2 * i] > index{1} << 31 ||
+        a.pads[2 * i + 1] > index{1} << 31) {
       reject(a.name(), "padding", "must be non-negative along every axis; received ", to_string(a.pads));
     }
     if (extra[i] < 0 || extra[i] >= std::max(a.stride[i], a.dilation[i])) {
-      reject(a.name(), "output_padding", "must be non-negative and smaller than stride or dilation along every axis; received ",
+      reject(a.name(), "output_padding",
+             "must be non-negative and smaller than stride or dilation along every axis; received ",
              to_string(extra), " with stride ", to_string(a.stride), " and dilation ", to_string(a.dilation));
     }
-    if (in[i] < 1) reject(a.name(), "input", "must not be empty along a spatial axis; received shape ", to_string(y));
+    if (in[i] < 1)
+      reject(a.name(), "input", "must not be empty along a spatial axis; received shape ", to_string(y));
     checked_count({in[i], a.stride[i]}, a.name(), "output");
-    spec.size[i] = (in[i] - 1) * a.stride[i] - a.pads[2 * i] - a.pads[2 * i + 1] + a.dilation[i] * (kernel[i] - 1) +
-                   extra[i] + 1;
+    spec.size[i] = (in[i] - 1) * a.stride[i] - a.pads[2 * i] - a.pads[2 * i + 1] +
+                   a.dilation[i] * (kernel[i] - 1) + extra[i] + 1;
     if (spec.size[i] < 1) {
-      reject(a.name(), "padding", "must leave an output: (size - 1) * stride - padding + dilation * (kernel_size - 1) + ",
+      reject(a.name(), "padding",
+             "must leave an output: (size - 1) * stride - padding + dilation * (kernel_size - 1) + ",
              "output_padding + 1 >= 1; received padding ", to_string(a.pads), " for input ", to_string(y));
     }
   }
@@ -251,8 +269,8 @@ class ConvTransposeOp final : public Op {
   }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    conv_.adjoint(team, input<T>(call, 0), input<T>(call, 1), inputs_.size() > 2 ? input<T>(call, 2) : nullptr,
-                  output<T>(call, 0), call.workspace);
+    conv_.adjoint(team, input<T>(call, 0), input<T>(call, 1),
+                  inputs_.size() > 2 ? input<T>(call, 2) : nullptr, output<T>(call, 0), call.workspace);
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
@@ -261,13 +279,15 @@ class ConvTransposeOp final : public Op {
     if (T* dw = d_input<T>(call, 1)) conv_.weight_gradient(team, dx, input<T>(call, 0), dw, call.workspace);
     if (inputs_.size() < 3) return;
     const ConvGeometry& g = conv_.geometry();
-    if (T* db = d_input<T>(call, 2)) bias_gradient(team, g.images, g.channels, g.window.input_count(), dx, db);
+    if (T* db = d_input<T>(call, 2))
+      bias_gradient(team, g.images, g.channels, g.window.input_count(), dx, db);
   }
 
  private:
   static ConvOptions linear_options(const WindowArguments& a, const Attributes& attributes) {
     ConvOptions options;  // the border's constant is no part of the linear map
-    options.algorithm = conv_algorithm_from(attributes.get<std::string>("algorithm", std::string("auto")), a.name());
+    options.algorithm =
+        conv_algorithm_from(attributes.get<std::string>("algorithm", std::string("auto")), a.name());
     return options;
   }
 
@@ -285,10 +305,13 @@ class UnfoldOp final : public Op {
     const Shape& x = inputs[0].shape;
     const std::size_t leading = leading_axes(arguments_, x, "input");
     const index images = leading == 2 ? x[0] : 1, channels = x[leading - 1];
-    const Window window = make_window({function, tail(x, arguments_.rank), attributes.get<Shape>("kernel"),
-                                       arguments_.stride, arguments_.dilation, arguments_.pads, arguments_.border});
-    Shape shape = {images, checked_count({channels, window[0].kernel, window[1].kernel, window[2].kernel}, function, "output"),
-                   checked_count({window[0].output, window[1].output, window[2].output}, function, "output")};
+    const Window window =
+        make_window({function, tail(x, arguments_.rank), attributes.get<Shape>("kernel"), arguments_.stride,
+                     arguments_.dilation, arguments_.pads, arguments_.border});
+    Shape shape = {
+        images,
+        checked_count({channels, window[0].kernel, window[1].kernel, window[2].kernel}, function, "output"),
+        checked_count({window[0].output, window[1].output, window[2].output}, function, "output")};
     checked_count(shape, function, "output");
     if (leading == 1) shape.erase(shape.begin());
     inputs_ = inputs;
@@ -318,21 +341,26 @@ class FoldOp final : public Op {
     require_same_dtype(function, inputs, {"input"});
     const Shape &y = inputs[0].shape, size = attributes.get<Shape>("output_size");
     if (y.size() != 3 && y.size() != 2) {
-      reject(function, "input", "must have shape (N, C * kernel, L) or (C * kernel, L); received shape ", to_string(y));
+      reject(function, "input", "must have shape (N, C * kernel, L) or (C * kernel, L); received shape ",
+             to_string(y));
     }
     if (static_cast<int>(size.size()) != arguments_.rank) {
       reject(function, "output_size", "must have one entry per axis; received ", to_string(size));
     }
     const Window window = make_window({function, size, attributes.get<Shape>("kernel"), arguments_.stride,
                                        arguments_.dilation, arguments_.pads, arguments_.border});
-    const index images = y.size() == 3 ? y[0] : 1, rows = y[y.size() - 2], taps = checked_count({window[0].kernel, window[1].kernel, window[2].kernel}, function, "kernel_size");
-    const index columns = checked_count({window[0].output, window[1].output, window[2].output}, function, "input");
+    const index images = y.size() == 3 ? y[0] : 1, rows = y[y.size() - 2],
+                taps = checked_count({window[0].kernel, window[1].kernel, window[2].kernel}, function,
+                                     "kernel_size");
+    const index columns =
+        checked_count({window[0].output, window[1].output, window[2].output}, function, "input");
     if (rows % taps != 0) {
-      reject(function, "input", "must have a multiple of ", taps, " (the kernel's taps) rows; received shape ", to_string(y));
+      reject(function, "input", "must have a multiple of ", taps,
+             " (the kernel's taps) rows; received shape ", to_string(y));
     }
     if (y.back() != columns) {
-      reject(function, "input", "must have ", columns, " columns, one per window of an output of size ", to_string(size),
-             "; received shape ", to_string(y));
+      reject(function, "input", "must have ", columns, " columns, one per window of an output of size ",
+             to_string(size), "; received shape ", to_string(y));
     }
     Shape shape = {images, rows / taps};
     shape.insert(shape.end(), size.begin(), size.end());
