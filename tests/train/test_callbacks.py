@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 import pytest
+from tests.train.helpers import StopAt, X, Y, rows, same, trainer, weights
 
 from tenfold.train import Callback, CSVLogger, EarlyStopping, History, JSONLogger, ProgressBar
-from tests.train.helpers import StopAt, X, Y, rows, same, trainer, weights
 
 
 class Log(Callback):

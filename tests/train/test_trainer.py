@@ -9,13 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from tests.train.helpers import StopAt, X, Y, model, rows, same, trainer, weights
 
 import tenfold
 from tenfold import functional as F
 from tenfold import nn, optim
 from tenfold.train import Callback, History, NonFiniteLossError, Trainer
 from tenfold.train._inputs import epoch_order
-from tests.train.helpers import StopAt, X, Y, model, rows, same, trainer, weights
 
 
 def by_hand(order, batch, lr, momentum):
@@ -214,8 +214,8 @@ class TestEvaluation:
         history = t.fit((X, Y), validation=(X[:20], Y[:20]), epochs=2)
         assert history["validation_loss"][-1] == pytest.approx(t.evaluate((X[:20], Y[:20]))["loss"], abs=1e-6)
         assert history.columns() == [
-            "epoch", "step", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds",
-            "images_per_second",
+            "epoch", "step", "loss", "accuracy", "validation_loss", "validation_accuracy",
+            "learning_rate", "seconds", "images_per_second",
         ]  # fmt: skip
 
     def test_metric_functions(self):

@@ -30,8 +30,11 @@ def write_aside(path: PathLike, content: bytes) -> None:
     """
     target = os.path.realpath(os.fspath(path))
     if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as file:
-            file.write(content)
+        try:
+            with open(target, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise _named(error, path) from error
         return
     folder, name = os.path.split(target)
     aside = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -52,6 +55,13 @@ def write_aside(path: PathLike, content: bytes) -> None:
             ) from error
         raise
     _sync_folder(folder)
+
+
+def _named(error: OSError, path: PathLike) -> OSError:
+    """Return the same error about the file that was asked for, not about the temporary one."""
+    if error.errno is None:
+        return error
+    return OSError(error.errno, f"{error.strerror}; the file was not written", os.fspath(path))
 
 
 def _sync_folder(folder: str) -> None:

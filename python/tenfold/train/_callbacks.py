@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Callback:
     """Base of all callbacks: override the hooks that are wanted.
 
-    Hooks see the trainer: ``trainer.epoch`` (epochs completed), ``trainer.epochs`` (wanted), ``trainer.step`` (steps
-    since training began), ``trainer.step_in_epoch``, ``trainer.steps_per_epoch``, ``trainer.logs`` (averages of the
-    running epoch), ``trainer.history``, ``trainer.model``. Setting ``trainer.stop = True`` ends training after the
-    hook. Nothing that a hook does changes the order of the samples.
+    Hooks see the trainer: ``trainer.epoch`` (epochs completed), ``trainer.epochs`` (wanted), ``trainer.step``
+    (steps since training began), ``trainer.step_in_epoch``, ``trainer.steps_per_epoch``, ``trainer.logs``
+    (averages of the running epoch), ``trainer.history``, ``trainer.model``. Setting ``trainer.stop = True``
+    ends training after the hook. Nothing that a hook does changes the order of the samples.
     """
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -39,7 +39,7 @@ class Callback:
         """After an epoch and its validation; ``trainer.history.epochs[-1]`` is its row."""
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """After training, however it ended (``trainer.interrupted``, ``trainer.error``); the last callback first."""
+        """After training, however it ended (``interrupted``, ``error``); the last callback comes first."""
 
     def steps_to_next(self, trainer: Trainer) -> int | None:
         """Return after how many steps at the latest :meth:`on_steps` is wanted, or None."""
@@ -158,8 +158,8 @@ class Checkpoint(Callback):
     best_only : bool
         Write at the end of an epoch, and only if it was the best so far. (Ctrl-C then writes nothing.)
     monitor : str, optional
-        What `best_only` watches: ``validation_loss`` if there is validation, else ``loss``. The highest accuracy is
-        the best, the lowest of anything else.
+        What `best_only` watches: ``validation_loss`` if there is validation, else ``loss``. The highest
+        accuracy is the best, the lowest of anything else.
 
     Raises
     ------
@@ -210,7 +210,7 @@ class Checkpoint(Callback):
         last = trainer.epoch == trainer.epochs or trainer.stop
         if self.best_only:
             value, sign = _watched(trainer, self.monitor, "Checkpoint")
-            if value == value and (self.best is None or sign * value < sign * self.best):
+            if not math.isnan(value) and (self.best is None or sign * value < sign * self.best):
                 self.best = value
                 self._save(trainer)
         elif last or (self.every_epochs is not None and trainer.epoch % self.every_epochs == 0):
@@ -242,8 +242,8 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str, optional
-        A column of the history; ``validation_loss`` if there is validation, else ``loss``. The highest accuracy is the
-        best, the lowest of anything else.
+        A column of the history; ``validation_loss`` if there is validation, else ``loss``. The highest
+        accuracy is the best, the lowest of anything else.
     patience : int
         Training stops after so many epochs in a row without improvement.
     min_delta : float
@@ -300,7 +300,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         value, sign = _watched(trainer, self.monitor, "EarlyStopping")
-        if value == value and (self.best is None or sign * value < sign * self.best - self.min_delta):
+        if not math.isnan(value) and (self.best is None or sign * value < sign * self.best - self.min_delta):
             self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
             if self.restore_best:
                 self._weights = {name: np.array(array) for name, array in trainer.model.state_dict().items()}

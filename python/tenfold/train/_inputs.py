@@ -25,7 +25,7 @@ def integer(value: Any, where: str, argument: str, least: int) -> int:
 
 
 def images(value: Any, dtype: np.dtype[Any] | None, where: str, argument: str) -> Array:
-    """Return samples as a native, C-contiguous array of the model's dtype; copy only where layout demands it."""
+    """Return samples as a native, C-contiguous array of the model's dtype; copy only where needed."""
     x = np.asarray(value)
     native = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else x.dtype
     if native not in (np.float32, np.float64):
@@ -47,7 +47,8 @@ def pair(data: Any, dtype: np.dtype[Any] | None, where: str, argument: str) -> t
         x, y = data
     else:
         raise TypeError(
-            f"{where}: {argument} must be a data set with x and y, or a tuple (x, y); received {type(data).__name__}"
+            f"{where}: {argument} must be a data set with x and y, or a tuple (x, y); received "
+            f"{type(data).__name__}"
         )
     x = images(x, dtype, where, f"{argument}.x")
     y = np.asarray(y)
@@ -57,7 +58,8 @@ def pair(data: Any, dtype: np.dtype[Any] | None, where: str, argument: str) -> t
         y = np.ascontiguousarray(y, dtype=x.dtype)
     else:
         raise TypeError(
-            f"{where}: {argument}.y must be integer labels or float32 / float64 targets; received dtype {y.dtype}"
+            f"{where}: {argument}.y must be integer labels or float32 / float64 targets; received dtype "
+            f"{y.dtype}"
         )
     if y.ndim < 1 or len(x) != len(y):
         raise ValueError(
@@ -81,7 +83,8 @@ def labels_in_range(y: Array, output: tuple[int, ...], ignore: int | None, where
         where_first = np.unravel_index(int(np.argmax(wrong)), y.shape)
         position = ", ".join(str(int(i)) for i in where_first)
         raise ValueError(
-            f"{where}: {argument} must hold labels from 0 to {classes - 1}, as the model has {classes} outputs; "
+            f"{where}: {argument} must hold labels from 0 to {classes - 1}, as the model has {classes} "
+            f"outputs; "
             f"received {int(y[where_first])} at [{position}]"
         )
 
@@ -89,8 +92,8 @@ def labels_in_range(y: Array, output: tuple[int, ...], ignore: int | None, where
 def epoch_order(count: int, seed: int, epoch: int) -> Array:
     """Return the order of an epoch's samples: a pure function of (count, seed, epoch).
 
-    Sample i gets the i-th number of a Philox sequence; the samples are taken in the order of their numbers. (The raw
-    sequence is fixed for ever, which NumPy does not promise of ``permutation``.)
+    Sample i gets the i-th number of a Philox sequence; the samples are taken in the order of their numbers.
+    (The raw sequence is fixed for ever, which NumPy does not promise of ``permutation``.)
     """
     keys = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(count)
     return np.argsort(keys, kind="stable").astype(np.int64, copy=False)

@@ -16,6 +16,18 @@ from ._callbacks import Callback
 
 FORMAT = "checkpoint 1"
 
+# Where a run stands: names and types.
+PROGRESS: dict[str, Any] = {
+    "epoch": int,
+    "epochs": int,
+    "step": int,
+    "step_in_epoch": int,
+    "samples_done": int,
+    "sums": list,
+    "seconds": float,
+    "history": list,
+}
+
 
 def describe(value: Any) -> str:
     """Return what a loss, a metric or a schedule is, the same in every process."""
@@ -103,16 +115,27 @@ class Snapshot:
                 f"Trainer.fit: resume must be a checkpoint of the format {FORMAT!r}; {str(path)!r} is "
                 + (f"of the format {found!r}" if found else "another safetensors file")
             )
-        text = json.loads(metadata["tenfold.state"])
 
         def part(prefix: str) -> dict[str, Array]:
             return {name[len(prefix) :]: a for name, a in tensors.items() if name.startswith(prefix)}
 
-        callbacks = [
-            (kind, {**values, **part(f"callback.{k}.")}) for k, (kind, values) in enumerate(text["callbacks"])
-        ]
-        states = [part(f"optimizer.{i}.") for i in range(text["optimizer_states"])]
-        return cls(part("model."), states, callbacks, text["run"], text["progress"])
+        try:
+            text = json.loads(metadata["tenfold.state"])
+            callbacks = [
+                (str(kind), {**values, **part(f"callback.{k}.")})
+                for k, (kind, values) in enumerate(text["callbacks"])
+            ]
+            states = [part(f"optimizer.{i}.") for i in range(text["optimizer_states"])]
+            run, progress = dict(text["run"]), dict(text["progress"])
+            for name, kind in PROGRESS.items():
+                if not isinstance(progress[name], kind):
+                    raise TypeError(f"{name} is {progress[name]!r}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"Trainer.fit: resume must be a checkpoint; the state in {str(path)!r} cannot be read: "
+                f"{error!r}"
+            ) from None
+        return cls(part("model."), states, callbacks, run, progress)
 
     def differences(
         self, model: Module, optimizer: Sequence[Mapping[str, Array]], run: Mapping[str, Any]

@@ -69,8 +69,8 @@ class Trainer:
     callbacks : sequence of Callback
         Used by every ``fit``.
     seed : int
-        Of the order of the samples and of random layers. The same seed gives the same weights to the last bit, at
-        every number of threads and whatever the callbacks do.
+        Of the order of the samples and of random layers. The same seed gives the same weights to the last
+        bit, at every number of threads and whatever the callbacks do.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ class Trainer:
         self._flat: FlatParameters | None = None
         self._states: list[Array] = []
 
-    # -- what callbacks see --------------------------------------------------------------------------------------
+    # -- what callbacks see -----------------------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
@@ -159,7 +159,7 @@ class Trainer:
             return {}
         return {name: float(total) / self.samples_done for name, total in zip(self.names, self._sums)}
 
-    # -- training ------------------------------------------------------------------------------------------------
+    # -- training ---------------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -174,16 +174,16 @@ class Trainer:
     ) -> History:
         """Train: shuffle, take consecutive mini-batches, and do so `epochs` times.
 
-        Every call is a run of its own from the model's present weights: the optimiser's state, the schedule and the
-        order of the samples begin anew, unless `resume` brings them back. A batch size of 1 is single-sample descent,
-        of ``len(train)`` batch descent; the last, smaller batch of an epoch is kept. Ctrl-C stops between two steps and
-        keeps what was learnt. Afterwards the model is in eval mode.
+        Every call is a run of its own from the model's present weights: the optimiser's state, the schedule
+        and the order of the samples begin anew, unless `resume` brings them back. A batch size of 1 is
+        single-sample descent, of ``len(train)`` batch descent; the last, smaller batch of an epoch is kept.
+        Ctrl-C stops between two steps and keeps what was learnt. Afterwards the model is in eval mode.
 
         Parameters
         ----------
         train : data set with ``x`` and ``y``, or (x, y)
-            x of shape (N, ...), of the model's dtype; y integer labels or float targets, N of them. Any layout,
-            read-only too.
+            x of shape (N, ...), of the model's dtype; y integer labels or float targets, N of them. Any
+            layout, read-only too.
         validation : the same, optional
             Evaluated after every epoch.
         epochs, batch_size : int
@@ -192,11 +192,12 @@ class Trainer:
         callbacks : sequence of Callback
             In addition to the trainer's own. Checkpoints are written after all others had their turn.
         progress : bool, optional
-            True shows a bar on a terminal and a line per epoch elsewhere, False nothing; None shows a bar on a terminal
-            and nothing elsewhere.
+            True shows a bar on a terminal and a line per epoch elsewhere, False nothing; None shows a bar on
+            a terminal and nothing elsewhere.
         resume : str or path, optional
-            A file that :class:`Checkpoint` wrote. Training goes on exactly as if it had never been interrupted, within
-            an epoch too; `epochs` still counts from the very beginning and may be larger than it was.
+            A file that :class:`Checkpoint` wrote. Training goes on exactly as if it had never been
+            interrupted, within an epoch too; `epochs` still counts from the very beginning and may be larger
+            than it was.
 
         Returns
         -------
@@ -206,13 +207,13 @@ class Trainer:
         Raises
         ------
         ValueError
-            If data are empty or of different lengths, a label is no class of the model, `resume` is damaged or
-            belongs to another run (the message says what differs). Nothing has changed then.
+            If data are empty or of different lengths, a label is no class of the model, `resume` is damaged
+            or belongs to another run (the message says what differs). Nothing has changed then.
         TypeError
             If images or labels have the wrong dtype.
         NonFiniteLossError
-            If the loss becomes NaN or infinite: the message names the step and the last good checkpoint; the weights
-            are those before it. It is a ValueError.
+            If the loss becomes NaN or infinite: the message names the step and the last good checkpoint; the
+            weights are those before it. It is a ValueError.
         OSError
             If a checkpoint cannot be written: the previous one survives and the model keeps its weights.
         """
@@ -229,8 +230,9 @@ class Trainer:
         parameters = list(self.model.parameters())
         if not parameters:
             raise ValueError(f"{where}: the model must have parameters to train; received {self.model!r}")
-        evaluate = None if held is None else self._evaluator(*held, max(batch_size, LEAST_VALIDATION_BATCH), where,
-                                                             "validation")  # fmt: skip
+        evaluate = None
+        if held is not None:
+            evaluate = self._evaluator(*held, max(batch_size, LEAST_VALIDATION_BATCH), where, "validation")
         count = len(x)
         full, rest = divmod(count, batch_size)
         was_training = self.model.training
@@ -370,7 +372,8 @@ class Trainer:
             loss = float(results[done, 0])
             raise NonFiniteLossError(
                 f"Trainer.fit: the loss became {loss} at step {self.step + 1} (epoch {self.epoch + 1}, step "
-                f"{self.step_in_epoch + 1} of {self.steps_per_epoch}); the weights are those after step {self.step}; "
+                f"{self.step_in_epoch + 1} of {self.steps_per_epoch}); the weights are those after step "
+                f"{self.step}; "
                 f"{self._checkpoint_text()}. A smaller learning rate often helps",
                 self.step + 1, self.epoch + 1, loss, self.last_checkpoint,
             )  # fmt: skip
@@ -392,7 +395,8 @@ class Trainer:
     def _check_weights(self) -> None:
         if self._flat is not None and not np.isfinite(self._flat.values).all():
             raise NonFiniteLossError(
-                f"Trainer.fit: the weights are no longer finite after step {self.step} (epoch {self.epoch + 1}); "
+                f"Trainer.fit: the weights are no longer finite after step {self.step} "
+                f"(epoch {self.epoch + 1}); "
                 f"{self._checkpoint_text()}. A smaller learning rate often helps",
                 self.step, self.epoch + 1, math.nan, self.last_checkpoint,
             )  # fmt: skip
@@ -416,7 +420,7 @@ class Trainer:
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    # -- checkpoints ---------------------------------------------------------------------------------------------
+    # -- checkpoints ------------------------------------------------------------------------------------
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write everything that an exact resume needs; for callbacks, between steps.
@@ -459,7 +463,7 @@ class Trainer:
         names = [name for name, _ in self.model.named_parameters()]
         return dict(zip(names, flat.views(state), strict=True))
 
-    def _check_resume(  # noqa: PLR0917
+    def _check_resume(
         self,
         snapshot: Snapshot,
         path: str,
@@ -480,12 +484,19 @@ class Trainer:
                 found.append(
                     f"epochs {progress['epochs']} instead of {epochs}, which this schedule depends on"
                 )
+        if not found and not (
+            len(progress["sums"]) == len(self.names)
+            and 0 <= progress["step_in_epoch"] <= steps_per_epoch
+            and progress["step"] == progress["epoch"] * steps_per_epoch + progress["step_in_epoch"]
+        ):
+            found.append("a position that this run cannot have")
         if found:
             raise ValueError(
                 f"Trainer.fit: resume must be a checkpoint of this very run; {path!r} has {'; '.join(found)}"
             )
 
     def _restore(self, snapshot: Snapshot, path: str) -> None:
+        load_callbacks(self._active, snapshot.callbacks)  # first: it may be foreign code that fails
         self.model.load_state_dict(snapshot.model)
         for state, saved in zip(self._states, snapshot.optimizer):
             for name, view in self._named(state).items():
@@ -500,10 +511,9 @@ class Trainer:
         self._sums = np.array(progress["sums"], dtype=np.float64)
         self._seconds = progress["seconds"]
         self.history = History(progress["history"])
-        load_callbacks(self._active, snapshot.callbacks)
         self.last_checkpoint = self.resumed_from = path
 
-    # -- evaluation ----------------------------------------------------------------------------------------------
+    # -- evaluation -------------------------------------------------------------------------------------
 
     def evaluate(self, data: Any, batch_size: int = 256) -> dict[str, float]:
         """Return loss and metrics over all samples, in eval mode.
@@ -565,10 +575,10 @@ class Trainer:
         assert output is not None
         return output
 
-    def _evaluator(  # noqa: PLR0917
+    def _evaluator(
         self, x: Array, y: Array, batch_size: int, where: str, argument: str, stoppable: bool = True
     ) -> Callable[[], list[float] | None]:
-        """Compile the evaluation of a data set; calling the result returns loss and metrics, or None if stopped."""
+        """Compile the evaluation of a data set; the result returns loss and metrics, or None if stopped."""
         with self._eval_mode():
             programs = {
                 n: InferenceProgram(self._objective(where, argument), _types(x, y, n))
@@ -600,7 +610,7 @@ class Trainer:
                 if module.training != mode:
                     object.__setattr__(module, "training", mode)
 
-    # -- recording -----------------------------------------------------------------------------------------------
+    # -- recording --------------------------------------------------------------------------------------
 
     def _dtype(self) -> np.dtype[Any] | None:
         for parameter in self.model.parameters():
@@ -627,12 +637,14 @@ class Trainer:
                 except (ValueError, TypeError) as error:
                     raise _same_kind(
                         error,
-                        f"{where}: {name} must accept the model's output, {output.dtype} {tuple(output.shape)}, with "
+                        f"{where}: {name} must accept the model's output, {output.dtype} "
+                        f"{tuple(output.shape)}, with "
                         f"{argument}.y, {y.dtype} {tuple(y.shape)}: {error}",
                     ) from error
                 if tuple(value.shape) != ():
                     raise ValueError(
-                        f"{where}: {name} must return one number; received an array of shape {tuple(value.shape)}"
+                        f"{where}: {name} must return one number; received an array of shape "
+                        f"{tuple(value.shape)}"
                     )
                 results.append(value)
             return tuple(results)
@@ -667,7 +679,8 @@ def _named_metrics(metrics: Sequence[Any]) -> dict[str, Callable[[Any, Any], Any
             if metric not in METRICS:
                 known = ", ".join(map(repr, METRICS))
                 raise ValueError(
-                    f"Trainer: metrics must be functions of (output, target) or of {known}; received {metric!r}"
+                    f"Trainer: metrics must be functions of (output, target) or of {known}; received "
+                    f"{metric!r}"
                 )
             name, function = metric, getattr(F, metric)
         elif callable(metric) and not isinstance(metric, type):
