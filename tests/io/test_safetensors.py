@@ -72,7 +72,7 @@ def test_every_flipped_bit_is_seen_or_harmless(tmp_path):
     wanted, metadata = io.load_safetensors(path)
     seen = 0
     for i in range(len(whole)):
-        for bit in (0, 3, 7):
+        for bit in (0, i % 8):
             flipped = bytearray(whole)
             flipped[i] ^= 1 << bit
             path.write_bytes(flipped)
@@ -83,7 +83,7 @@ def test_every_flipped_bit_is_seen_or_harmless(tmp_path):
                 continue
             assert text == metadata  # a changed blank of the header
             assert all(np.array_equal(loaded[name], array) for name, array in wanted.items())
-    assert seen > 2.9 * len(whole)
+    assert seen > 1.9 * len(whole)
 
 
 def test_a_file_of_another_program_needs_no_checksum(tmp_path):

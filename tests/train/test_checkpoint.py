@@ -279,7 +279,7 @@ class TestRefusal:
         [
             pytest.param({"net": lambda: model(hidden=6)}, {}, r"0.weight float32 \(5, 4\) .*\(6, 4\)",
                          id="shape"),
-            pytest.param({"net": lambda: nn.Sequential(nn.Linear(4, 2))}, {}, "2.weight, 2.bias unexpected",
+            pytest.param({"net": lambda: nn.Sequential(nn.Linear(4, 2))}, {}, "2.bias, 2.weight unexpected",
                          id="architecture"),
             pytest.param({"net": lambda: model(np.float64)},
                          {"train": (X.astype(float), Y), "validation": (X.astype(float), Y)},

@@ -199,7 +199,7 @@ class Module:
         if strict:
             given = {id(variable) for name, variable in own.items() if name in state}
             missing = [name for name, variable in own.items() if id(variable) not in given]
-            unexpected = [str(name) for name in state if name not in own]
+            unexpected = sorted(str(name) for name in state if name not in own)
             if missing:
                 problems.insert(0, "missing: " + ", ".join(missing))
             if unexpected:

@@ -163,7 +163,7 @@ class Snapshot:
 def _array_differences(what: str, saved: Mapping[str, Array], own: Mapping[str, Array]) -> list[str]:
     found = []
     missing = [name for name in own if name not in saved]
-    unexpected = [name for name in saved if name not in own]
+    unexpected = sorted(name for name in saved if name not in own)
     if missing:
         found.append(f"{what}{', '.join(missing)} missing")
     if unexpected:
