@@ -44,6 +44,7 @@ from ._loss import (
     one_hot,
     smooth_l1_loss,
 )
+from ._norm import batch_norm
 from ._pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -58,6 +59,7 @@ from ._pool import (
     max_pool2d,
     max_pool3d,
 )
+from ._random import dropout, dropout2d
 from ._reduce import max, mean, min, sum
 from ._shape import (
     broadcast_to,
@@ -94,6 +96,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
@@ -111,6 +114,8 @@ __all__ = [
     "cos",
     "cross_entropy",
     "div",
+    "dropout",
+    "dropout2d",
     "elu",
     "exp",
     "expand",

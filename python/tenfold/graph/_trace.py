@@ -33,7 +33,7 @@ class Variable(Operators):
     __array_ufunc__ = None  # arrays defer to the operators below
 
     def __init__(self, data: npt.ArrayLike) -> None:
-        self.data: Array = np.ascontiguousarray(data)
+        self.data: Array = np.ascontiguousarray(data).reshape(np.shape(data))  # keeps 0-d arrays 0-d
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from ._loss import (
     Softmax,
 )
 from ._module import Module, Sequential
+from ._norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ._pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -42,6 +43,7 @@ from ._pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from ._random import Dropout, Dropout2d
 from ._shape import (
     CircularPad2d,
     Concat,
@@ -68,6 +70,9 @@ __all__ = [
     "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Buffer",
     "CircularPad2d",
     "Concat",
@@ -79,6 +84,8 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
     "Flatten",
     "Fold",
     "GlobalAvgPool2d",
