@@ -27,7 +27,8 @@ def _windows(
 ) -> tuple[tuple[int, ...], Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]]:
     """Return the output extents, and (output, positions inside the input in their order) of every window."""
     outputs = tuple(
-        output_size(n, k, s, d, p[0], p[1], ceil) for n, k, s, d, p in zip(size, kernel, stride, dilation, pads)
+        output_size(n, k, s, d, p[0], p[1], ceil)
+        for n, k, s, d, p in zip(size, kernel, stride, dilation, pads)
     )
 
     def walk() -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
@@ -82,7 +83,8 @@ def _divisor(o, size, kernel, stride, pads, inside, count_include_pad, divisor_o
     if not count_include_pad:
         return max(len(inside), 1)
     counts = [
-        min(i * s - b[0] + k, n + b[1]) - (i * s - b[0]) for i, n, k, s, b in zip(o, size, kernel, stride, pads)
+        min(i * s - b[0] + k, n + b[1]) - (i * s - b[0])
+        for i, n, k, s, b in zip(o, size, kernel, stride, pads)
     ]
     return int(np.prod(counts))
 
