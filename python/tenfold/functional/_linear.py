@@ -39,7 +39,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     inputs = [tensor(input, "linear", "input"), tensor(weight, "linear", "weight")]
     if bias is not None:
         inputs.append(tensor(bias, "linear", "bias"))
-    return apply("linear", inputs, {})[0]
+    output: Tensor = apply("linear", inputs, {})[0]
+    return output
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -71,4 +72,6 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> F.matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
     array([21., 43.])
     """
-    return apply("matmul", [tensor(input, "matmul", "input"), tensor(other, "matmul", "other")], {})[0]
+    inputs = [tensor(input, "matmul", "input"), tensor(other, "matmul", "other")]
+    output: Tensor = apply("matmul", inputs, {})[0]
+    return output

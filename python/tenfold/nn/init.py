@@ -53,7 +53,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     Parameters
     ----------
     nonlinearity : str
-        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"selu"`` or the name of a convolution.
+        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"selu"`` or a convolution's name.
     param : float, optional
         The negative slope of ``"leaky_relu"``, 0.01 unless told.
 
@@ -158,5 +158,5 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Target:
-    """Fill with normal numbers of standard deviation gain / sqrt(fan); the arguments of :func:`kaiming_uniform_`."""
+    """Fill with normal numbers of standard deviation gain / sqrt(fan); see :func:`kaiming_uniform_`."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"))

@@ -1,0 +1,329 @@
+#include "tenfold/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gemm/driver.h"
+#include "naive_gemm.h"
+#include "tenfold/cpu.h"
+#include "tenfold/error.h"
+
+namespace tenfold {
+namespace {
+
+constexpr Transpose kTransposes[] = {Transpose::no, Transpose::yes};
+
+template <class T>
+std::vector<T> integers(index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = static_cast<T>(static_cast<int>(random() % 7) - 3);
+  return values;
+}
+
+template <class T>
+std::vector<T> reals(index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<T> uniform(-1, 1);
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = uniform(random);
+  return values;
+}
+
+// Runs the rest of a test on one ISA and puts the old one back.
+class WithIsa {
+ public:
+  explicit WithIsa(Isa isa) : before_(active_isa()) { set_isa(name_of(isa)); }
+  ~WithIsa() { set_isa(name_of(before_)); }
+
+ private:
+  Isa before_;
+};
+
+class WithThreads {
+ public:
+  explicit WithThreads(int threads) : before_(num_threads()) { set_num_threads(threads); }
+  ~WithThreads() { set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
+// Leading dimensions are longer than a row, and what lies between must stay as it was.
+template <class T>
+struct Problem {
+  index m, n, k;
+  Transpose ta, tb;
+  index lda, ldb, ldc;
+  std::vector<T> a, b, c;
+
+  Problem(index m_, index n_, index k_, Transpose ta_, Transpose tb_)
+      : m(m_),
+        n(n_),
+        k(k_),
+        ta(ta_),
+        tb(tb_),
+        lda((ta == Transpose::yes ? m : k) + 3),
+        ldb((tb == Transpose::yes ? k : n) + 1),
+        ldc(n + 2),
+        a(integers<T>((ta == Transpose::yes ? k : m) * lda, 1)),
+        b(integers<T>((tb == Transpose::yes ? n : k) * ldb, 2)),
+        c(integers<T>(m * ldc, 3)) {}
+
+  std::string name() const {
+    return std::string(name_of(active_isa())) + " " + std::to_string(m) + "x" + std::to_string(n) + "x" +
+           std::to_string(k) + (ta == Transpose::yes ? " T" : " N") + (tb == Transpose::yes ? "T" : "N");
+  }
+  // Small integers: every order of summation gives the same, exact, result.
+  void expect_exact(T alpha, T beta) {
+    std::vector<T> expected = c, actual = c;
+    naive::gemm(ta, tb, m, n, k, alpha, a.data(), lda, b.data(), ldb, beta, expected.data(), ldc);
+    gemm(ta, tb, m, n, k, alpha, a.data(), lda, b.data(), ldb, beta, actual.data(), ldc);
+    ASSERT_EQ(actual, expected) << name() << " alpha " << alpha << " beta " << beta;
+  }
+};
+
+template <class T>
+class Gemm : public testing::Test {};
+using Types = testing::Types<float, double>;
+TYPED_TEST_SUITE(Gemm, Types);
+
+TYPED_TEST(Gemm, IsExactAroundTheTileOnEveryIsa) {
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    const auto& kernels = tenfold::kernels<GemmKernels, TypeParam>();
+    const index rows = kernels.rows, columns = static_cast<index>(kernels.vectors) * kernels.lanes;
+    for (index m : {index{1}, rows - 1, rows, rows + 1, 2 * rows + 1}) {
+      for (index n : {index{1}, static_cast<index>(kernels.lanes), columns - 1, columns, columns + 1,
+                      3 * columns + 1}) {
+        for (Transpose ta : kTransposes) {
+          for (Transpose tb : kTransposes) Problem<TypeParam>(m, n, 9, ta, tb).expect_exact(1, 0);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Gemm, IsExactForEveryHeightAndWidthOfTile) {
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    for (index m = 1; m <= 14; ++m) {
+      for (index n = 1; n <= 67; n += 3)
+        Problem<TypeParam>(m, n, 5, Transpose::no, Transpose::no).expect_exact(2, 1);
+    }
+  }
+}
+
+TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
+  const struct {
+    index m, n, k;
+    const char* why;
+  } shapes[] = {
+      {23, 65, 1025, "three chunks of K"},
+      {5, 400, 1030, "bands of columns"},
+      {400, 5, 600, "bands of rows"},
+      {37, 530, 700, "packed B, bands of columns"},
+      {530, 37, 700, "packed A, bands of rows"},
+      {100, 7, 1100, "narrow"},
+      {64, 10, 84, "the last layer of a LeNet"},
+  };
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    for (const auto& shape : shapes) {
+      for (Transpose ta : kTransposes) {
+        for (Transpose tb : kTransposes) {
+          SCOPED_TRACE(shape.why);
+          Problem<TypeParam>(shape.m, shape.n, shape.k, ta, tb).expect_exact(1, 0);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Gemm, ScalesAndAccumulates) {
+  for (TypeParam alpha : {0, 1, -2}) {
+    for (TypeParam beta : {0, 1, 3}) {
+      Problem<TypeParam>(13, 37, 6, Transpose::no, Transpose::yes).expect_exact(alpha, beta);
+      Problem<TypeParam>(13, 37, 1500, Transpose::yes, Transpose::no).expect_exact(alpha, beta);
+    }
+  }
+}
+
+TYPED_TEST(Gemm, OfNothingIsNothing) {
+  Problem<TypeParam>(3, 5, 0, Transpose::no, Transpose::no).expect_exact(1, 0);
+  Problem<TypeParam>(3, 5, 0, Transpose::no, Transpose::no).expect_exact(1, 2);
+  Problem<TypeParam>(0, 5, 4, Transpose::no, Transpose::no).expect_exact(1, 0);
+  Problem<TypeParam>(3, 0, 4, Transpose::no, Transpose::yes).expect_exact(1, 0);
+}
+
+TYPED_TEST(Gemm, DoesNotReadTheResultWhenBetaIsZero) {
+  const std::vector<TypeParam> a(6, 1), b(6, 2);
+  std::vector<TypeParam> c(4, std::numeric_limits<TypeParam>::quiet_NaN());
+  gemm<TypeParam>(Transpose::no, Transpose::no, 2, 2, 3, 1, a.data(), 3, b.data(), 2, 0, c.data(), 2);
+  EXPECT_EQ(c, (std::vector<TypeParam>(4, 6)));
+}
+
+TYPED_TEST(Gemm, LetsNanThrough) {
+  std::vector<TypeParam> a(6, 1), b(6, 0), c(4, 0);
+  a[4] = std::numeric_limits<TypeParam>::quiet_NaN();
+  gemm<TypeParam>(Transpose::no, Transpose::no, 2, 2, 3, 1, a.data(), 3, b.data(), 2, 0, c.data(), 2);
+  EXPECT_EQ(c[0], 0);
+  EXPECT_TRUE(std::isnan(c[2]) && std::isnan(c[3]));
+}
+
+TYPED_TEST(Gemm, HasTheSameBitsForEveryTeam) {
+  const struct {
+    index m, n, k;
+  } shapes[] = {{37, 530, 700}, {530, 37, 700}, {61, 77, 1300}, {3, 1000, 100}};
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    for (const auto& s : shapes) {
+      const std::vector<TypeParam> a = reals<TypeParam>(s.m * s.k, 4), b = reals<TypeParam>(s.k * s.n, 5);
+      std::vector<std::vector<TypeParam>> results;
+      for (int threads : {1, 2, 3}) {
+        const WithThreads team(threads);
+        results.emplace_back(static_cast<std::size_t>(s.m * s.n));
+        gemm<TypeParam>(Transpose::no, Transpose::no, s.m, s.n, s.k, 1, a.data(), s.k, b.data(), s.n, 0,
+                        results.back().data(), s.n);
+      }
+      EXPECT_EQ(results[0], results[1]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
+      EXPECT_EQ(results[0], results[2]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
+      // A sum of K rounded terms is off by about sqrt(K) eps of their magnitude, by K eps at worst.
+      for (index i = 0; i < s.m; i += 7) {
+        for (index j = 0; j < s.n; j += 11) {
+          double magnitude = 0;
+          const double exact = naive::product(Transpose::no, Transpose::no, s.k, a.data(), s.k, b.data(), s.n,
+                                              i, j, &magnitude);
+          const double bound = std::numeric_limits<TypeParam>::epsilon() *
+                               (4 + 2 * std::sqrt(static_cast<double>(s.k))) * magnitude;
+          ASSERT_NEAR(static_cast<double>(results[0][static_cast<std::size_t>(i * s.n + j)]), exact, bound);
+        }
+      }
+    }
+  }
+}
+
+// A panel of B gathered through two tables, as convolution does, against the matrix written out.
+TYPED_TEST(Gemm, GathersAndShiftsB) {
+  using T = TypeParam;
+  constexpr index kImage = 40, kKernel = 5, kRows = 7;
+  const std::vector<T> image = integers<T>(kImage * kImage, 6);
+  for (index stride : {1, 2}) {
+    const index side = (kImage - kKernel) / stride + 1, n = side * side, k = kKernel * kKernel;
+    std::vector<std::ptrdiff_t> k_offset, j_offset;
+    for (index y = 0; y < kKernel; ++y) {
+      for (index x = 0; x < kKernel; ++x) k_offset.push_back(y * kImage + x);
+    }
+    for (index y = 0; y < side; ++y) {
+      for (index x = 0; x < side; ++x) j_offset.push_back((y * kImage + x) * stride);
+    }
+    std::vector<T> matrix(static_cast<std::size_t>(k * n));
+    for (index kk = 0; kk < k; ++kk) {
+      for (index j = 0; j < n; ++j) {
+        matrix[static_cast<std::size_t>(kk * n + j)] = image[static_cast<std::size_t>(
+            k_offset[static_cast<std::size_t>(kk)] + j_offset[static_cast<std::size_t>(j)])];
+      }
+    }
+    const std::vector<T> w = integers<T>(kRows * k, 7);
+    std::vector<T> expected(static_cast<std::size_t>(kRows * n)), actual(expected.size());
+    naive::gemm<T>(Transpose::no, Transpose::no, kRows, n, k, 1, w.data(), k, matrix.data(), n, 0,
+                   expected.data(), n);
+    for (Isa isa : available_isas()) {
+      const WithIsa with(isa);
+      const GemmPlan<T> plan = make_gemm_plan<T>(kRows, n, k);
+      const Buffer workspace(plan.workspace(2));
+      const WithThreads team_of(2);
+      parallel(1e9, [&](const Team& team) {
+        gemm_driver(team, plan, StridedA<T>{w.data(), k, 1},
+                    GatherB<T>{image.data(), k_offset.data(), j_offset.data()}, StridedC<T>{actual.data(), n},
+                    workspace.data());
+      });
+      EXPECT_EQ(actual, expected) << name_of(isa) << " stride " << stride;
+      // One row of the image at a time needs no packing at all.
+      const GemmPlan<T> direct = make_gemm_plan<T>(kRows, kImage - kKernel + 1, k, true, true);
+      const Buffer room(direct.workspace(1));
+      std::vector<T> row(static_cast<std::size_t>(kRows * direct.n));
+      gemm_driver(Team::alone(), direct, StridedA<T>{w.data(), k, 1},
+                  ShiftedB<T>{image.data(), k_offset.data()}, StridedC<T>{row.data(), direct.n}, room.data());
+      for (index i = 0; stride == 1 && i < kRows; ++i) {
+        for (index j = 0; j < direct.n; ++j) {
+          ASSERT_EQ(row[static_cast<std::size_t>(i * direct.n + j)],
+                    expected[static_cast<std::size_t>(i * n + j)]);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Gemm, AddsBiasAndActivates) {
+  using T = TypeParam;
+  const index m = 5, n = 37, k = 600;  // two chunks: bias and activation belong to the last one only
+  const std::vector<T> a = integers<T>(m * k, 8), b = integers<T>(k * n, 9), rows = integers<T>(m, 10),
+                       columns = integers<T>(n, 11);
+  std::vector<T> plain(static_cast<std::size_t>(m * n));
+  naive::gemm<T>(Transpose::no, Transpose::no, m, n, k, 1, a.data(), k, b.data(), n, 0, plain.data(), n);
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    for (int activation : {kGemmNone, kGemmRelu, kGemmReluKeepSign}) {
+      const GemmPlan<T> plan = make_gemm_plan<T>(m, n, k);
+      const Buffer workspace(plan.workspace(1));
+      std::vector<T> c(plain.size());
+      StridedC<T> to{c.data(), n};
+      to.bias_row = rows.data(), to.bias_column = columns.data(), to.activation = activation;
+      gemm_driver(Team::alone(), plan, StridedA<T>{a.data(), k, 1}, StridedB<T>{b.data(), n, 1}, to,
+                  workspace.data());
+      for (index i = 0; i < m; ++i) {
+        for (index j = 0; j < n; ++j) {
+          const std::size_t at = static_cast<std::size_t>(i * n + j);
+          const T v = plain[at] + rows[static_cast<std::size_t>(i)] + columns[static_cast<std::size_t>(j)];
+          ASSERT_EQ(c[at], activation == kGemmNone ? v : std::max(v, T(0)));
+          if (activation != kGemmNone) {
+            ASSERT_EQ(std::signbit(c[at]), activation == kGemmReluKeepSign && v < 0) << v;
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Gemm, PassesGradientsThroughTheKeptSign) {
+  using T = TypeParam;
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  const std::vector<T> y = {2, T(0), -T(0), nan, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, T(0), -T(0), nan};
+  const std::vector<T> dy(y.size(), 8);
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    std::vector<T> dv(y.size());
+    kernels<GemmKernels, T>().relu_backward(static_cast<index>(y.size()), y.data(), dy.data(), T(0.5),
+                                            dv.data());
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      if (std::isnan(y[i])) {
+        EXPECT_TRUE(std::isnan(dv[i]));
+      } else {
+        EXPECT_EQ(dv[i], y[i] > 0 ? 8 : std::signbit(y[i]) ? 0 : 4) << name_of(isa) << " at " << i;
+      }
+    }
+  }
+}
+
+TEST(GemmArguments, AreChecked) {
+  const float a[4] = {}, b[4] = {};
+  float c[4] = {};
+  const auto call = [&](index m, index lda, index ldb, index ldc) {
+    gemm<float>(Transpose::no, Transpose::no, m, 2, 2, 1, a, lda, b, ldb, 0, c, ldc);
+  };
+  EXPECT_NO_THROW(call(2, 2, 2, 2));
+  EXPECT_THROW(call(-1, 2, 2, 2), InvalidArgument);
+  EXPECT_THROW(call(2, 1, 2, 2), InvalidArgument);
+  EXPECT_THROW(call(2, 2, 1, 2), InvalidArgument);
+  EXPECT_THROW(call(2, 2, 2, 1), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace tenfold
