@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <numeric>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -26,25 +27,24 @@ inline double seconds() {
 }
 
 // Floating-point operations per second that all threads together reach with the active kernels and nothing to
-// load; the best of a few short runs (about 3 ms in all), so that a passing disturbance does not lower it.
+// load. Each thread times its own short runs and the best of them counts, so that a passing disturbance, or a
+// thread that waits for its processor, does not lower it.
 template <class T>
 double measured_peak() {
   const auto& k = kernels<GemmKernels, T>();
-  constexpr index kRounds = 20000;
-  double best = 0;
-  for (int run = 0; run < 5; ++run) {
-    double operations = 0;
-    const double begin = seconds();
-    parallel(1e9, [&](const Team& team) {
+  constexpr index kRounds = 10000;
+  std::vector<double> best(static_cast<std::size_t>(num_threads()));
+  parallel(1e9, [&](const Team& team) {
+    double& rate = best[static_cast<std::size_t>(team.rank())];
+    for (int run = 0; run < 8; ++run) {
       T sink = T(0.5);
-      const double done = 2 * k.burn(kRounds, &sink);
+      const double begin = seconds();
+      const double operations = 2 * k.burn(kRounds, &sink);
+      rate = std::max(rate, operations / (seconds() - begin));
       benchmark::DoNotOptimize(sink);
-      if (team.rank() == 0) operations = done * team.size();
-      team.barrier();
-    });
-    best = std::max(best, operations / (seconds() - begin));
-  }
-  return best;
+    }
+  });
+  return std::accumulate(best.begin(), best.end(), 0.0);
 }
 
 // Runs body() in the benchmark's loop and reports GFLOP/s and peak_share. The peak is measured just before

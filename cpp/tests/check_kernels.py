@@ -59,8 +59,10 @@ def inner_loop(function: str) -> list[str]:
 
 
 def spills(isa: str, objects: list[str]) -> list[str]:
-    store = re.compile(r"v?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p|st[rp]\s+q\d+.*\[sp")
-    reload = re.compile(r"\(%r[sb]p[^)]*\),.*%[xyz]mm|ld[rp]\s+q\d+.*\[sp")
+    # The stack: through %rsp, or below a frame pointer (%rbp is often an ordinary register).
+    stack = r"(?:\(%rsp[^)]*\)|-0x[0-9a-f]+\(%rbp\))"
+    store = re.compile(rf"v?mov\w+\s+%[xyz]mm\d+,.*{stack}|st[rp]\s+q\d+.*\[sp")
+    reload = re.compile(rf"{stack},.*%[xyz]mm|ld[rp]\s+q\d+.*\[sp")
     failures, tiles = [], 0
     for path in objects:
         if "gemm" not in path:
