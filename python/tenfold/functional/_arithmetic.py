@@ -216,8 +216,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Any:
     Returns
     -------
     ndarray
-        Of the common shape; NaN for a negative input and an exponent that is no whole number. The gradient with
-        respect to an exponent is 0 where the input is 0.
+        Of the common shape; NaN for a negative input and an exponent that is no whole number. The gradient
+        with respect to an exponent is 0 where the input is 0.
 
     Raises
     ------

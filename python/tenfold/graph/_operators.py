@@ -1,7 +1,7 @@
-"""Operators of symbols and variables: those of NumPy arrays, so that code written with them runs on arrays too.
+"""Operators of symbols and variables: those of arrays, so that code written with them runs on arrays too.
 
-They call the functions of tenfold.functional, which are looked up when an operator is used: functional is built
-on graph.
+They call the functions of tenfold.functional, which are looked up when an operator is used: functional is
+built on graph.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _functional() -> Any:
 
 
 class Operators:
-    """``+ - * / ** @``, ``abs``, indexing and methods of arrays; the other operand may be a number or an array."""
+    """``+ - * / ** @``, ``abs``, indexing and methods of arrays; an operand may be a number or an array."""
 
     __slots__ = ()
 

@@ -147,10 +147,10 @@ class Identity(Module):
 
 
 class Add(Module):
-    """The sum of several inputs of shapes that broadcast, added from the left: joins branches, as in a residual block.
+    """The sum of several inputs of shapes that broadcast, added from the left: joins branches.
 
-    Given modules, it applies each to its one input and adds what comes out: ``Add(Identity(), block)`` is a residual
-    block.
+    Given modules, it applies each to its one input and adds what comes out: ``Add(Identity(), block)`` is a
+    residual block.
 
     Parameters
     ----------
