@@ -15,6 +15,15 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
+// Whether part of a vector of positions moves like one of elements of the same size: only bits move.
+#if defined(TENFOLD_ISA_avx512)
+template <class T, class P>
+constexpr bool kMovesAlike = sizeof(P) == sizeof(T);
+#else
+template <class T, class P>
+constexpr bool kMovesAlike = false;
+#endif
+
 constexpr index kGradientBlock = 256;  // gradients scaled at a time: 2 KB of stack at most
 
 template <class T>
@@ -191,6 +200,8 @@ TENFOLD_INLINE void store_positions(P* p, Mask<T> v, index m) {
   if constexpr (kWhole) {
     static_cast<void>(m);
     __builtin_memcpy(p, &packed, sizeof packed);
+  } else if constexpr (kMovesAlike<T, P>) {
+    store_first(reinterpret_cast<T*>(p), reinterpret_cast<Vec<T>>(v), m);
   } else {
     P lanes[kLanes<T>];
     __builtin_memcpy(lanes, &packed, sizeof packed);
@@ -333,6 +344,9 @@ void max_backward_pairs(const PoolGeometry& g, const T* dy, const P* positions, 
     if (whole) {
       __builtin_memcpy(&packed, p, sizeof packed);
       v = load(d);
+    } else if constexpr (kMovesAlike<T, P>) {
+      packed = reinterpret_cast<Packed>(load_first(reinterpret_cast<const T*>(p), m));
+      v = load_first(d, m);
     } else {
       P lanes[kLanes<T>] = {};
       for (index i = 0; i < m; ++i) lanes[i] = p[i];

@@ -1,0 +1,129 @@
+// Pooling over buffers of exactly the size it may touch: the sanitizer run finds what reads or writes beyond.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tenfold/cpu.h"
+#include "tenfold/pool.h"
+
+namespace tenfold {
+namespace {
+
+struct Case {
+  const char* name;
+  Shape size, kernel, stride, dilation, pads;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {"lenet", {28, 28}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"lenet_second", {10, 10}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"odd", {7, 67}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2", {9, 69}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2_padded", {8, 66}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x3_stride_1", {7, 37}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"5_stride_2", {5, 41}, {1, 5}, {1, 2}, {1, 1}, {0, 0, 2, 2}},
+      {"dilated", {9, 43}, {2, 3}, {2, 2}, {3, 4}, {0, 0, 0, 0}},
+      {"only_padding_dilated", {3, 3}, {2, 2}, {1, 1}, {3, 3}, {9, 9, 9, 9}},
+      {"stride_3", {9, 17}, {3, 3}, {3, 3}, {1, 1}, {1, 0, 0, 2}},
+      {"volume", {3, 5, 18}, {2, 2, 2}, {2, 2, 2}, {1, 1, 1}, {0, 1, 0, 0, 0, 0}},
+  };
+  return all;
+}
+
+template <class T, class P>
+void check_case(const Case& c) {
+  const Window window =
+      make_window({"test", c.size, c.kernel, c.stride, c.dilation, c.pads, Border::constant, false});
+  constexpr index planes = 2;
+  const index in = window.input_count(), out = window.output_count();
+  std::vector<T> x(static_cast<std::size_t>(planes * in));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>((i * 7919) % 31);
+  std::vector<T> y(static_cast<std::size_t>(planes * out)), dx(x.size(), T(-1));
+  std::vector<P> positions(y.size());
+  const MaxPool pool(window, planes, "test");
+  pool.forward(Team::alone(), x.data(), y.data(), positions.data());
+
+  std::vector<T> expected(x.size(), T(0));
+  std::size_t o = 0;
+  for (index p = 0; p < planes; ++p) {
+    for (index od = 0; od < window[0].output; ++od) {
+      for (index oh = 0; oh < window[1].output; ++oh) {
+        for (index ow = 0; ow < window[2].output; ++ow, ++o) {
+          T best = -std::numeric_limits<T>::infinity();
+          index where = -1;
+          for (index i = 0; i < window[0].kernel; ++i) {
+            for (index j = 0; j < window[1].kernel; ++j) {
+              for (index k = 0; k < window[2].kernel; ++k) {
+                const index d = window[0].position(od, i), h = window[1].position(oh, j),
+                            w = window[2].position(ow, k);
+                if (d < 0 || h < 0 || w < 0 || d >= window[0].size || h >= window[1].size ||
+                    w >= window[2].size) {
+                  continue;
+                }
+                const index at = (d * window[1].size + h) * window[2].size + w;
+                const T v = x[static_cast<std::size_t>(p * in + at)];
+                if (where < 0 || v > best) {
+                  best = v;
+                  where = at;
+                }
+              }
+            }
+          }
+          ASSERT_EQ(y[o], best) << c.name << " output " << o;
+          ASSERT_EQ(positions[o], where) << c.name << " output " << o;
+          if (where >= 0) expected[static_cast<std::size_t>(p * in + where)] += best;
+        }
+      }
+    }
+  }
+  std::vector<T> dy = y;
+  for (T& v : dy) v = std::isinf(v) ? T(1e6) : v;
+  pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
+  EXPECT_EQ(dx, expected) << c.name;
+}
+
+TEST(MaxPool, EveryIsaAgreesWithTheDefinition) {
+  const Isa before = active_isa();
+  for (Isa isa : available_isas()) {
+    set_isa(name_of(isa));
+    for (const Case& c : cases()) {
+      check_case<float, std::int32_t>(c);
+      check_case<float, index>(c);
+      check_case<double, std::int32_t>(c);
+      check_case<double, index>(c);
+    }
+  }
+  set_isa(name_of(before));
+}
+
+TEST(AveragePool, GradientIsTheAdjoint) {
+  // <pool x, y> = <x, pool' y>, whatever the geometry.
+  const Isa before = active_isa();
+  for (Isa isa : available_isas()) {
+    set_isa(name_of(isa));
+    for (const Case& c : cases()) {
+      const Shape dense(c.kernel.size(), 1);
+      const Window window =
+          make_window({"test", c.size, c.kernel, c.stride, dense, c.pads, Border::constant, true});
+      constexpr index planes = 2;
+      std::vector<double> x(static_cast<std::size_t>(planes * window.input_count())), dx(x.size());
+      std::vector<double> y(static_cast<std::size_t>(planes * window.output_count())), dy(y.size());
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>((i * 7919) % 31);
+      for (std::size_t i = 0; i < y.size(); ++i) dy[i] = static_cast<double>((i * 104729) % 17);
+      const AveragePool<double> pool(window, planes, {false, 0});
+      pool.forward(Team::alone(), x.data(), y.data());
+      pool.backward(Team::alone(), dy.data(), dx.data());
+      double left = 0, right = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) left += y[i] * dy[i];
+      for (std::size_t i = 0; i < x.size(); ++i) right += x[i] * dx[i];
+      EXPECT_NEAR(left, right, 1e-10 * std::abs(left)) << c.name;
+    }
+  }
+  set_isa(name_of(before));
+}
+
+}  // namespace
+}  // namespace tenfold
