@@ -5,6 +5,7 @@
 #endif
 #include "kernels/lanes.h"
 
+#include "kernels/math.h"
 #include "kernels/vec.h"
 
 namespace tenfold {
@@ -543,50 +544,6 @@ void dense_weight(index outputs, index inputs, index samples, const T* dy, index
 // ---- loss
 // ------------------------------------------------------------------------------------------------------------
 
-// exp(x) for x <= 0: 2^n * p(r) with r = x - n ln 2, |r| <= ln 2 / 2; 0 where the result would be denormal.
-TENFOLD_INLINE Vec<float> exp_negative(Vec<float> x) {
-  typedef Mask<float> Int;
-  const Vec<float> round = splat(12582912.0f);  // 1.5 * 2^23
-  const Vec<float> shifted = x * splat(1.44269504f) + round;
-  const Vec<float> n = shifted - round;
-  const Vec<float> r = (x - n * splat(0.693359375f)) + n * splat(2.12194440e-4f);
-  Vec<float> p = splat(1.0f / 5040);
-  p = p * r + splat(1.0f / 720);
-  p = p * r + splat(1.0f / 120);
-  p = p * r + splat(1.0f / 24);
-  p = p * r + splat(1.0f / 6);
-  p = p * r + splat(0.5f);
-  p = p * r + splat(1.0f);
-  p = p * r + splat(1.0f);
-  const Int exponent = ((Int)shifted + 127) << 23;  // the low bits of `shifted` hold n
-  const Vec<float> y = p * (Vec<float>)exponent;
-  return x < splat(-87.0f) ? Vec<float>{} : (x == x ? y : x);
-}
-TENFOLD_INLINE Vec<double> exp_negative(Vec<double> x) {
-  typedef Mask<double> Int;
-  const Vec<double> round = splat(6755399441055744.0);  // 1.5 * 2^52
-  const Vec<double> shifted = x * splat(1.4426950408889634) + round;
-  const Vec<double> n = shifted - round;
-  const Vec<double> r = (x - n * splat(6.93145751953125e-1)) - n * splat(1.42860682030941723212e-6);
-  Vec<double> p = splat(1.0 / 6227020800.0);
-  p = p * r + splat(1.0 / 479001600);
-  p = p * r + splat(1.0 / 39916800);
-  p = p * r + splat(1.0 / 3628800);
-  p = p * r + splat(1.0 / 362880);
-  p = p * r + splat(1.0 / 40320);
-  p = p * r + splat(1.0 / 5040);
-  p = p * r + splat(1.0 / 720);
-  p = p * r + splat(1.0 / 120);
-  p = p * r + splat(1.0 / 24);
-  p = p * r + splat(1.0 / 6);
-  p = p * r + splat(0.5);
-  p = p * r + splat(1.0);
-  p = p * r + splat(1.0);
-  const Int exponent = ((Int)shifted + 1023) << 52;
-  const Vec<double> y = p * (Vec<double>)exponent;
-  return x < splat(-708.0) ? Vec<double>{} : (x == x ? y : x);
-}
-
 template <class T>
 void cross_entropy(index classes, const T* logits, const int64_t* labels, T scale, T* losses, T* d) {
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
@@ -603,20 +560,12 @@ void cross_entropy(index classes, const T* logits, const int64_t* labels, T scal
     }
     Vec<T> sum = {};
     for (index c = 0; c < classes; ++c) {
-      const Vec<T> e = exp_negative(load(logits + c * kBlock + lane) - best);
+      const Vec<T> e = exp<T>(load(logits + c * kBlock + lane) - best);
       sum += e;
       if (d != nullptr) store(d + c * kBlock + lane, e);
     }
-    Vec<T> log_sum;
-    for (index i = 0; i < kLanes<T>; ++i) {
-      if constexpr (sizeof(T) == 4) {
-        log_sum[i] = __builtin_logf(sum[i]);
-      } else {
-        log_sum[i] = __builtin_log(sum[i]);
-      }
-    }
     const Mask<T> counted = label >= Mask<T>{};
-    store(losses + lane, select<T>(counted, log_sum + (best - picked), Vec<T>{}));
+    store(losses + lane, select<T>(counted, log<T>(sum) + (best - picked), Vec<T>{}));
     if (d == nullptr) continue;
     const Vec<T> factor = select<T>(counted, splat(scale), Vec<T>{}), inverse = splat(T{1}) / sum;
     for (index c = 0; c < classes; ++c) {

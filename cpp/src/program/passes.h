@@ -16,6 +16,10 @@ struct Rewritten {
 // conv / linear followed by relu becomes one node whose epilogue applies the activation. `kept` values survive.
 Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept, bool training);
 
+// Chains of small layers, with their loss if it follows, become one node that runs by sample (lanes/lane_segment.h).
+// Comes first: it takes activations into its own layers. Which chains are small is a matter of shapes alone.
+Rewritten form_lane_segments(const Graph& graph, const std::vector<ValueId>& kept, bool training);
+
 // Copies a graph node by node through `map`: the tool passes are written with.
 class Rewriter {
  public:

@@ -200,6 +200,7 @@ void Program::Plan::rewrite(const Graph& original) {
     graph = std::move(next.graph);
   };
   if (spec.fuse) {
+    apply(form_lane_segments);
     apply(fuse_activations);
   }
   leaf_map = std::move(map);

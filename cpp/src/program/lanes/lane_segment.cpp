@@ -838,7 +838,7 @@ class LaneSegment final : public Op {
 
 index lane_block_elements(const LaneChain& chain) {
   const Plan plan = make_plan(chain);
-  return plan.area + plan.member();
+  return plan.area + (chain.training ? plan.member() : 0);
 }
 
 std::unique_ptr<Op> make_lane_segment(const LaneChain& chain) {
