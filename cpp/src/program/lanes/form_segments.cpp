@@ -82,7 +82,7 @@ class Chain {
       const Node& node = graph_.nodes()[static_cast<std::size_t>(user)];
       if (node.kind == "cross_entropy" && loss < 0 && is_plain_loss(node)) {
         loss = user;
-      } else if (node.kind == "accuracy" && accuracy < 0) {
+      } else if (node.kind == "accuracy" && accuracy < 0 && node.attributes.get<index>("k", 1) == 1) {
         accuracy = user;
       } else {
         loss = accuracy = -1;
@@ -94,7 +94,9 @@ class Chain {
       // The segment runs where its last node stood; nobody may read the loss before that.
       const auto& readers = consumers[static_cast<std::size_t>(node_of(loss).outputs[0])];
       const bool early = std::any_of(readers.begin(), readers.end(), [&](int i) { return i < accuracy; });
-      if (early || node_of(accuracy).inputs[1] != node_of(loss).inputs[1]) loss = accuracy = -1;
+      const auto ignored = [&](int i) { return node_of(i).attributes.get<index>("ignore_index", -100); };
+      const bool same = node_of(accuracy).inputs[1] == node_of(loss).inputs[1] && ignored(accuracy) == ignored(loss);
+      if (early || !same) loss = accuracy = -1;
     }
     if (loss < 0) {
       if (!is_kept(last_)) {
@@ -157,7 +159,7 @@ class Chain {
     if (x.size() != 4 || y.size() != 4) return false;
     if (node.kind == "conv") {
       const Shape& w = graph_.type(node.inputs[1]).shape;
-      if (a.get<index>("groups", 1) != 1) return false;
+      if (w.size() != 4 || a.get<index>("groups", 1) != 1) return false;
       const std::string algorithm = a.get<std::string>("algorithm", "auto");
       if (algorithm != "auto" && algorithm != "direct") return false;
       layer.kind = LaneLayer::Kind::conv;
@@ -185,7 +187,8 @@ class Chain {
   }
 
   static bool describe_axes(const Attributes& a, const Shape& kernel, const Shape& x, const Shape& y, LaneLayer& layer) {
-    const Shape stride = a.get<Shape>("stride"), dilation = a.get<Shape>("dilation", {1, 1}), pads = a.get<Shape>("pads");
+    const Shape stride = a.get<Shape>("stride", layer.kind == LaneLayer::Kind::conv ? Shape{1, 1} : kernel);
+    const Shape dilation = a.get<Shape>("dilation", {1, 1}), pads = a.get<Shape>("pads", {0, 0, 0, 0});
     if (kernel.size() != 2 || stride.size() != 2 || dilation.size() != 2 || pads.size() != 4) return false;
     Axis* axes[] = {&layer.height, &layer.width};
     for (std::size_t i = 0; i < 2; ++i) {

@@ -351,7 +351,7 @@ class LaneSegment final : public Op {
     T* const losses = work + team.size() * member;
     T* const hits = losses + plan_.blocks * kLanes;
     const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
-    const index counted = chain_.loss ? count_labels(labels) : 0;
+    const index counted = labels != nullptr ? count_labels(labels) : 0;
     team.for_each(plan_.chunks, [&](index chunk) {
       T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
       if (chain_.by_block) clear_sums(gradients);
@@ -378,7 +378,8 @@ class LaneSegment final : public Op {
       }
       if (chain_.loss) *output<T>(call, loss_) = static_cast<T>(loss / static_cast<double>(counted));
       if (chain_.accuracy)
-        *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(plan_.samples));
+        *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(counted));
+      report_labels(labels, call.errors);
     });
   }
 
@@ -395,7 +396,7 @@ class LaneSegment final : public Op {
     T* const leftovers = work + team.size() * member;
     T* const losses = leftovers + plan_.leftovers;
     const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
-    const index counted = chain_.loss ? count_labels(labels) : 0;
+    const index counted = labels != nullptr ? count_labels(labels) : 0;
     team.for_each(plan_.chunks, [&](index chunk) {
       T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
       clear_sums(gradients);
@@ -472,10 +473,26 @@ class LaneSegment final : public Op {
 
   void clear_sums(T* gradients) const { std::memset(sums(gradients), 0, bytes(plan_.sums)); }
 
+  index classes() const { return value(plan_.last).features(); }
+  bool legal(index label) const { return label >= 0 && label < classes(); }
+  bool counts(index label) const { return label != chain_.ignore_index && legal(label); }
+  // What the mean divides by.
   index count_labels(const index* labels) const {
     index count = 0;
-    for (index n = 0; n < plan_.samples; ++n) count += labels[n] != chain_.ignore_index;
+    for (index n = 0; n < plan_.samples; ++n) count += counts(labels[n]);
     return count;
+  }
+  void report_labels(const index* labels, ErrorSink* errors) const {
+    for (index n = 0; n < plan_.samples; ++n) {
+      if (labels[n] == chain_.ignore_index || legal(labels[n])) continue;
+      if (errors == nullptr || errors->error) return;
+      try {
+        reject("cross_entropy", "target", "must hold labels from 0 to ", classes() - 1, " (or ignore_index, ",
+               chain_.ignore_index, "); received ", labels[n], " at position ", n);
+      } catch (...) {
+        errors->error = std::current_exception();
+      }
+    }
   }
 
   // lanes <-- block b of a value in the user's layout (samples, features), its padding set to 0.
@@ -609,23 +626,24 @@ class LaneSegment final : public Op {
                      T* d) const {
     index mine[kLanes];
     for (index n = 0; n < kLanes; ++n) {
-      const bool real = n < block_samples(b) && labels[b * kLanes + n] != chain_.ignore_index;
-      mine[n] = real ? labels[b * kLanes + n] : -1;
+      mine[n] = n < block_samples(b) && counts(labels[b * kLanes + n]) ? labels[b * kLanes + n] : -1;
     }
     const Plane& logits = value(plan_.last);
-    k.cross_entropy(logits.features(), area + logits.offset, mine, scale, losses, d);
+    k.cross_entropy(classes(), area + logits.offset, mine, scale, losses, d);
   }
 
+  // A label is hit when its score is no NaN, none is higher, and no earlier one is equal.
   void count_hits(index b, const T* area, const index* labels, T* hits) const {
-    const Plane& logits = value(plan_.last);
-    const T* z = area + logits.offset;
+    const T* z = area + value(plan_.last).offset;
     for (index n = 0; n < block_samples(b); ++n) {
-      index best = 0;
-      for (index c = 1; c < logits.features(); ++c) {
-        const T v = z[c * kLanes + n], held = z[best * kLanes + n];
-        if (v > held || (v != v && held == held)) best = c;
+      const index label = labels[b * kLanes + n];
+      bool hit = counts(label);
+      const T own = hit ? z[label * kLanes + n] : T{0};
+      for (index c = 0; hit && c < classes(); ++c) {
+        const T other = z[c * kLanes + n];
+        hit = c < label ? other < own : other <= own;
       }
-      hits[n] = best == labels[b * kLanes + n] ? T{1} : T{0};
+      hits[n] = hit ? T{1} : T{0};
     }
   }
 
