@@ -7,7 +7,8 @@
 namespace tenfold {
 namespace {
 
-// Rules of size, from shapes only; for float64 the same elements count, so that both types take the same path.
+// Rules of size, from shapes only; for float64 the same elements count, so that both types take the same
+// path.
 //
 // What a block of 16 samples keeps must stay near the core: LeNet-5 takes 0.2 M elements, training included.
 constexpr index kMaxBlockElements = index{1} << 19;
@@ -29,7 +30,8 @@ class Chain {
     // A ReLU or a pool alone belongs to the large layer in front of it.
     if (node.kind != "conv" && node.kind != "linear" && node.kind != "reshape") return false;
     const TensorType& x = graph_.type(node.inputs[0]);
-    if (!is_floating(x.dtype) || (x.shape.size() != 2 && x.shape.size() != 4) || x.shape[0] < kMinBatch) return false;
+    if (!is_floating(x.dtype) || (x.shape.size() != 2 && x.shape.size() != 4) || x.shape[0] < kMinBatch)
+      return false;
     if (x.count() == 0) return false;
     chain_.dtype = x.dtype;
     chain_.x = x.shape;
@@ -95,7 +97,8 @@ class Chain {
       const auto& readers = consumers[static_cast<std::size_t>(node_of(loss).outputs[0])];
       const bool early = std::any_of(readers.begin(), readers.end(), [&](int i) { return i < accuracy; });
       const auto ignored = [&](int i) { return node_of(i).attributes.get<index>("ignore_index", -100); };
-      const bool same = node_of(accuracy).inputs[1] == node_of(loss).inputs[1] && ignored(accuracy) == ignored(loss);
+      const bool same =
+          node_of(accuracy).inputs[1] == node_of(loss).inputs[1] && ignored(accuracy) == ignored(loss);
       if (early || !same) loss = accuracy = -1;
     }
     if (loss < 0) {
@@ -124,7 +127,8 @@ class Chain {
 
   // A single layer gains nothing from the change of layout unless the loss follows.
   bool worthwhile() const {
-    return weighted_ > 0 && nodes_.size() >= (chain_.loss ? 2u : 3u) && lane_block_elements(chain_) <= kMaxBlockElements;
+    return weighted_ > 0 && nodes_.size() >= (chain_.loss ? 2u : 3u) &&
+           lane_block_elements(chain_) <= kMaxBlockElements;
   }
   std::unique_ptr<Op> make() const { return make_lane_segment(chain_); }
 
@@ -166,10 +170,11 @@ class Chain {
       layer.features = w[0];
       layer.bias = node.inputs.size() > 2;
       if (!describe_axes(a, {w[2], w[3]}, x, y, layer)) return false;
-      const bool padded = layer.height.pad_before + layer.height.pad_after + layer.width.pad_before +
-                              layer.width.pad_after >
-                          0;
-      return !padded || (a.get<std::string>("border", "constant") == "constant" && a.get<double>("border_value", 0.0) == 0);
+      const bool padded =
+          layer.height.pad_before + layer.height.pad_after + layer.width.pad_before + layer.width.pad_after >
+          0;
+      return !padded || (a.get<std::string>("border", "constant") == "constant" &&
+                         a.get<double>("border_value", 0.0) == 0);
     }
     if (node.kind == "max_pool") {
       if (a.get<bool>("return_indices", false) || node.outputs.size() != 1) return false;
@@ -186,7 +191,8 @@ class Chain {
     return false;
   }
 
-  static bool describe_axes(const Attributes& a, const Shape& kernel, const Shape& x, const Shape& y, LaneLayer& layer) {
+  static bool describe_axes(const Attributes& a, const Shape& kernel, const Shape& x, const Shape& y,
+                            LaneLayer& layer) {
     const Shape stride = a.get<Shape>("stride", layer.kind == LaneLayer::Kind::conv ? Shape{1, 1} : kernel);
     const Shape dilation = a.get<Shape>("dilation", {1, 1}), pads = a.get<Shape>("pads", {0, 0, 0, 0});
     if (kernel.size() != 2 || stride.size() != 2 || dilation.size() != 2 || pads.size() != 4) return false;
@@ -242,7 +248,8 @@ Rewritten form_lane_segments(const Graph& graph, const std::vector<ValueId>& kep
     chain->close(consumers);
     if (!chain->worthwhile()) continue;
     for (int node : chain->nodes()) taken[static_cast<std::size_t>(node)] = true;
-    const auto last = static_cast<std::size_t>(*std::max_element(chain->nodes().begin(), chain->nodes().end()));
+    const auto last =
+        static_cast<std::size_t>(*std::max_element(chain->nodes().begin(), chain->nodes().end()));
     ends[last] = std::move(chain);
   }
 
@@ -251,7 +258,8 @@ Rewritten form_lane_segments(const Graph& graph, const std::vector<ValueId>& kep
   for (std::size_t i = 0; i < count; ++i) {
     if (ends[i]) {
       const Chain& chain = *ends[i];
-      rewriter.replace("lane_segment", {}, chain.make(), rewriter.mapped(chain.inputs()), chain.outputs(), chain.name());
+      rewriter.replace("lane_segment", {}, chain.make(), rewriter.mapped(chain.inputs()), chain.outputs(),
+                       chain.name());
     } else if (!taken[i]) {
       rewriter.copy(static_cast<int>(i));
     }

@@ -377,8 +377,7 @@ class LaneSegment final : public Op {
         if (chain_.accuracy) hit += static_cast<double>(hits[n]);
       }
       if (chain_.loss) *output<T>(call, loss_) = static_cast<T>(loss / static_cast<double>(counted));
-      if (chain_.accuracy)
-        *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(counted));
+      if (chain_.accuracy) *output<T>(call, accuracy_) = static_cast<T>(hit / static_cast<double>(counted));
       report_labels(labels, call.errors);
     });
   }

@@ -49,7 +49,8 @@ struct LaneChain {
   bool by_block = false;  // forward runs the blocks' backward too; needs training, loss, and no kept value
 };
 
-// Elements that one block of 16 samples keeps at once, in training its gradients included: what has to fit in L2.
+// Elements that one block of 16 samples keeps at once, in training its gradients included: what has to fit in
+// L2.
 index lane_block_elements(const LaneChain& chain);
 
 std::unique_ptr<Op> make_lane_segment(const LaneChain& chain);
