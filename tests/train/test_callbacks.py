@@ -208,7 +208,7 @@ class TestProgress:
             " left",
             "\nepoch 2/2: loss",
         ):
-            assert part in text or part[1:] in text
+            assert part in text.replace("\r", "\n")
 
     def test_without_tqdm_a_terminal_gets_lines(self, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

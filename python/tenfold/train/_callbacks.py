@@ -75,7 +75,6 @@ class ProgressBar(Callback):
     def __init__(self, file: Any = None) -> None:
         self.file = file
         self._bar: Any = None
-        self._rate = 0.0
 
     def _write(self, text: str) -> None:
         print(text, file=self.file or sys.stderr, flush=True)
@@ -93,13 +92,12 @@ class ProgressBar(Callback):
             desc=f"epoch {trainer.epoch + 1}/{trainer.epochs}",
             total=trainer.samples,
             initial=trainer.samples_done,
-            unit=" images",
-            unit_scale=True,
+            unit="",
             dynamic_ncols=True,
             leave=False,
             mininterval=0,
             file=self.file or sys.stderr,
-            bar_format="{desc} {percentage:3.0f}% {bar} {rate_fmt} {postfix}",
+            bar_format="{desc} {percentage:3.0f}% {bar} {unit}",
         )
         self._from, self._since = trainer.samples_done, time.perf_counter()
 
@@ -109,9 +107,8 @@ class ProgressBar(Callback):
         rate = (trainer.samples_done - self._from) / max(time.perf_counter() - self._since, 1e-9)
         left = (trainer.epochs - trainer.epoch) * trainer.samples - trainer.samples_done
         values = [f"{name} {_number(value)}" for name, value in trainer.logs.items()]
-        self._bar.set_postfix_str(
-            ", ".join([*values, f"{_duration(left / max(rate, 1e-9))} left"]), refresh=False
-        )
+        values += [f"{rate:,.0f} images/s", f"{_duration(left / max(rate, 1e-9))} left"]
+        self._bar.unit = ", ".join(values)
         self._bar.update(trainer.samples_done - self._bar.n)
 
     def _close(self) -> None:
