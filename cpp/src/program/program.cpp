@@ -688,7 +688,8 @@ index Program::train(const TrainingRun& run) {
 
   const std::size_t outputs = p.output_types.size();
   index done = 0;
-  parallel(3 * p.forward_work * static_cast<double>(run.steps), [&](const Team& team) {
+  // The work of one step decides: its barriers cost the same however many steps follow.
+  parallel(3 * p.forward_work, [&](const Team& team) {
     for (index step = 0; step < run.steps; ++step) {
       const index* rows = run.order + step * batch;
       team.for_each(batch, [&](index n) {
