@@ -27,10 +27,7 @@ def test_data_and_training_do_not_draw_or_parse_arguments():
 
 
 def test_import_adds_at_most_30_ms_to_numpy():
-    code = (
-        "import time, numpy\nt = time.perf_counter()\nimport tenfold\n"
-        "print(time.perf_counter() - t)"
-    )
+    code = "import time, numpy\nt = time.perf_counter()\nimport tenfold\nprint(time.perf_counter() - t)"
     best = min(float(run(code)) for _ in range(5))
     assert best <= 0.030, f"import tenfold takes {1000 * best:.1f} ms beside numpy"
 
