@@ -1,6 +1,7 @@
-"""The command as a user calls it: in a process of its own, on small runs."""
+"""The command as a user calls it, on small runs."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -8,37 +9,59 @@ import signal
 import struct
 import subprocess
 import sys
-import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from tenfold import data, io
-
-NOWHERE = "http://127.0.0.1:9"  # nothing may be downloaded by a test
-
-
-def environment(**more):
-    kept = {name: value for name, value in os.environ.items() if name not in ("TENFOLD_DATA", "TENFOLD_ISA")}
-    root = str(Path(__file__).parent / "nowhere")
-    return {
-        **kept,
-        "http_proxy": NOWHERE,
-        "https_proxy": NOWHERE,
-        "XDG_CACHE_HOME": root,
-        "HOME": root,
-        **more,
-    }
+import tenfold as package
+from tenfold import data
+from tenfold.cli import main
+from tenfold.data import _sources
+from tenfold.io import load_safetensors, save_safetensors
 
 
-def tenfold(*arguments, cwd, code=0, **more):
-    command = [sys.executable, "-m", "tenfold", *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def tenfold(*arguments, cwd, code=0):
+    """Run the command in a folder, in this process; no test may see the user's data, or the network."""
+    out, err, threads = io.StringIO(), io.StringIO(), package.num_threads()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.delenv("TENFOLD_DATA", raising=False)
+        patch.setenv("XDG_CACHE_HOME", str(Path(__file__).parent / "nowhere"))
+        patch.setenv("HOME", str(Path(__file__).parent / "nowhere"))
+        patch.setattr(_sources, "_MNIST_MIRRORS", ("http://127.0.0.1:9/",))
+        try:
+            got = main([str(a) for a in arguments])
+        except SystemExit as end:
+            got = int(end.code or 0)
+        finally:
+            package.set_num_threads(threads)
+    done = Done(got, out.getvalue(), err.getvalue())
+    assert done.code == code, done
     return done
+
+
+def process(*arguments, cwd, **environment):
+    """Start the command in a process of its own; PYTHONPATH may be relative, and the command runs elsewhere."""
+    path = str(Path(package.__file__).parent.parent)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tenfold", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def refused(*arguments, cwd, code=1):
@@ -56,28 +79,27 @@ def refused(*arguments, cwd, code=1):
 def run(tmp_path_factory):
     """The run that `tenfold train` makes with its defaults: (folder in which it was started, output)."""
     folder = tmp_path_factory.mktemp("default")
-    began = time.perf_counter()
     done = tenfold("train", cwd=folder)
-    return folder, done.stdout, done.stderr, time.perf_counter() - began
+    return folder, done.stdout, done.stderr
 
 
 RUN = "runs/lenet5-digits"
+EPOCHS = 20
 
 
 def rows(folder):
     return json.loads((folder / "history.json").read_text())["epochs"]
 
 
-def test_the_defaults_reach_97_percent_within_a_minute(run):
-    folder, out, _, seconds = run
+def test_the_defaults_reach_97_percent(run):
+    folder, out, _ = run
     accuracy = float(re.search(r"test accuracy ([\d.]+) % \(\d+ of 355\)", out)[1])
     assert accuracy >= 97
-    assert seconds < 60
     assert abs(rows(folder / RUN)[-1]["validation_accuracy"] * 100 - accuracy) < 0.01
 
 
 def test_training_leaves_its_files_and_says_where(run):
-    folder, out, _, _ = run
+    folder, out, _ = run
     for name in (
         "checkpoint.safetensors",
         "history.csv",
@@ -91,28 +113,28 @@ def test_training_leaves_its_files_and_says_where(run):
     assert (folder / RUN / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     epochs = rows(folder / RUN)
     table = (folder / RUN / "history.csv").read_text().splitlines()
-    assert len(table) == len(epochs) + 1 == 31
+    assert len(table) == len(epochs) + 1 == EPOCHS + 1
     assert {"loss", "accuracy", "validation_loss", "validation_accuracy"} <= set(epochs[0])
 
 
 def test_progress_is_shown_line_by_line_where_no_terminal_is(run):
-    _, _, err, _ = run
+    _, _, err = run
     lines = [line for line in err.splitlines() if line.startswith("epoch")]
-    assert len(lines) == 30
+    assert len(lines) == EPOCHS
     assert "loss" in lines[0]
     assert "accuracy" in lines[0]
     assert "images/s" in lines[0]
 
 
 def test_confusions_are_readable(run):
-    _, out, _, _ = run
+    _, out, _ = run
     table = [line for line in out.splitlines() if re.match(r"[0-9] +\d+ +[\d.]+ %", line)]
     assert len(table) == 10
     assert "most frequent confusions:" in out or all("100.00 %" in line for line in table)
 
 
 def test_evaluate_finds_the_latest_run_and_agrees(run, tmp_path):
-    folder, out, _, _ = run
+    folder, out, _ = run
     accuracy = re.search(r"test accuracy [\d.]+ % \(\d+ of 355\)", out)[0]
     done = tenfold("evaluate", "--picture", tmp_path / "c.png", cwd=folder)
     assert accuracy in done.stdout
@@ -120,7 +142,7 @@ def test_evaluate_finds_the_latest_run_and_agrees(run, tmp_path):
 
 
 def test_evaluate_refuses_data_of_another_shape(run):
-    folder, _, _, _ = run
+    folder, _, _ = run
     fake_mnist(folder / "fake")
     line = refused("evaluate", "--data", "mnist", "--data-dir", "fake", cwd=folder)
     assert "takes images of (1, 8, 8) in 10 classes; mnist has (1, 28, 28)" in line
@@ -146,7 +168,7 @@ def pictures(tmp_path_factory):
     ("pattern", "least"), [("same{}.png", 10), ("large{}.jpg", 8)], ids=["as it is", "scanned"]
 )
 def test_predict_reads_digits(run, pictures, pattern, least):
-    folder, _, _, _ = run
+    folder, _, _ = run
     files = [pictures / pattern.format(i) for i in range(10)]
     lines = tenfold("predict", *files, cwd=folder).stdout.splitlines()
     assert len(lines) == 10
@@ -155,14 +177,14 @@ def test_predict_reads_digits(run, pictures, pattern, least):
 
 
 def test_predict_with_a_checkpoint_named(run, pictures, tmp_path):
-    folder, _, _, _ = run
+    folder, _, _ = run
     checkpoint = folder / RUN / "checkpoint.safetensors"
     out = tenfold("predict", checkpoint, pictures / "same3.png", "--top", 1, cwd=tmp_path).stdout
     assert re.fullmatch(r"\S+same3\.png  3 \([\d.]+ %\)\n", out)
 
 
 def test_predict_refuses(run, tmp_path):
-    folder, _, _, _ = run
+    folder, _, _ = run
     (tmp_path / "a.png").write_bytes(b"no image")
     assert "a.png is not an image" in refused("predict", tmp_path / "a.png", cwd=folder)
     assert "no file" in refused("predict", "absent.png", cwd=folder)
@@ -170,7 +192,7 @@ def test_predict_refuses(run, tmp_path):
 
 
 def test_summary_of_a_name_and_of_a_checkpoint(run):
-    folder, _, _, _ = run
+    folder, _, _ = run
     assert "61,706" in tenfold("summary", "lenet5", cwd=folder).stdout
     assert "771" in tenfold("summary", "linear", "--input", "1,16,16", "--classes", 3, cwd=folder).stdout
     assert "6 x 8 x 8" in tenfold("summary", f"{RUN}/checkpoint.safetensors", cwd=folder).stdout
@@ -178,22 +200,24 @@ def test_summary_of_a_name_and_of_a_checkpoint(run):
 
 
 def test_plot(run, tmp_path):
-    folder, _, _, _ = run
+    folder, _, _ = run
     for history in ([], [f"{RUN}/history.csv"]):
         out = tenfold("plot", *history, "-o", tmp_path / "a.svg", "--title", "t", cwd=folder).stdout
         assert "a.svg" in out
     assert "a.csv" in refused("plot", "a.csv", cwd=folder)
 
 
-def test_info(tmp_path):
-    out = tenfold("info", cwd=tmp_path, TENFOLD_NUM_THREADS="1").stdout
+def test_info_in_a_process_of_its_own(tmp_path):
+    with process("info", cwd=tmp_path, TENFOLD_NUM_THREADS="1") as started:
+        out, err = started.communicate(timeout=60)
+    assert started.returncode == 0, err
     assert re.search(r"^threads +1$", out, re.MULTILINE)
     assert "instruction set" in out
     assert tenfold("--version", cwd=tmp_path).stdout.startswith("tenfold 0.")
 
 
 def weights(path):
-    return {name: array for name, array in io.load_safetensors(path)[0].items() if name.startswith("model.")}
+    return {name: array for name, array in load_safetensors(path)[0].items() if name.startswith("model.")}
 
 
 def test_the_same_seed_gives_the_same_weights_at_every_number_of_threads(tmp_path):
@@ -219,38 +243,25 @@ def test_resume_goes_on_as_if_never_interrupted(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a process alone")
 def test_ctrl_c_keeps_what_was_learnt(tmp_path):
-    command = [sys.executable, "-m", "tenfold", "train", "mlp", "--epochs", "100000", "--out", "run"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
+    with process("train", "mlp", "--epochs", 100000, "--out", "run", "--threads", 1, cwd=tmp_path) as started:
+        for line in started.stderr:
             if line.startswith("epoch"):
                 break
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
     assert "tenfold train --resume run/checkpoint.safetensors" in out
     assert "test accuracy" in out
     assert weights(tmp_path / "run" / "checkpoint.safetensors")
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
-@pytest.mark.parametrize("schedule", ["step", "onecycle"])
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("adam", "step"), ("adamw", "onecycle"), ("rmsprop", "constant")]
+)
 def test_every_optimizer_and_schedule(tmp_path, optimizer, schedule):
-    tenfold(
-        "train",
-        "linear",
-        "--optimizer",
-        optimizer,
-        "--schedule",
-        schedule,
-        "--epochs",
-        1,
-        "--out",
-        "r",
-        cwd=tmp_path,
-    )
-    assert len(rows(tmp_path / "r")) == 1
+    options = ("--optimizer", optimizer, "--schedule", schedule, "--epochs", 2, "--out", "r")
+    tenfold("train", "linear", *options, cwd=tmp_path)
+    assert rows(tmp_path / "r")[-1]["validation_accuracy"] > 0.6
 
 
 def fake_mnist(folder):
@@ -292,11 +303,11 @@ def test_damaged_data_are_named(tmp_path):
 
 
 def test_checkpoints_that_are_none(run, tmp_path):
-    folder, _, _, _ = run
+    folder, _, _ = run
     content = (folder / RUN / "checkpoint.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(content[:-7])
     assert "cut.safetensors" in refused("evaluate", "cut.safetensors", cwd=tmp_path)
-    io.save_safetensors(tmp_path / "other.safetensors", {"w": np.zeros(3)})
+    save_safetensors(tmp_path / "other.safetensors", {"w": np.zeros(3)})
     assert "must be a checkpoint that `tenfold train` wrote" in refused(
         "evaluate", "other.safetensors", cwd=tmp_path
     )

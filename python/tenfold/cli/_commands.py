@@ -41,7 +41,7 @@ def _defaults(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": "lenet5",
         "data": "digits",
-        "epochs": 30 if small else 10,
+        "epochs": 20 if small else 10,
         "batch_size": 32 if small else 64,
         "optimizer": "sgd",
         "lr": 0.05 if sgd else 0.002,
@@ -58,7 +58,7 @@ def _optimizer(settings: dict[str, Any]) -> Any:
     schedule = {
         "constant": lambda: lr,
         "step": lambda: optim.Step(lr, gamma=0.1, drops=2),
-        "cosine": lambda: optim.Cosine(lr),
+        "cosine": lambda: optim.Cosine(lr, warmup=0.05),
         "onecycle": lambda: optim.OneCycle(lr),
     }[settings["schedule"]]()
     decay = settings["weight_decay"]

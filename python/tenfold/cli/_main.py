@@ -102,13 +102,15 @@ def parser() -> argparse.ArgumentParser:
     train = add("train", "train a model; LeNet-5 on the embedded digits by default")
     train.add_argument("model", nargs="?", choices=MODELS, help="default: lenet5")
     add_data(train, "default: digits, which are embedded")
-    train.add_argument("--epochs", type=_positive, metavar="N", help="default: 30 for digits, else 10")
+    train.add_argument("--epochs", type=_positive, metavar="N", help="default: 20 for digits, else 10")
     train.add_argument("--batch-size", type=_positive, metavar="N", help="default: 32 for digits, else 64")
     train.add_argument("--optimizer", choices=OPTIMIZERS, help="default: sgd")
     train.add_argument("--lr", type=_rate, metavar="RATE", help="default: 0.05 for sgd, else 0.002")
     train.add_argument("--momentum", type=_share, metavar="SHARE", help="default: 0.9 for sgd, else 0")
     train.add_argument("--weight-decay", type=_decay, metavar="RATE", help="default: 0.0005")
-    train.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate; default: cosine")
+    train.add_argument(
+        "--schedule", choices=SCHEDULES, help="of the rate; default: cosine, after 5 %% warm-up"
+    )
     train.add_argument("--seed", type=_natural, metavar="N", help="same seed, same weights; default: 0")
     add_threads(train)
     train.add_argument("--out", metavar="DIR", help="default: a new folder runs/MODEL-DATA")

@@ -98,11 +98,11 @@ def _fetch(path: Path, digest: str, mirrors: Sequence[str]) -> Path:
     failures = []
     for mirror in mirrors:
         url = mirror + path.name
-        print(f"tenfold: downloading {url}", file=sys.stderr, flush=True)
         handle, aside = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
         try:
             found = hashlib.sha256()
             with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+                print(f"tenfold: downloading {url}", file=sys.stderr, flush=True)
                 while block := response.read(_CHUNK):
                     file.write(block)
                     found.update(block)
