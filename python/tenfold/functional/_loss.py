@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..graph import Array, Symbol, Variable, apply
+from ..graph import Symbol, Variable, apply
 from ._arguments import Tensor, int_tensor, integer, tensor
 
 
@@ -15,23 +15,6 @@ def _reduction(reduction: str, function: str) -> str:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{function}: reduction must be 'mean', 'sum' or 'none'; received {reduction!r}")
     return reduction
-
-
-def check_labels(labels: Array, classes: int, function: str, argument: str, ignore_index: int = -100) -> None:
-    """Refuse labels outside 0 .. classes - 1 that are not `ignore_index`.
-
-    Raises
-    ------
-    ValueError
-        Names the function, the argument, the first wrong label and where it stands.
-    """
-    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
-    if wrong.any():
-        position = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{function}: {argument} must hold labels from 0 to {classes - 1} (or ignore_index, "
-            f"{ignore_index}); received {int(labels.flat[position])} at position {position}"
-        )
 
 
 def _target(value: Any, function: str) -> Tensor:
