@@ -94,10 +94,10 @@ def test_core_steps_a_flat_vector():
 @pytest.mark.parametrize(
     ("make", "count"),
     [
-        (lambda: optim.SGD(), 0),
+        (optim.SGD, 0),
         (lambda: optim.SGD(momentum=0.9), 1),
-        (lambda: optim.Adam(), 2),
-        (lambda: optim.RMSprop(), 1),
+        (optim.Adam, 2),
+        (optim.RMSprop, 1),
         (lambda: optim.RMSprop(momentum=0.9), 2),
     ],
     ids=["sgd", "momentum", "adam", "rmsprop", "rmsprop_momentum"],

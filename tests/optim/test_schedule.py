@@ -71,7 +71,7 @@ def test_a_float_and_a_function_are_schedules():
 @pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
 def test_an_illegal_rate_is_refused(rate):
     optimizer = optim.SGD(lr=lambda t, n: rate if t == 2 else 0.1)
-    with pytest.raises(ValueError, match="learning rate: must be finite and at least 0 .* at step 2 of 5"):
+    with pytest.raises(ValueError, match=r"learning rate: must be finite and at least 0 .* at step 2 of 5"):
         optimizer.rates(0, 5, 5)
 
 
