@@ -1,6 +1,7 @@
 // Broadcasting and reductions: the geometry, and the loops over it.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "tenfold/parallel.h"
@@ -55,6 +56,7 @@ struct Reduce {
   index pieces() const;
   // Elements of scratch memory that reduce() needs.
   index workspace_count() const;
+  index produced_workspace_count(int threads) const;  // and reduce_produced()
 };
 
 // `folded[axis]` says whether an axis of `shape` goes away.
@@ -65,6 +67,14 @@ Reduce make_unbroadcast(const Shape& operand, const Shape& shape);
 // y <- x folded. SPMD; the same bits for every number of threads. workspace has workspace_count() elements.
 template <class T>
 void reduce(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y);
+
+// The same of elements that are not stored: produce(offset, n, out) writes n consecutive elements, a piece at
+// a time. The workspace has produced_workspace_count(threads) elements for a team of at most that size.
+template <class T>
+using Producer = std::function<void(index offset, index n, T* out)>;
+template <class T>
+void reduce_produced(const Team& team, const Reduce& geometry, Reduction kind, const Producer<T>& produce,
+                     T* workspace, T* y);
 
 // dx <- the gradient of reduce(): dy repeated (sum), divided by terms() (mean), or at the first extreme
 // element (max, min, NaN being the most extreme), zero elsewhere. x and y are read for max and min only.

@@ -61,6 +61,9 @@ index Reduce::pieces() const {
   return inner > kPieceElements ? folded_count * ceil_div(inner, kPieceElements)
                                 : ceil_div(folded_count, piece_rows());
 }
+index Reduce::produced_workspace_count(int threads) const {
+  return threads * kPieceElements + workspace_count();
+}
 index Reduce::workspace_count() const {
   return count() == 0 || pieces() == 1 ? 0 : outputs() * pieces();
 }
@@ -112,8 +115,32 @@ Reduce make_unbroadcast(const Shape& operand, const Shape& shape) {
   return make_reduce(shape, folded);
 }
 
+namespace {
+
+// The elements as they lie in memory.
 template <class T>
-void reduce(const Team& team, const Reduce& g, Reduction kind, const T* x, T* workspace, T* y) {
+struct Stored {
+  static constexpr bool kStored = true;
+  const T* x;
+  const T* at(const Team&, index offset, index) const { return x + offset; }
+};
+
+// Elements computed when they are needed, into a scratch of kPieceElements per thread.
+template <class T>
+struct Produced {
+  static constexpr bool kStored = false;
+  const Producer<T>& produce;
+  T* scratch;
+  const T* at(const Team& team, index offset, index n) const {
+    T* mine = scratch + team.rank() * kPieceElements;
+    produce(offset, n, mine);
+    return mine;
+  }
+};
+
+template <class T, class Source>
+void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Source& source, T* workspace,
+                   T* y) {
   const FoldKernel<T>& fold = fold_of<T>(kind);
   const T terms = static_cast<T>(g.terms());
   if (g.count() == 0) {
@@ -128,18 +155,16 @@ void reduce(const Team& team, const Reduce& g, Reduction kind, const T* x, T* wo
   if (g.inner_folded) {
     const index length = g.piece_length(), per_row = ceil_div(g.inner, length);
     team.for_each(g.kept_count * pieces, [&](index i) {
-      const index o = i / pieces, piece = i % pieces;
-      const T* base = x + g.kept_offset(o);
+      const index o = i / pieces, piece = i % pieces, base = g.kept_offset(o);
       if (per_row > 1) {
-        const index begin = piece % per_row * length;
-        partial[i] =
-            fold.row(std::min(length, g.inner - begin), base + g.folded_offset(piece / per_row) + begin);
+        const index begin = piece % per_row * length, width = std::min(length, g.inner - begin);
+        partial[i] = fold.row(width, source.at(team, base + g.folded_offset(piece / per_row) + begin, width));
         return;
       }
       const index begin = piece * rows, end = std::min(begin + rows, g.folded_count);
-      T result = fold.row(g.inner, base + g.folded_offset(begin));
+      T result = fold.row(g.inner, source.at(team, base + g.folded_offset(begin), g.inner));
       for (index r = begin + 1; r < end; ++r) {
-        result = join(kind, result, fold.row(g.inner, base + g.folded_offset(r)));
+        result = join(kind, result, fold.row(g.inner, source.at(team, base + g.folded_offset(r), g.inner)));
       }
       partial[i] = result;
     });
@@ -152,11 +177,13 @@ void reduce(const Team& team, const Reduce& g, Reduction kind, const T* x, T* wo
       const index block = i % blocks, piece = i / blocks % pieces, o = i / blocks / pieces;
       const index column = block * kColumns, width = std::min(kColumns, g.inner - column);
       const index begin = piece * rows, end = std::min(begin + rows, g.folded_count);
-      const T* base = x + g.kept_offset(o) + column;
+      const index base = g.kept_offset(o) + column;
       T* target = partial + (o * pieces + piece) * g.inner + column;
       for (index r = begin; r < end;) {
-        const index run = one_axis ? end - r : std::min(end - r, run_axis - r % run_axis);
-        fold.columns(run, stride, width, base + g.folded_offset(r), r == begin, target);
+        index run = 1;
+        if constexpr (Source::kStored) run = one_axis ? end - r : std::min(end - r, run_axis - r % run_axis);
+        fold.columns(run, stride, width, source.at(team, base + g.folded_offset(r), width), r == begin,
+                     target);
         r += run;
       }
     });
@@ -184,6 +211,20 @@ void reduce(const Team& team, const Reduce& g, Reduction kind, const T* x, T* wo
       k.div.forward(end - begin, y + begin, 1, &terms, 0, y + begin);
     });
   }
+}
+
+}  // namespace
+
+template <class T>
+void reduce(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y) {
+  reduce_source<T>(team, geometry, kind, Stored<T>{x}, workspace, y);
+}
+
+template <class T>
+void reduce_produced(const Team& team, const Reduce& geometry, Reduction kind, const Producer<T>& produce,
+                     T* workspace, T* y) {
+  T* partial = workspace + team.size() * kPieceElements;
+  reduce_source<T>(team, geometry, kind, Produced<T>{produce, workspace}, partial, y);
 }
 
 template <class T>
@@ -221,6 +262,10 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
 
 template void reduce<float>(const Team&, const Reduce&, Reduction, const float*, float*, float*);
 template void reduce<double>(const Team&, const Reduce&, Reduction, const double*, double*, double*);
+template void reduce_produced<float>(const Team&, const Reduce&, Reduction, const Producer<float>&, float*,
+                                     float*);
+template void reduce_produced<double>(const Team&, const Reduce&, Reduction, const Producer<double>&, double*,
+                                      double*);
 template void reduce_backward<float>(const Team&, const Reduce&, Reduction, const float*, const float*,
                                      const float*, float*);
 template void reduce_backward<double>(const Team&, const Reduce&, Reduction, const double*, const double*,

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "program/ops/op_base.h"
 #include "tenfold/elementwise.h"
-#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
@@ -264,15 +264,15 @@ class BinaryOp final : public Op {
   bool may_overwrite_input(int i, int) const override { return !broadcast_[i]; }
   double flops() const override { return static_cast<double>(outputs_[0].count()); }
   double work() const override { return spec_.cost * Op::work(); }
-  // A gradient before its sum over the broadcast elements, and the sum's own scratch.
-  std::size_t backward_workspace(int) const override {
-    std::size_t bytes = 0;
+  std::size_t backward_workspace(int threads) const override {
+    index elements = 0;
     for (int i = 0; i < 2; ++i) {
       if (!broadcast_[i]) continue;
-      const std::size_t full = trivial(i) ? 0 : align_up(outputs_[0].bytes());
-      bytes = std::max(bytes, full + static_cast<std::size_t>(folds_[i].workspace_count()) * sizeof(T));
+      const Reduce& fold = folds_[i];
+      elements =
+          std::max(elements, trivial(i) ? fold.workspace_count() : fold.produced_workspace_count(threads));
     }
-    return bytes;
+    return static_cast<std::size_t>(elements) * sizeof(T);
   }
 
   void forward(const Team& team, const ForwardCall& call) const override {
@@ -313,28 +313,43 @@ class BinaryOp final : public Op {
     T* d = d_input<T>(call, i);
     if (d == nullptr) return;
     const T* dy = d_output<T>(call, 0);
-    const T* full = dy;
-    T* scratch = reinterpret_cast<T*>(call.workspace);
-    if (!trivial(i)) {
-      const BinaryKernel<T>& kernel = spec_.kernel();
-      const auto run = i == 0 ? kernel.backward_a : kernel.backward_b;
-      const T* a = spec_.reads_a ? input<T>(call, 0) : nullptr;
-      const T* b = spec_.reads_b ? input<T>(call, 1) : nullptr;
-      const T* y = spec_.reads_y ? output<T>(call, 0) : nullptr;
-      T* target = broadcast_[i] ? scratch : d;
-      blocks(team, [&](index n, index at_a, index at_b, index at_y) {
-        run(n, a ? a + at_a : nullptr, geometry_.step_a, b ? b + at_b : nullptr, geometry_.step_b,
-            y ? y + at_y : nullptr, dy + at_y, target + at_y);
-      });
-      full = target;
-      scratch += align_up(outputs_[0].bytes()) / sizeof(T);
+    T* workspace = reinterpret_cast<T*>(call.workspace);
+    if (trivial(i)) {
+      if (broadcast_[i]) {
+        reduce<T>(team, folds_[i], Reduction::sum, dy, workspace, d);
+      } else {
+        team.for_range(outputs_[0].count(), kGrain,
+                       [&](index begin, index end) { std::copy(dy + begin, dy + end, d + begin); });
+      }
+      return;
     }
-    if (broadcast_[i]) {
-      reduce<T>(team, folds_[i], Reduction::sum, full, scratch, d);
-    } else if (trivial(i)) {
-      team.for_range(outputs_[0].count(), kGrain,
-                     [&](index begin, index end) { std::copy(dy + begin, dy + end, d + begin); });
+    const BinaryKernel<T>& kernel = spec_.kernel();
+    const auto run = i == 0 ? kernel.backward_a : kernel.backward_b;
+    const T* a = spec_.reads_a ? input<T>(call, 0) : nullptr;
+    const T* b = spec_.reads_b ? input<T>(call, 1) : nullptr;
+    const T* y = spec_.reads_y ? output<T>(call, 0) : nullptr;
+    const auto block = [&](index n, index at_a, index at_b, index at_y, T* target) {
+      run(n, a ? a + at_a : nullptr, geometry_.step_a, b ? b + at_b : nullptr, geometry_.step_b,
+          y ? y + at_y : nullptr, dy + at_y, target);
+    };
+    if (!broadcast_[i]) {
+      blocks(team,
+             [&](index n, index at_a, index at_b, index at_y) { block(n, at_a, at_b, at_y, d + at_y); });
+      return;
     }
+    // The gradient before its sum over the broadcast elements, a piece at a time. (A reference in the
+    // function object: its captures fit without an allocation.)
+    const auto produce = [&](index offset, index n, T* out) {
+      while (n > 0) {
+        const index row = offset / geometry_.inner, begin = offset % geometry_.inner;
+        const index width = std::min(n, geometry_.inner - begin);
+        index at_a, at_b;
+        geometry_.offsets(row, &at_a, &at_b);
+        block(width, at_a + begin * geometry_.step_a, at_b + begin * geometry_.step_b, offset, out);
+        offset += width, n -= width, out += width;
+      }
+    };
+    reduce_produced<T>(team, folds_[i], Reduction::sum, std::cref(produce), workspace, d);
   }
 
   BinarySpec<T> spec_;
