@@ -479,6 +479,33 @@ void sum(const PoolGeometry& g, const T* x, const T* dd, const T* dh, const T* d
   }
 }
 
+// to[i * stride + k * dilation] += from[i] for 0 <= i < n and every tap k.
+template <class T>
+TENFOLD_INLINE void spread(const PoolAxis& w, const T* from, index n, T* to) {
+  constexpr index m = kLanes<T>;
+  for (index k = 0; k < w.kernel; ++k) {
+    T* at = to + k * w.dilation;
+    index i = 0;
+    if (w.stride == 1) {
+      for (; i + m <= n; i += m) store(at + i, load(at + i) + load(from + i));
+    } else if (w.stride == 2 && w.dilation == 1) {
+      // Two neighbouring taps fill the gaps of each other; a tap alone adds zeros there, one of them behind
+      // its last element, so that the last one is left to the loop below.
+      const bool both = k + 1 < w.kernel;
+      for (; i + m <= (both ? n : n - 1); i += m) {
+        const Vec<T> g = load(from + i), gap = both ? g : Vec<T>{};
+        store(at + 2 * i, load(at + 2 * i) + zip_low<T>(g, gap));
+        store(at + 2 * i + m, load(at + 2 * i + m) + zip_high<T>(g, gap));
+      }
+      if (both) {
+        for (index j = i; j < n; ++j) at[2 * j + 1] += from[j];
+        ++k;
+      }
+    }
+    for (; i < n; ++i) at[i * w.stride] += from[i];
+  }
+}
+
 template <class T>
 void sum_backward(const PoolGeometry& g, const T* dy, const T* dd, const T* dh, const T* dw, T* dx) {
   const PoolAxis& w = g.w;
@@ -504,16 +531,8 @@ void sum_backward(const PoolGeometry& g, const T* dy, const T* dd, const T* dh, 
               }
             };
             edge(begin, inner_begin);
-            for (index k = 0; k < w.kernel; ++k) {
-              T* to = row + inner_begin * w.stride - w.pad + k * w.dilation;
-              const T* from = gradient + (inner_begin - begin);
-              const index n = inner_end - inner_begin;
-              index i = 0;
-              if (w.stride == 1) {
-                for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, load(to + i) + load(from + i));
-              }
-              for (; i < n; ++i) to[i * w.stride] += from[i];
-            }
+            spread(w, gradient + (inner_begin - begin), inner_end - inner_begin,
+                   row + inner_begin * w.stride - w.pad);
             edge(inner_end, end);
           }
         }
