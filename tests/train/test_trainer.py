@@ -108,6 +108,31 @@ class TestDeterminism:
             assert same(w, results[0][0])
             assert h == results[0][1]
 
+    def test_a_convolutional_net_too(self):
+        def run(threads):
+            tenfold.set_num_threads(threads)
+            rng = np.random.default_rng(6)
+            x = rng.standard_normal((45, 1, 9, 8)).astype(np.float32)
+            net = nn.Sequential(
+                nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
+                nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(20, 3),
+            )  # fmt: skip
+            for parameter in net.parameters():
+                parameter.data = rng.uniform(-0.4, 0.4, parameter.shape).astype(np.float32)
+            t = Trainer(net, nn.CrossEntropyLoss(), optim.AdamW(lr=0.01), metrics=["accuracy"], seed=3)
+            h = t.fit((x, np.arange(45) % 3), validation=(x, np.arange(45) % 3), epochs=2, batch_size=16)
+            return weights(t), rows(h), t.predict(x)
+
+        before = tenfold.num_threads()
+        try:
+            results = [run(threads) for threads in (1, 1, 2, 3)]
+        finally:
+            tenfold.set_num_threads(before)
+        for w, h, output in results[1:]:
+            assert same(w, results[0][0])
+            assert h == results[0][1]
+            assert np.array_equal(output, results[0][2])
+
     def test_callbacks_calls_and_progress_change_nothing(self, capsys):
         class EveryStep(Callback):
             def steps_to_next(self, trainer):
@@ -263,6 +288,22 @@ class TestInterrupt:
         reached = []
         assert trainer().fit((X, Y), callbacks=[Slow()]).interrupted
         assert not reached
+
+    def test_a_handler_of_the_user_stays(self):
+        def own(number, frame):
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, own)
+        try:
+            timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            x, y = np.tile(X, (2000, 1)), np.tile(Y, 2000)
+            t = trainer()
+            assert t.fit((x, y), epochs=1000, batch_size=1).interrupted
+            assert signal.getsignal(signal.SIGINT) is own
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert not t.model.training
 
     def test_works_off_the_main_thread(self):
         result = []

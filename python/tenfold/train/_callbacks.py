@@ -155,8 +155,10 @@ class Checkpoint(Callback):
     best_only : bool
         Write at the end of an epoch, and only if it was the best so far. (Ctrl-C then writes nothing.)
     monitor : str, optional
-        What `best_only` watches: ``validation_loss`` if there is validation, else ``loss``. The highest
-        accuracy is the best, the lowest of anything else.
+        What `best_only` watches: ``validation_loss`` if there is validation, else ``loss``.
+    mode : str
+        ``"min"``: the lowest is the best; ``"max"``: the highest; ``"auto"``: the highest accuracy, the lowest of
+        anything else.
 
     Raises
     ------
@@ -171,6 +173,7 @@ class Checkpoint(Callback):
         every_epochs: int | None = None,
         best_only: bool = False,
         monitor: str | None = None,
+        mode: str = "auto",
     ) -> None:
         for name, value in (("every_steps", every_steps), ("every_epochs", every_epochs)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -182,6 +185,7 @@ class Checkpoint(Callback):
         self.every_epochs = every_epochs or (None if every_steps else 1)
         self.best_only = best_only
         self.monitor = monitor
+        self.mode = _checked_mode(mode, "Checkpoint")
         self.best: float | None = None
         self._saved: int | None = None
 
@@ -192,7 +196,7 @@ class Checkpoint(Callback):
         self.best = state.get("best")
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._saved = trainer.step
+        self._saved = None
         if trainer.resumed_from is None:
             self.best = None
 
@@ -206,7 +210,7 @@ class Checkpoint(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         last = trainer.epoch == trainer.epochs or trainer.stop
         if self.best_only:
-            value, sign = _watched(trainer, self.monitor, "Checkpoint")
+            value, sign = _watched(trainer, self.monitor, self.mode, "Checkpoint")
             if not math.isnan(value) and (self.best is None or sign * value < sign * self.best):
                 self.best = value
                 self._save(trainer)
@@ -214,7 +218,8 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        if (trainer.interrupted or trainer.stop) and not self.best_only and self._saved != trainer.step:
+        stopped = (trainer.interrupted or trainer.stop) and trainer.error is None and trainer.between_steps
+        if stopped and not self.best_only and self._saved != trainer.step:
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
@@ -224,13 +229,20 @@ class Checkpoint(Callback):
         )
 
 
-def _watched(trainer: Trainer, monitor: str | None, who: str) -> tuple[float, int]:
+def _checked_mode(mode: str, who: str) -> str:
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"{who}: mode must be 'auto', 'min' or 'max'; received {mode!r}")
+    return mode
+
+
+def _watched(trainer: Trainer, monitor: str | None, mode: str, who: str) -> tuple[float, int]:
     """Return the watched value of the last epoch, and 1 if lower is better, -1 if higher is."""
     row = trainer.history.epochs[-1]
     name = monitor or ("validation_loss" if "validation_loss" in row else "loss")
     if name not in row:
         raise ValueError(f"{who}: monitor must be one of {', '.join(row)}; received {name!r}")
-    return float(row[name]), -1 if "accuracy" in name else 1
+    highest = "accuracy" in name if mode == "auto" else mode == "max"
+    return float(row[name]), -1 if highest else 1
 
 
 class EarlyStopping(Callback):
@@ -239,14 +251,16 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str, optional
-        A column of the history; ``validation_loss`` if there is validation, else ``loss``. The highest
-        accuracy is the best, the lowest of anything else.
+        A column of the history; ``validation_loss`` if there is validation, else ``loss``.
     patience : int
         Training stops after so many epochs in a row without improvement.
     min_delta : float
         What counts as an improvement must be larger than this.
     restore_best : bool
         Give the model the weights of the best epoch when training ends (not after Ctrl-C or an error).
+    mode : str
+        ``"min"``: the lowest is the best; ``"max"``: the highest; ``"auto"``: the highest accuracy, the lowest of
+        anything else.
     """
 
     def __init__(
@@ -255,6 +269,7 @@ class EarlyStopping(Callback):
         patience: int = 3,
         min_delta: float = 0.0,
         restore_best: bool = False,
+        mode: str = "auto",
     ) -> None:
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ValueError(f"EarlyStopping: patience must be a positive int; received {patience!r}")
@@ -263,6 +278,7 @@ class EarlyStopping(Callback):
                 f"EarlyStopping: min_delta must be finite and at least 0; received {min_delta!r}"
             )
         self.monitor = monitor
+        self.mode = _checked_mode(mode, "EarlyStopping")
         self.patience = patience
         self.min_delta = min_delta
         self.restore_best = restore_best
@@ -296,7 +312,7 @@ class EarlyStopping(Callback):
             trainer.stop = True
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        value, sign = _watched(trainer, self.monitor, "EarlyStopping")
+        value, sign = _watched(trainer, self.monitor, self.mode, "EarlyStopping")
         if not math.isnan(value) and (self.best is None or sign * value < sign * self.best - self.min_delta):
             self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
             if self.restore_best:

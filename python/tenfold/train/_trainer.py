@@ -87,6 +87,8 @@ class Trainer:
         A callback sets it to end training after its hook.
     interrupted : bool
         Whether Ctrl-C ended training.
+    between_steps : bool
+        Whether all of the above agree with the weights; False only after an error within a call of the core.
     error : BaseException or None
         What ended training, for ``on_train_end``.
     last_checkpoint, resumed_from : str or None
@@ -138,7 +140,7 @@ class Trainer:
         self.resumed_from: str | None = None
         self._sums = np.zeros(1 + len(self._metrics))
         self._seconds = 0.0
-        self._between_steps = True
+        self.between_steps = True
         self._chunk = 1  # steps of the next call
         self._active: list[Callback] = []
         self._run: dict[str, Any] = {}
@@ -354,7 +356,7 @@ class Trainer:
         size = min(batch_size, self.samples - first)
         rates = self._rates(self.step, steps)
         chosen = np.ascontiguousarray(order[first : first + steps * size], dtype=np.int64)
-        self._between_steps = False
+        self.between_steps = False
         began = time.perf_counter()
         done, results = programs[size].run(
             self.optimizer.core, self._states, data, chosen, rates, self.step, self.seed
@@ -367,7 +369,7 @@ class Trainer:
         self.step += done
         self.step_in_epoch += done
         self.samples_done += done * size
-        self._between_steps = True
+        self.between_steps = True
         if done < steps:
             loss = float(results[done, 0])
             raise NonFiniteLossError(
@@ -432,7 +434,7 @@ class Trainer:
         NonFiniteLossError
             If the weights are no longer finite; the previous file survives.
         """
-        if self._flat is None or not self._between_steps:
+        if self._flat is None or not self.between_steps:
             raise RuntimeError(
                 "Trainer.save_checkpoint: only a run that stands between two steps can be saved"
             )
