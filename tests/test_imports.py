@@ -27,9 +27,15 @@ def test_data_and_training_do_not_draw_or_parse_arguments():
 
 
 def test_import_adds_at_most_30_ms_to_numpy():
-    code = "import time, numpy\nt = time.perf_counter()\nimport tenfold\nprint(time.perf_counter() - t)"
+    # Processor time: other processes on the machine are not our doing.
+    code = "import time, numpy\nt = time.process_time()\nimport tenfold\nprint(time.process_time() - t)"
     best = min(float(run(code)) for _ in range(5))
     assert best <= 0.030, f"import tenfold takes {1000 * best:.1f} ms beside numpy"
+
+
+@pytest.mark.parametrize("name", ["Function", "grad", "summary", "value_and_grad", "vjp"])
+def test_every_function_is_found_as_an_attribute_and_by_from(name):
+    run(f"import tenfold; assert callable(tenfold.{name}); from tenfold import {name}; assert {name}")
 
 
 @pytest.mark.parametrize(

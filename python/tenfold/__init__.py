@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import functional, graph
 from ._config import show_config
 from ._core import num_threads, set_num_threads
 from ._random import manual_seed
-from .graph import Function, grad, summary, value_and_grad, vjp
+
+if TYPE_CHECKING:
+    from . import data, functional, graph, io, models, nn, optim, plot, train
+    from .graph import Function, grad, summary, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -31,20 +33,22 @@ __all__ = [
     "vjp",
 ]
 
-if TYPE_CHECKING:
-    from . import data, io, models, nn, optim, plot, train
-
-_LAZY = ("cli", "data", "io", "models", "nn", "optim", "plot", "train")
+_OF_GRAPH = ("Function", "grad", "summary", "value_and_grad", "vjp")
+_MODULES = ("cli", "data", "functional", "graph", "io", "models", "nn", "optim", "plot", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a submodule when it is first used, so that ``import tenfold`` stays quick."""
-    if name in _LAZY:
-        import importlib
+    """Import a part of tenfold when it is first used, so that ``import tenfold`` stays quick."""
+    import importlib
 
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _OF_GRAPH:
+        value = getattr(importlib.import_module(f"{__name__}.graph"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_MODULES, *_OF_GRAPH})

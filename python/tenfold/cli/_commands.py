@@ -55,12 +55,12 @@ def _defaults(given: dict[str, Any]) -> dict[str, Any]:
 
 def _optimizer(settings: dict[str, Any]) -> Any:
     lr = settings["lr"]
-    schedule = {
-        "constant": lambda: lr,
-        "step": lambda: optim.Step(lr, gamma=0.1, drops=2),
-        "cosine": lambda: optim.Cosine(lr, warmup=0.05),
-        "onecycle": lambda: optim.OneCycle(lr),
-    }[settings["schedule"]]()
+    schedule: Any = {
+        "constant": lr,
+        "step": optim.Step(lr, gamma=0.1, drops=2),
+        "cosine": optim.Cosine(lr, warmup=0.05),
+        "onecycle": optim.OneCycle(lr),
+    }[settings["schedule"]]
     decay = settings["weight_decay"]
     if settings["optimizer"] == "sgd":
         return optim.SGD(schedule, momentum=settings["momentum"], weight_decay=decay)
@@ -163,7 +163,7 @@ def evaluate(options: argparse.Namespace) -> int:
         )
     outputs = logits(model, data.standardized(test.x, settings["mean"], settings["std"]))
     matrix = confusion(outputs.argmax(1), test.y, len(test.classes))
-    loss = float(F.cross_entropy(outputs, test.y))
+    loss = float(np.asarray(F.cross_entropy(outputs, test.y)))
     correct, total = int(np.trace(matrix)), int(matrix.sum())
     print(f"{path}: {settings['model']} trained on {settings['data']}")
     print(f"{name} test accuracy {100 * correct / total:.2f} % ({correct:,} of {total:,}), loss {loss:.4f}\n")

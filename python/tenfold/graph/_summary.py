@@ -101,7 +101,7 @@ def summary(model: Any, input_shape: Sequence[int], dtype: Any = None) -> Summar
     >>> from tenfold import nn
     >>> s = tenfold.summary(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), (4,))
     >>> s.parameters, s.flops
-    (15, 24.0)
+    (15, 27.0)
     """
     parameters = dict(model.named_parameters())
     if dtype is None:
