@@ -255,6 +255,33 @@ def test_binary_cross_entropy_with_logits_never_overflows(isa):
     np.testing.assert_array_equal(pull(np.ones(4))[0], [0, -1, 1, 0])
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    [
+        ("binary_cross_entropy", "weight"),
+        ("binary_cross_entropy_with_logits", "weight"),
+        ("binary_cross_entropy_with_logits", "pos_weight"),
+        ("binary_cross_entropy_with_logits", "both"),
+    ],
+)
+def test_weighted_binary_cross_entropy(name, weighted, reduction):
+    x, t = pair(name, (4, 3), np.float64)
+    w, p = np.array([[0.5], [1.0], [2.0], [3.0]]), np.array([0.25, 1.0, 4.0])
+    options = {"weight": w} if weighted == "weight" else {"pos_weight": p}
+    if weighted == "both":
+        options["weight"] = w
+    value = reference.POINTWISE[name]
+    yes, no = value(x, np.ones_like(t))[0], value(x, np.zeros_like(t))[0]
+    expected = options.get("weight", 1.0) * (options.get("pos_weight", 1.0) * t * yes + (1 - t) * no)
+    expected = {"mean": np.mean, "sum": np.sum, "none": np.asarray}[reduction](expected)
+    f = getattr(F, name)
+    np.testing.assert_allclose(f(x, t, reduction=reduction, **options), expected, rtol=1e-13)
+    check_gradients(lambda x, t: f(x, t, reduction=reduction, **options), x, t, rtol=1e-6)
+    with pytest.raises(ValueError, match=rf"^{name}: .*weight must broadcast to the shape of input, \(3,\)"):
+        f(x[0], t[0], **{key: np.ones((4, 3)) for key in options})
+
+
 def test_binary_cross_entropy_at_the_ends(isa):
     x, t = np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0])
     np.testing.assert_array_equal(F.binary_cross_entropy(x, t, reduction="none"), [0, 0, 100, 100])
@@ -349,7 +376,7 @@ def test_one_hot_refuses(labels, classes, text):
 
 LAYERS = [
     (nn.CrossEntropyLoss(label_smoothing=0.1), lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1)),
-    (nn.CrossEntropyLoss(np.arange(1.0, 4.0)), lambda x, t: F.cross_entropy(x, t, np.arange(1.0, 4.0))),
+    (nn.CrossEntropyLoss([1, 2, 3]), lambda x, t: F.cross_entropy(x, t, np.arange(1.0, 4.0))),
     (nn.NLLLoss(reduction="sum"), lambda x, t: F.nll_loss(x, t, reduction="sum")),
 ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..graph import Symbol, Variable, apply
+from . import _arithmetic, _reduce
 from ._arguments import Tensor, int_tensor, integer, tensor
 
 
@@ -286,10 +288,29 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return _pointwise("huber_loss", input, target, reduction, delta=delta)
 
 
-def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def _weighted(
+    losses: Any, factors: Sequence[tuple[str, Any]], shape: tuple[int, ...], reduction: str, function: str
+) -> Tensor:
+    """Multiply the losses of single elements by broadcast factors, then reduce them."""
+    for argument, value in factors:
+        factor = tensor(value, function, argument)
+        lead = len(shape) - len(factor.shape)
+        if lead < 0 or any(f not in (1, n) for f, n in zip(factor.shape, shape[lead:])):
+            raise ValueError(
+                f"{function}: {argument} must broadcast to the shape of input, {shape}; received {factor.shape}"
+            )
+        losses = _arithmetic.mul(losses, factor)
+    if reduction == "none":
+        return losses  # type: ignore[no-any-return]
+    return _reduce.mean(losses) if reduction == "mean" else _reduce.sum(losses)  # type: ignore[no-any-return]
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
     r"""Return the cross-entropy of yes-or-no probabilities.
 
-    .. math:: \ell = -t \log x - (1 - t) \log (1 - x)
+    .. math:: \ell = -w \left(t \log x + (1 - t) \log (1 - x)\right)
 
     The logarithms are bounded below by -100, so that 0 and 1 are legal.
     :func:`binary_cross_entropy_with_logits` loses no digits.
@@ -300,6 +321,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
         Probabilities from 0 to 1; the loss of any other number is NaN.
     target : ndarray of the input's shape and dtype
         Shares from 0 to 1.
+    weight : ndarray that broadcasts to the input's shape, optional
+        w; a mean divides by the number of elements all the same.
     reduction : {"mean", "sum", "none"}
 
     Returns
@@ -319,13 +342,25 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
     >>> bool(np.isclose(F.binary_cross_entropy(np.array([0.5]), np.array([1.0])), np.log(2)))
     True
     """
-    return _pointwise("binary_cross_entropy", input, target, reduction)
+    name = "binary_cross_entropy"
+    if weight is None:
+        return _pointwise(name, input, target, reduction)
+    losses = _pointwise(name, input, target, "none")
+    return _weighted(losses, [("weight", weight)], tuple(input.shape), _reduction(reduction, name), name)
 
 
-def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
     r"""Return the cross-entropy of sigmoid(input), computed so that nothing overflows or cancels.
 
-    .. math:: \ell = \max(x, 0) - x t + \log(1 + e^{-|x|}), \qquad \frac{d\ell}{dx} = \mathrm{sigmoid}(x) - t
+    .. math::
+        \ell = w \left(p\, t \log (1 + e^{-x}) + (1 - t) \log (1 + e^x)\right), \qquad
+        \frac{d\ell}{dx} = \mathrm{sigmoid}(x) - t \text{ for } w = p = 1
 
     Parameters
     ----------
@@ -333,7 +368,11 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: s
         Scores (logits), no sigmoid applied.
     target : ndarray of the input's shape and dtype
         Shares from 0 to 1.
+    weight : ndarray that broadcasts to the input's shape, optional
+        w; a mean divides by the number of elements all the same.
     reduction : {"mean", "sum", "none"}
+    pos_weight : ndarray that broadcasts to the input's shape, optional
+        p, the weight of a yes.
 
     Returns
     -------
@@ -352,7 +391,19 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: s
     >>> F.binary_cross_entropy_with_logits(np.array([-1000.0, 1000.0]), np.zeros(2), reduction="none")
     array([   0., 1000.])
     """
-    return _pointwise("binary_cross_entropy_with_logits", input, target, reduction)
+    name = "binary_cross_entropy_with_logits"
+    if weight is None and pos_weight is None:
+        return _pointwise(name, input, target, reduction)
+    shape = tuple(input.shape)
+    weights = [] if weight is None else [("weight", weight)]
+    losses: Any = _pointwise(name, input, target, "none")
+    if pos_weight is not None:
+        # p t yes + (1 - t) no = the two weighted alike, t yes + (1 - t) no, and (p - 1) t yes
+        yes = _pointwise(name, input, np.ones(shape, input.dtype), "none")
+        more = _arithmetic.sub(tensor(pos_weight, name, "pos_weight"), 1.0)
+        extra = [("target", target), ("pos_weight", more)]
+        losses = _arithmetic.add(losses, _weighted(yes, extra, shape, "none", name))
+    return _weighted(losses, weights, shape, _reduction(reduction, name), name)
 
 
 def accuracy(input: Tensor, target: Tensor, k: int = 1, ignore_index: int = -100) -> Tensor:

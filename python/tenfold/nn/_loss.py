@@ -53,9 +53,13 @@ class _ClassLoss(Module):
 
     def __init__(self, weight: Any, ignore_index: int, reduction: str) -> None:
         super().__init__()
-        self.weight = None if weight is None else np.ascontiguousarray(weight)
+        self.weight = None if weight is None else np.asarray(weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
+
+    def _weight_of(self, input: Any) -> Any:
+        """Return the weights in the dtype of the input."""
+        return None if self.weight is None else self.weight.astype(input.dtype)
 
     def extra_repr(self) -> str:
         return f"ignore_index={self.ignore_index}, reduction={self.reduction!r}"
@@ -88,7 +92,7 @@ class CrossEntropyLoss(_ClassLoss):
 
     def forward(self, input: Any, target: Any) -> Any:
         return F.cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            input, target, self._weight_of(input), self.ignore_index, self.reduction, self.label_smoothing
         )
 
 
@@ -107,7 +111,7 @@ class NLLLoss(_ClassLoss):
         super().__init__(weight, ignore_index, reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
-        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        return F.nll_loss(input, target, self._weight_of(input), self.ignore_index, self.reduction)
 
 
 class _PointwiseLoss(Module):
@@ -182,11 +186,16 @@ class BCELoss(_PointwiseLoss):
 
     Parameters
     ----------
+    weight : ndarray that broadcasts to the input's shape, optional
     reduction : {"mean", "sum", "none"}
     """
 
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.weight = weight
+
     def forward(self, input: Any, target: Any) -> Any:
-        return F.binary_cross_entropy(input, target, self.reduction)
+        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
 
 
 class BCEWithLogitsLoss(_PointwiseLoss):
@@ -194,8 +203,16 @@ class BCEWithLogitsLoss(_PointwiseLoss):
 
     Parameters
     ----------
+    weight : ndarray that broadcasts to the input's shape, optional
     reduction : {"mean", "sum", "none"}
+    pos_weight : ndarray that broadcasts to the input's shape, optional
+        The weight of a yes.
     """
 
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.pos_weight = pos_weight
+
     def forward(self, input: Any, target: Any) -> Any:
-        return F.binary_cross_entropy_with_logits(input, target, self.reduction)
+        return F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
