@@ -1,12 +1,10 @@
 """Check the objects of the per-ISA kernels; run by ctest. Exit status 77 means that it could not be checked.
 
-    check_kernels.py symbols ISA OBJECT...
-        An object may export its tables and nothing else: a weak symbol (an inline function or a template of a
-        standard header) could be the copy that the linker keeps for the whole program, and stop an older processor
-        with an illegal instruction.
+``check_kernels.py symbols ISA OBJECT...``: an object may export its tables and nothing else. A weak symbol (an inline
+function or a template of a standard header) could be the copy that the linker keeps for the whole program, and stop
+an older processor with an illegal instruction.
 
-    check_kernels.py spills ISA OBJECT...
-        The inner loop of no register tile may keep a vector on the stack.
+``check_kernels.py spills ISA OBJECT...``: the inner loop of no register tile may keep a vector on the stack.
 """
 
 import re

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gradcheck import check_gradients
+from tests.reference import linear as reference
+from tests.tolerance import assert_close
 
 import tenfold
 from tenfold import _core
 from tenfold import functional as F
-from tests.gradcheck import check_gradients
-from tests.reference import linear as reference
-from tests.tolerance import assert_close
 
 DTYPES = [np.float32, np.float64]
 

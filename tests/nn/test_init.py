@@ -46,8 +46,9 @@ def _seed():
         "xavier_normal",
         "kaiming_uniform",
         "torch_default",
-    ]
-    + ["kaiming_normal", "kaiming_fan_out"],
+        "kaiming_normal",
+        "kaiming_fan_out",
+    ],
 )
 def test_spread(fill, std, bound):
     weight = nn.Parameter(np.zeros(SHAPE, np.float32))
@@ -99,5 +100,5 @@ def test_arguments_are_checked():
         ValueError, match="kaiming_uniform_: mode must be 'fan_in' or 'fan_out'; received 'both'"
     ):
         init.kaiming_uniform_(weight, mode="both")
-    with pytest.raises(ValueError, match="calculate_gain: nonlinearity must be one of .* received 'step'"):
+    with pytest.raises(ValueError, match=r"calculate_gain: nonlinearity must be one of .* received 'step'"):
         init.kaiming_normal_(weight, nonlinearity="step")

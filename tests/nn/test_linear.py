@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.reference import linear as reference
 
 import tenfold
 from tenfold import nn
-from tests.reference import linear as reference
 
 
 def test_forward_is_the_functional():

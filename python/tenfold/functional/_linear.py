@@ -33,8 +33,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     --------
     >>> import numpy as np
     >>> from tenfold import functional as F
-    >>> F.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0.5, 0.0, 0.0]))
-    array([[11.5, 17. , 23. ]])
+    >>> F.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 0.0]))
+    array([[11.5, 17. ]])
     """
     inputs = [tensor(input, "linear", "input"), tensor(weight, "linear", "weight")]
     if bias is not None:

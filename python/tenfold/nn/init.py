@@ -53,7 +53,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     Parameters
     ----------
     nonlinearity : str
-        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"selu"`` or a convolution's name.
+        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"selu"`` or, as in torch,
+        the name of a convolution.
     param : float, optional
         The negative slope of ``"leaky_relu"``, 0.01 unless told.
 
