@@ -245,16 +245,37 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
     return;
   }
   team.for_range(g.count(), 1024, [&](index begin, index end) { std::fill(dx + begin, dx + end, T(0)); });
-  const index columns = g.inner_folded ? 1 : g.inner, length = g.inner_folded ? g.inner : 1;
-  team.for_each(g.outputs(), [&](index i) {
-    const index start = g.kept_offset(i / columns) + i % columns;
-    for (index r = 0; r < g.folded_count; ++r) {
-      const index row = start + g.folded_offset(r);
-      for (index p = row; p < row + length; ++p) {
-        if (x[p] == y[i] || x[p] != x[p]) {
-          dx[p] = dy[i];
-          return;
+  if (g.inner_folded) {
+    team.for_each(g.outputs(), [&](index i) {
+      const index start = g.kept_offset(i);
+      for (index r = 0; r < g.folded_count; ++r) {
+        const index row = start + g.folded_offset(r);
+        for (index p = row; p < row + g.inner; ++p) {
+          if (x[p] == y[i] || x[p] != x[p]) {
+            dx[p] = dy[i];
+            return;
+          }
         }
+      }
+    });
+    return;
+  }
+  // Row by row over a block of columns, each of which is found once.
+  constexpr index kBlock = 256;
+  const index blocks = ceil_div(g.inner, kBlock);
+  team.for_each(g.kept_count * blocks, [&](index i) {
+    const index column = i % blocks * kBlock, width = std::min(kBlock, g.inner - column);
+    const index start = g.kept_offset(i / blocks) + column, out = i / blocks * g.inner + column;
+    bool found[kBlock] = {};
+    index left = width;
+    for (index r = 0; r < g.folded_count && left > 0; ++r) {
+      const index row = start + g.folded_offset(r);
+      for (index j = 0; j < width; ++j) {
+        const T value = x[row + j];
+        if (found[j] || !(value == y[out + j] || value != value)) continue;
+        dx[row + j] = dy[out + j];
+        found[j] = true;
+        --left;
       }
     }
   });
