@@ -14,7 +14,15 @@ from tests.train.helpers import StopAt, X, Y, model, rows, same, trainer, weight
 
 from tenfold import functional as F
 from tenfold import io, nn, optim
-from tenfold.train import Callback, Checkpoint, EarlyStopping, History, NonFiniteLossError, Trainer
+from tenfold.train import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    History,
+    JSONLogger,
+    NonFiniteLossError,
+    Trainer,
+)
 
 STEPS = 11  # per epoch, the last with 3 samples
 FIT = {"train": (X, Y), "validation": (X[:40], Y[:40]), "epochs": 4, "batch_size": 10}
@@ -316,6 +324,22 @@ class TestRefusal:
         t = Trainer(model(), same_loss, optim.SGD(lr=0.1, momentum=0.9), ["accuracy"])
         refused(t, path, "loss CrossEntropyLoss.* instead of .*same_loss")
 
+    def test_class_weights_belong_to_the_loss(self, path):
+        def make(weight):
+            loss = nn.CrossEntropyLoss(weight=np.array(weight, np.float32))
+            return Trainer(model(), loss, optim.SGD(lr=0.1), ["accuracy"])
+
+        make([1, 2]).fit(**FIT, callbacks=[Checkpoint(path), StopAt(25)])
+        refused(make([1, 3]), path, "loss CrossEntropyLoss.* instead of CrossEntropyLoss")
+        assert len(make([1, 2]).fit(**FIT, resume=path)) == 4
+
+    def test_functions_are_known_by_their_names(self, path):
+        def make():
+            return trainer(optim.SGD(lr=optim.LinearWarmup(lambda step, steps: 0.1, 5)))
+
+        make().fit(**FIT, callbacks=[Checkpoint(path), StopAt(25)])
+        assert len(make().fit(**FIT, resume=path)) == 4  # another lambda, at another address
+
     def test_a_model_file_is_no_checkpoint(self, path):
         model().save(path)
         refused(trainer(), path, r"must be a checkpoint of the format 'checkpoint 1'; .* 'model 1'")
@@ -378,6 +402,13 @@ class TestFullDisk:
         assert not t.model.training
         assert trainer().fit(**FIT, resume=path)["epoch"] == [1, 2, 3, 4]
 
+    def test_a_folder_that_is_not_there_is_seen_before_training(self, tmp_path):
+        for callback in (Checkpoint(tmp_path / "no" / "c"), JSONLogger(tmp_path / "no" / "h.json")):
+            t = trainer()
+            with pytest.raises(FileNotFoundError, match="folder of the file does not exist"):
+                t.fit(**FIT, callbacks=[callback])
+            assert t.step == 0
+
     def test_a_device_that_is_full(self):
         with pytest.raises(OSError, match=r"No space left on device.*/dev/full"):
             trainer().fit(**FIT, callbacks=[Checkpoint("/dev/full")])
@@ -400,8 +431,6 @@ def test_a_loss_that_is_not_finite_names_the_last_checkpoint(path):
 
 
 def test_history_of_a_resumed_run_is_written_whole(path, tmp_path):
-    from tenfold.train import JSONLogger
-
     trainer().fit(**FIT, callbacks=[Checkpoint(path), StopAt(25)])
     history = trainer().fit(**FIT, callbacks=[JSONLogger(tmp_path / "h.json")], resume=path)
     assert History.from_json(tmp_path / "h.json").epochs == history.epochs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import math
 import os
@@ -196,6 +197,7 @@ class Checkpoint(Callback):
         self.best = state.get("best")
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        _need_folder(self.path)
         self._saved = None
         if trainer.resumed_from is None:
             self.best = None
@@ -227,6 +229,13 @@ class Checkpoint(Callback):
         trainer.save_checkpoint(
             self.path.replace("{epoch}", str(trainer.epoch)).replace("{step}", str(trainer.step))
         )
+
+
+def _need_folder(path: str) -> None:
+    """Raise before training rather than after its first epoch."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "the folder of the file does not exist", path)
 
 
 def _checked_mode(mode: str, who: str) -> str:
@@ -337,6 +346,9 @@ class CSVLogger(Callback):
 
     def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        _need_folder(self.path)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         trainer.history.to_csv(self.path)

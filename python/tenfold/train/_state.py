@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,20 +35,29 @@ def describe(value: Any) -> str:
     """Return what a loss, a metric or a schedule is, the same in every process."""
     if isinstance(value, Module):
         settings = {k: v for k, v in vars(value).items() if k != "training" and not k.startswith("_")}
-        return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
-    if hasattr(value, "state"):
-        return json.dumps(value.state(), default=repr, sort_keys=True)
-    return str(getattr(value, "__qualname__", None) or type(value).__name__)
+        settings.update(value.state_dict())
+        text = f"{type(value).__name__}({', '.join(f'{k}={_setting(v)}' for k, v in settings.items())})"
+    elif hasattr(value, "state"):
+        text = json.dumps(value.state(), default=_setting, sort_keys=True)
+    else:
+        text = str(getattr(value, "__qualname__", None) or type(value).__name__)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        check = zlib.crc32(np.ascontiguousarray(value).tobytes())
+        return f"{value.dtype} {value.shape} {check:08x}"
+    return repr(value)
 
 
 def describe_optimizer(optimizer: Any) -> dict[str, str]:
     """Return the optimiser's class and settings as text."""
     lr = optimizer.lr
-    rate = describe(lr) if callable(lr) else repr(float(lr))
     return {
         "class": type(optimizer).__name__,
-        "lr": rate,
-        **{k: repr(v) for k, v in sorted(optimizer.settings.items())},
+        "lr": describe(lr) if callable(lr) else repr(float(lr)),
+        **{name: _setting(value) for name, value in sorted(optimizer.settings.items())},
     }
 
 

@@ -285,8 +285,8 @@ class Trainer:
             with self._catching_interrupts(), contextlib.ExitStack() as ends:
                 try:
                     for callback in active:
-                        ends.callback(callback.on_train_end, self)
                         callback.on_train_begin(self)
+                        ends.callback(callback.on_train_end, self)
                     while self.epoch < epochs and not self._ended:
                         order = epoch_order(count, self.seed, self.epoch) if shuffle else np.arange(count)
                         self._epoch(programs, [x, y], order, batch_size, evaluate)
