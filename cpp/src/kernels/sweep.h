@@ -27,7 +27,7 @@ template <class T>
 struct Part {
   index count;
   __attribute__((always_inline)) Mask<T> present() const {
-    return lane_numbers<T>() < (Mask<T>{} + (decltype(Mask<T>{}[0] + 0))count);
+    return lane_numbers<T>() < (Mask<T>{} + (int)count);
   }
   __attribute__((always_inline)) Vec<T> load(const T* p) const { return load_first(p, count); }
   // `absent` in the lanes that do not exist
