@@ -8,11 +8,13 @@ namespace {
 // KC: a block of a panel (KC x 48 floats) stays in the first-level cache.
 constexpr index kDepth = 256;
 // Columns of the pixel block that all filters run over while it lies in the second-level cache.
-constexpr index kBlockColumns = 192;
+constexpr index kBlockColumns = 240;
 // Columns of an im2col item: several images share it when they are small.
 constexpr index kItemColumns = 480;
 // Filters of an im2col item: bounds the block of unfinished sums.
 constexpr index kItemFilters = 512;
+// Filters that are worth packing pixels for.
+constexpr index kLeastFilters = 96;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
 // Bytes of a strip of the padded source: it stays in the second-level cache.
@@ -50,18 +52,25 @@ void ShiftEngine<T>::choose() {
     pixels *= count[i];
     taps *= problem_.kernel[j];
   }
-  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col packs
-  // instead, which costs about as much as kPacking filters (more when rows are short).
+  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col fills its
+  // tiles better, with as many images as do it best, but packs, which costs about as much as kPacking
+  // filters.
   constexpr double kPacking = 6;
+  const auto waste_of = [&](index columns, index useful) {
+    return static_cast<double>(divide_up(columns, NR_) * NR_) / static_cast<double>(useful);
+  };
   const bool whole_rows = source_.in_place() && count[2] == source_.extent(2);
-  const index row_pitch = source_.extent(2);
-  const index flat = whole_rows ? count[1] * count[2] : (count[1] - 1) * row_pitch + count[2];
-  const double waste =
-      pixels > 0 ? static_cast<double>(count[0] * divide_up(flat, NR_) * NR_) / static_cast<double>(pixels)
-                 : 1;
-  const double packing = kPacking / static_cast<double>(problem_.target_channels);
+  const index flat = whole_rows ? count[1] * count[2] : (count[1] - 1) * source_.extent(2) + count[2];
+  double packed = 0;
+  index together = 1;
+  for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
+    const double waste = waste_of(n * pixels, n * pixels);
+    if (n == 1 || waste <= packed) packed = waste, together = n;
+  }
+  packed *= 1.05 + kPacking / static_cast<double>(problem_.target_channels);
   im2col_ = problem_.algorithm == ConvAlgorithm::im2col ||
-            (problem_.algorithm == ConvAlgorithm::automatic && waste > 1.08 + packing);
+            (problem_.algorithm == ConvAlgorithm::automatic && pixels > 0 &&
+             static_cast<double>(count[0]) * waste_of(flat, pixels) > packed);
 
   const index grid = std::max<index>(1, source_.grid());
   const double work =
@@ -72,23 +81,21 @@ void ShiftEngine<T>::choose() {
   tiles_per_item_ = tiles_;
   if (im2col_) {
     source_.set_strip(grid);
-    // As many images as fill whole tiles best.
-    double best = 0;
-    for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
-      const double filled =
-          static_cast<double>(n * pixels) / static_cast<double>(divide_up(n * pixels, NR_) * NR_);
-      if (filled >= best) best = filled, images_per_item_ = n;
-    }
+    images_per_item_ = together;
     depth_ = divide_up(problem_.source_channels * taps, divide_up(problem_.source_channels * taps, kDepth));
-    panels_ = std::max<index>(1, kBlockColumns / NR_);
+    const index tiles = std::max<index>(1, divide_up(together * pixels, NR_));
+    panels_ = divide_up(tiles, divide_up(tiles, std::max<index>(1, kBlockColumns / NR_)));
     tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
     panel_offset_.resize(static_cast<std::size_t>(depth_));
     for (index k = 0; k < depth_; ++k) panel_offset_[static_cast<std::size_t>(k)] = k * NR_;
     const index items =
         divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
     if (items > 0 && items < wanted) {
-      tiles_per_item_ = std::max<index>(1, tiles_per_item_ * items / wanted);
+      // Every share of the filters packs the pixels again, so it must not be too small.
+      const index share = std::max(divide_up(tiles_per_item_ * items, wanted), divide_up(kLeastFilters, MR_));
+      tiles_per_item_ = std::min(tiles_per_item_, share);
     }
+    shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
     return;
   }
   const ShiftAxis& along = source_.axis(source_.strip_axis());
@@ -99,10 +106,27 @@ void ShiftEngine<T>::choose() {
   index strip = std::max(least, kStripBytes / static_cast<index>(sizeof(T)) / section - along.reach);
   strip = std::min(strip, std::max(least, divide_up(grid, divide_up(wanted, independent))));
   strip = std::clamp<index>(strip, 1, grid);
-  source_.set_strip(divide_up(grid, divide_up(grid, strip)));
+  // Of the strips about as long, the one whose tiles compute least beside the pixels.
+  const int t = source_.strip_axis();
+  const auto tiles_of = [&](index positions) {
+    if (t == 2) return divide_up(positions, NR_);
+    if (t == 1)
+      return divide_up(whole_rows ? positions * count[2] : (positions - 1) * source_.extent(2) + count[2],
+                       NR_);
+    return positions * divide_up(flat, NR_);
+  };
+  index best = 0, best_strip = strip;
+  for (index s = std::min(strip, std::max(least, strip / 2)); s <= strip; ++s) {
+    const index whole = grid / s, rest = grid % s;
+    const index total = whole * tiles_of(s) + (rest > 0 ? tiles_of(rest) : 0);
+    if (best == 0 || total <= best) best = total, best_strip = s;
+  }
+  source_.set_strip(best_strip);
   const index items = independent * source_.strips();
-  if (items > 0 && items < wanted)
+  if (items > 0 && items < wanted) {
     tiles_per_item_ = divide_up(tiles_, std::min(tiles_, divide_up(wanted, items)));
+  }
+  shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
 }
 
 template <class T>
@@ -153,7 +177,7 @@ std::size_t ShiftEngine<T>::scratch_bytes() const {
   const auto bytes = [](index count, std::size_t size) {
     return align_up(static_cast<std::size_t>(count) * size);
   };
-  std::size_t total = bytes(source_.scratch_elements() * images_per_item_, sizeof(T));
+  std::size_t total = bytes(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
   total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T));
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
   total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
@@ -169,7 +193,8 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
     return taken;
   };
   Scratch s;
-  s.source = reinterpret_cast<T*>(take(source_.scratch_elements() * images_per_item_, sizeof(T)));
+  s.source =
+      reinterpret_cast<T*>(take(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T)));
   s.tile = reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T)));
   s.panels = reinterpret_cast<T*>(take(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T)));
   s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
@@ -179,10 +204,18 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
 }
 
 template <class T>
+std::size_t ShiftEngine<T>::shared_bytes() const {
+  if (!shared_) return 0;
+  return align_up(static_cast<std::size_t>(problem_.images * problem_.groups * source_.strips() *
+                                           source_.scratch_elements()) *
+                  sizeof(T));
+}
+
+template <class T>
 std::size_t ShiftEngine<T>::workspace(int threads) const {
   const std::size_t packed = align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
   const std::size_t bias = align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
-  return packed + bias + static_cast<std::size_t>(threads) * scratch_bytes();
+  return packed + bias + shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
 }
 
 // packed[g][part][tile][k][m] <-- w[g][m][c][tap], bias[g][tile * MR + m] <-- bias[g][m]
@@ -214,6 +247,8 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
   std::byte* at = workspace + align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
   const T* packed_bias = bias ? reinterpret_cast<const T*>(at) : nullptr;
   at += align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
+  T* shared = reinterpret_cast<T*>(at);
+  at += shared_bytes();
   const Scratch s = scratch_of(team.rank(), at);
 
   const index target_channels = problem_.groups * problem_.target_channels;
@@ -232,6 +267,18 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
   const index blocks = divide_up(problem_.images, images_per_item_);
   const index splits = divide_up(tiles_, tiles_per_item_);
   const index strips = source_.strips();
+  if (shared_) {
+    // Several items look at the same pixels: pad them once, all members together.
+    const index piece = divide_up(problem_.source_channels, 8),
+                pieces = divide_up(problem_.source_channels, piece);
+    team.for_each(problem_.images * problem_.groups * strips * pieces, [&](index i) {
+      const index c = i % pieces * piece, load = i / pieces;
+      source_.load(k_, source + (load / strips * problem_.source_channels + c) * plane, end,
+                   std::min(piece, problem_.source_channels - c), load % strips * source_.strip(),
+                   static_cast<T>(problem_.fill),
+                   shared + load * source_.scratch_elements() + c * source_.channel_stride());
+    });
+  }
   team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
     Item item;
     item.tile_begin = i % splits * tiles_per_item_;
@@ -244,6 +291,17 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     T* to = target + (item.image * target_channels + item.group * problem_.target_channels) * target_plane_;
     const T* group_bias = packed_bias ? packed_bias + item.group * tiles_ * MR_ : nullptr;
     const T* group_packed = packed + item.group * packed_group_;
+    if (shared_) {
+      const index stride = problem_.groups * strips * source_.scratch_elements();
+      const T* base = shared + item.image * stride +
+                      (item.group * strips + item.strip / source_.strip()) * source_.scratch_elements();
+      if (im2col_) {
+        run_im2col(item, s, base, stride, group_bias, group_packed, to);
+      } else {
+        run_direct(item, s, base, group_bias, group_packed, to);
+      }
+      return;
+    }
     if (!im2col_) {
       const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip,
                                    static_cast<T>(problem_.fill), s.source);

@@ -58,6 +58,7 @@ class ShiftEngine {
   void build_parts();
   Scratch scratch_of(int rank, std::byte* workspace) const;
   std::size_t scratch_bytes() const;
+  std::size_t shared_bytes() const;
   void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
                   T* target) const;
@@ -71,6 +72,7 @@ class ShiftEngine {
   std::array<index, 3> target_pitch_;
   index target_plane_ = 0;
   bool im2col_ = false;
+  bool shared_ = false;  // the padded source is made once, before the items, instead of by every item
   index MR_ = 1, NR_ = 1, tiles_ = 1;  // rows and columns of a tile, row tiles of a group
   index packed_group_ = 0;             // elements of a group's packed weights
   index images_per_item_ = 1, tiles_per_item_ = 1;

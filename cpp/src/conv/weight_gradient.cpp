@@ -38,7 +38,7 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   // rows.
   const index sums = filters * channels * taps_;
   dot_ =
-      filters <= 4 || (sums <= 16 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
+      filters <= 4 || (sums <= 10 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {

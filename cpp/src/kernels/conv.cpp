@@ -2,6 +2,10 @@
 
 #include "kernels/vec.h"
 
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
@@ -116,14 +120,40 @@ void pack_panel(index K, const T* b, const index* offset, index runs, const Conv
   }
 }
 
+#if defined(__SSE__)
+// to[i * width + j] <- from[j * pitch + i] for i, j < 4.
+TENFOLD_INLINE void turn(const float* from, index pitch, float* to, index width) {
+  __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + pitch);
+  __m128 c = _mm_loadu_ps(from + 2 * pitch), d = _mm_loadu_ps(from + 3 * pitch);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(to, a);
+  _mm_storeu_ps(to + width, b);
+  _mm_storeu_ps(to + 2 * width, c);
+  _mm_storeu_ps(to + 3 * width, d);
+}
+#endif
+
 template <class T>
 void pack_weights(index K, index MR, index rows, const T* weight, index row_stride, const index* map,
                   T* packed) {
   for (index k = 0; k < K; ++k) {
     const T* from = weight + map[k];
     T* to = packed + k * MR;
-    for (index m = 0; m < rows; ++m) to[m] = from[m * row_stride];
-    for (index m = rows; m < MR; ++m) to[m] = 0;
+    index m = 0;
+#if defined(__SSE__)
+    if constexpr (sizeof(T) == 4) {
+      if (k + 4 <= K && map[k + 3] == map[k] + 3 && map[k + 1] == map[k] + 1 && map[k + 2] == map[k] + 2) {
+        for (; m + 4 <= rows; m += 4) turn(from + m * row_stride, row_stride, to + m, MR);
+        for (index i = 0; i < 4; ++i) {
+          for (index r = m; r < MR; ++r) to[i * MR + r] = r < rows ? from[r * row_stride + i] : 0;
+        }
+        k += 3;
+        continue;
+      }
+    }
+#endif
+    for (; m < rows; ++m) to[m] = from[m * row_stride];
+    for (; m < MR; ++m) to[m] = 0;
   }
 }
 
@@ -282,20 +312,20 @@ void outer(index taps, index pixels, const T* x, const index* offset, const inde
 
 template <class T>
 void pack_dy(index pixels, index filters, index width, const T* dy, index plane, T* dyt) {
-  // Eight filters at a time, so that whole lines of dyt are written while they are in the cache.
-  index f = 0;
-  for (; f + 8 <= filters; f += 8) {
-    const T* d = dy + f * plane;
-    T* to = dyt + f;
-    for (index p = 0; p < pixels; ++p) {
-      T* row = to + p * width;
-      row[0] = d[p], row[1] = d[p + plane], row[2] = d[p + 2 * plane], row[3] = d[p + 3 * plane];
-      row[4] = d[p + 4 * plane], row[5] = d[p + 5 * plane], row[6] = d[p + 6 * plane],
-      row[7] = d[p + 7 * plane];
+  index p = 0;
+#if defined(__SSE__)
+  if constexpr (sizeof(T) == 4) {
+    for (; p + 4 <= pixels; p += 4) {
+      index f = 0;
+      for (; f + 4 <= filters; f += 4) turn(dy + f * plane + p, plane, dyt + p * width + f, width);
+      for (; f < width; ++f) {
+        for (index q = p; q < p + 4; ++q) dyt[q * width + f] = f < filters ? dy[f * plane + q] : 0;
+      }
     }
   }
-  for (; f < width; ++f) {
-    for (index p = 0; p < pixels; ++p) dyt[p * width + f] = f < filters ? dy[f * plane + p] : 0;
+#endif
+  for (; p < pixels; ++p) {
+    for (index f = 0; f < width; ++f) dyt[p * width + f] = f < filters ? dy[f * plane + p] : 0;
   }
 }
 
