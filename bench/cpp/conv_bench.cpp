@@ -1,0 +1,141 @@
+// Convolution: forward, input gradient, weight gradient, and transposed convolution, on the layers of real
+// models.
+#include "tenfold/conv.h"
+
+#include <cmath>
+
+#include "common.h"
+#include "tenfold/memory.h"
+
+namespace tenfold::bench {
+namespace {
+
+enum class What { forward, input_gradient, weight_gradient };
+
+// Whether a float32 sum of so many terms is near enough to the exact one.
+bool close(double actual, double exact, double magnitude, index terms) {
+  const double eps = std::numeric_limits<float>::epsilon();
+  return std::fabs(actual - exact) <= eps * (4 + 2 * std::sqrt(static_cast<double>(terms))) * magnitude;
+}
+
+// Cheap enough to do each time: the three operators share <A x, y> = <x, A^T y> = <w, dw>, and one output is
+// compared with its definition.
+bool consistent(const ConvGeometry& g, const std::vector<float>& x, const std::vector<float>& w,
+                const std::vector<float>& dy, const std::vector<float>& y, const std::vector<float>& dx,
+                const std::vector<float>& dw) {
+  const auto dot = [](const std::vector<float>& a, const std::vector<float>& b, double* magnitude) {
+    double sum = 0;
+    *magnitude = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const double term = static_cast<double>(a[i]) * static_cast<double>(b[i]);
+      sum += term;
+      *magnitude += std::fabs(term);
+    }
+    return sum;
+  };
+  double my, mx, mw;
+  const double sy = dot(y, dy, &my), sx = dot(x, dx, &mx), sw = dot(w, dw, &mw);
+  const index terms = g.channels / g.groups * g.window.kernel_count();
+  if (!close(sy, sx, my + mx, terms) || !close(sy, sw, my + mw, g.images * g.window.output_count()))
+    return false;
+
+  double exact = 0, magnitude = 0;
+  const Window& v = g.window;
+  const index o1 = v[1].output / 2, o2 = v[2].output / 2;
+  for (index c = 0; c < g.channels / g.groups; ++c) {
+    for (index k1 = 0; k1 < v[1].kernel; ++k1) {
+      for (index k2 = 0; k2 < v[2].kernel; ++k2) {
+        const index h = v[1].position(o1, k1), i = v[2].position(o2, k2);
+        if (h < 0 || h >= v[1].size || i < 0 || i >= v[2].size) continue;
+        const double term =
+            static_cast<double>(w[static_cast<std::size_t>((c * v[1].kernel + k1) * v[2].kernel + k2)]) *
+            static_cast<double>(x[static_cast<std::size_t>((c * v[1].size + h) * v[2].size + i)]);
+        exact += term;
+        magnitude += std::fabs(term);
+      }
+    }
+  }
+  return close(static_cast<double>(y[static_cast<std::size_t>(o1 * v[2].output + o2)]), exact, magnitude,
+               terms);
+}
+
+void convolve(benchmark::State& state, const ConvGeometry& g, What what) {
+  const auto count = [](const Shape& shape) { return checked_count(shape, "bench_conv", "shape"); };
+  const auto x = random_values<float>(count(g.input_shape()), 1);
+  const auto w = random_values<float>(count(g.weight_shape()), 2);
+  const auto dy = random_values<float>(count(g.output_shape()), 3);
+  std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
+  const Convolution<float> conv(g);
+  const int threads = num_threads();
+  const Buffer workspace(std::max({conv.apply_workspace(threads), conv.adjoint_workspace(threads),
+                                   conv.weight_gradient_workspace(threads)}));
+  const auto run = [&](What which) {
+    parallel(g.multiply_adds(), [&](const Team& team) {
+      switch (which) {
+        case What::forward:
+          return conv.apply(team, x.data(), w.data(), nullptr, y.data(), workspace.data());
+        case What::input_gradient:
+          return conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), workspace.data());
+        case What::weight_gradient:
+          return conv.weight_gradient(team, x.data(), dy.data(), dw.data(), workspace.data());
+      }
+    });
+  };
+  for (What which : {What::forward, What::input_gradient, What::weight_gradient}) run(which);
+  if (!consistent(g, x, w, dy, y, dx, dw)) {
+    state.SkipWithError("wrong result");
+    return;
+  }
+  run_flops<float>(state, 2 * g.multiply_adds(), [&] { run(what); });
+}
+
+void add(const std::string& title, const ConvGeometry& g, What what) {
+  benchmark::RegisterBenchmark(title.c_str(), [g, what](benchmark::State& state) {
+    convolve(state, g, what);
+  })->UseRealTime();
+}
+
+// N C H W  F KH KW  stride pad dilation groups
+ConvGeometry conv_geometry(const std::vector<index>& v) {
+  ConvGeometry g;
+  g.images = v[0], g.channels = v[1], g.filters = v[4], g.groups = v[10];
+  g.window = make_window(
+      {"bench_conv", {v[2], v[3]}, {v[5], v[6]}, {v[7], v[7]}, {v[9], v[9]}, {v[8], v[8], v[8], v[8]}});
+  return g;
+}
+
+// N C H W  F KH KW  stride pad output_padding groups: the layer's output is the window's input.
+ConvGeometry transposed_geometry(const std::vector<index>& v) {
+  ConvGeometry g;
+  g.images = v[0], g.channels = v[4], g.filters = v[1], g.groups = v[10];
+  const auto size = [&](index in, index kernel) { return (in - 1) * v[7] - 2 * v[8] + kernel + v[9]; };
+  g.window = make_window({"bench_conv",
+                          {size(v[2], v[5]), size(v[3], v[6])},
+                          {v[5], v[6]},
+                          {v[7], v[7]},
+                          {1, 1},
+                          {v[8], v[8], v[8], v[8]}});
+  return g;
+}
+
+void register_benchmarks() {
+  for (const char* model : kModels) {
+    for (const ShapeLine& line : read_shapes(model, "conv")) {
+      const ConvGeometry g = conv_geometry(line.numbers);
+      add(line.title() + "/forward", g, What::forward);
+      add(line.title() + "/input_gradient", g, What::input_gradient);
+      add(line.title() + "/weight_gradient", g, What::weight_gradient);
+    }
+    for (const ShapeLine& line : read_shapes(model, "conv_transpose")) {
+      const ConvGeometry g = transposed_geometry(line.numbers);
+      add(line.title() + "/forward", g, What::input_gradient);
+      add(line.title() + "/input_gradient", g, What::forward);
+      add(line.title() + "/weight_gradient", g, What::weight_gradient);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tenfold::bench
+
+TENFOLD_BENCH_MAIN(tenfold::bench::register_benchmarks)

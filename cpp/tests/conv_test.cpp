@@ -1,0 +1,144 @@
+// The three operators against the definition; small integers, so that every sum is exact.
+#include "tenfold/conv.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tenfold/error.h"
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+struct Case {
+  const char* reason;
+  index images, channels, filters, groups;
+  Shape size, kernel, stride, dilation, pads;
+};
+
+const Case kCases[] = {
+    {"plain", 2, 3, 5, 1, {7, 11}, {3, 2}, {1, 1}, {1, 1}, {0, 0, 0, 0}},
+    {"strips", 1, 9, 19, 1, {61, 47}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+    {"images_share_panels", 9, 33, 40, 1, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+    {"filters_share_padding", 1, 40, 130, 1, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+    {"deep", 2, 70, 12, 1, {6, 5}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+    {"stride_and_dilation", 2, 3, 5, 1, {13, 11}, {3, 3}, {2, 3}, {3, 2}, {2, 1, 0, 3}},
+    {"in_place", 3, 20, 17, 1, {9, 8}, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}},
+    {"in_place_rows", 3, 4, 17, 1, {9, 40}, {5, 5}, {1, 1}, {1, 1}, {0, 0, 0, 0}},
+    {"depthwise", 2, 7, 7, 7, {13, 19}, {3, 3}, {2, 1}, {1, 1}, {1, 1, 1, 1}},
+    {"groups", 2, 6, 40, 2, {9, 11}, {3, 2}, {1, 1}, {1, 1}, {1, 1, 0, 1}},
+    {"signal", 2, 3, 5, 1, {901}, {7}, {2}, {1}, {3, 2}},
+    {"volume", 2, 3, 4, 1, {5, 6, 7}, {2, 3, 3}, {1, 2, 1}, {2, 1, 1}, {1, 1, 1, 0, 2, 2}},
+};
+
+template <class T>
+std::vector<T> integers(index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = static_cast<T>(static_cast<int>(random() % 9) - 4);
+  return values;
+}
+
+ConvGeometry geometry_of(const Case& c, Border border) {
+  ConvGeometry g;
+  g.window = make_window({"conv", c.size, c.kernel, c.stride, c.dilation, c.pads, border});
+  g.images = c.images, g.channels = c.channels, g.filters = c.filters, g.groups = c.groups;
+  return g;
+}
+
+template <class T>
+void check(const Case& c, Border border, ConvAlgorithm algorithm) {
+  SCOPED_TRACE(std::string(c.reason) + " " + name_of(border) + " " +
+               std::to_string(static_cast<int>(algorithm)));
+  const ConvGeometry g = geometry_of(c, border);
+  ConvOptions options;
+  options.algorithm = algorithm;
+  options.border_value = 2;
+  const Convolution<T> conv(g, options);
+  const auto count = [](const Shape& shape) { return checked_count(shape, "test", "shape"); };
+  const auto x = integers<T>(count(g.input_shape()), 1), w = integers<T>(count(g.weight_shape()), 2);
+  const auto bias = integers<T>(g.filters, 3), dy = integers<T>(count(g.output_shape()), 4);
+
+  std::vector<T> y(dy.size()), expected_y(dy.size()), dx(x.size()), expected_dx(x.size()), dw(w.size()),
+      expected_dw(w.size());
+  reference_convolution(g, 2, x.data(), w.data(), bias.data(), expected_y.data());
+  reference_convolution_backward(g, 2, x.data(), w.data(), dy.data(), expected_dx.data(), expected_dw.data());
+
+  const int threads = num_threads();
+  const Buffer workspace(std::max({conv.apply_workspace(threads), conv.adjoint_workspace(threads),
+                                   conv.weight_gradient_workspace(threads)}));
+  parallel(1e9, [&](const Team& team) {
+    conv.apply(team, x.data(), w.data(), bias.data(), y.data(), workspace.data());
+    conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), workspace.data());
+    conv.weight_gradient(team, x.data(), dy.data(), dw.data(), workspace.data());
+  });
+  EXPECT_EQ(y, expected_y);
+  EXPECT_EQ(dx, expected_dx);
+  EXPECT_EQ(dw, expected_dw);
+}
+
+TEST(Convolution, EqualsTheDefinition) {
+  for (const Case& c : kCases) {
+    for (ConvAlgorithm algorithm : {ConvAlgorithm::automatic, ConvAlgorithm::im2col, ConvAlgorithm::direct}) {
+      check<float>(c, Border::constant, algorithm);
+      check<double>(c, Border::constant, algorithm);
+    }
+    check<float>(c, Border::reflect, ConvAlgorithm::automatic);
+    check<float>(c, Border::circular, ConvAlgorithm::automatic);
+  }
+}
+
+TEST(Convolution, ReluKeepsTheSignWhenAsked) {
+  ConvGeometry g =
+      geometry_of({"", 1, 1, 1, 1, {1, 3}, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}}, Border::constant);
+  const float x[3] = {-2, 0, 3}, w[1] = {1};
+  for (bool keep : {false, true}) {
+    ConvOptions options;
+    options.relu = true;
+    options.keep_sign = keep;
+    const Convolution<float> conv(g, options);
+    float y[3];
+    const Buffer workspace(conv.apply_workspace(1));
+    conv.apply(Team::alone(), x, w, nullptr, y, workspace.data());
+    EXPECT_EQ(std::vector<float>(y, y + 3), (std::vector<float>{0, 0, 3}));
+    EXPECT_EQ(std::signbit(y[0]), keep);
+    EXPECT_FALSE(std::signbit(y[1]));
+  }
+}
+
+TEST(Convolution, RefusesWhatDoesNotFit) {
+  ConvGeometry g = geometry_of(kCases[0], Border::constant);
+  g.groups = 2;
+  EXPECT_THROW(Convolution<float>{g}, InvalidArgument);
+  EXPECT_THROW(conv_algorithm_from("winograd", "conv2d"), InvalidArgument);
+}
+
+TEST(Unfolding, FoldIsTheTranspose) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.reason);
+    for (Border border : {Border::constant, Border::reflect, Border::replicate}) {
+      const ConvGeometry g = geometry_of(c, border);
+      const Window& window = g.window;
+      const Unfolding<double> unfolding(window, 1, 2);
+      const auto x = integers<double>(2 * window.input_count(), 1);
+      const auto y = integers<double>(2 * window.kernel_count() * window.output_count(), 2);
+      std::vector<double> columns(y.size()), image(x.size());
+      parallel(1e9, [&](const Team& team) {
+        unfolding.unfold(team, x.data(), columns.data());
+        unfolding.fold(team, y.data(), image.data());
+      });
+      double left = 0, right = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) left += columns[i] * y[i];
+      for (std::size_t i = 0; i < x.size(); ++i) right += x[i] * image[i];
+      EXPECT_EQ(left, right);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tenfold
