@@ -1,6 +1,6 @@
 """Recording of functions as graphs, their derivatives, and their summary."""
 
-from ._autodiff import grad, value_and_grad, vjp
+from ._autodiff import FunctionProgram, grad, value_and_grad, vjp
 from ._custom import Function
 from ._program import FlatParameters, InferenceProgram, TrainingProgram, aligned_zeros
 from ._summary import Summary, summary
@@ -11,6 +11,7 @@ __all__ = [
     "Buffer",
     "FlatParameters",
     "Function",
+    "FunctionProgram",
     "InferenceProgram",
     "Parameter",
     "Summary",

@@ -26,10 +26,24 @@ def _array(value: Any, function: str, argument: str) -> Array:
     return np.ascontiguousarray(value).reshape(value.shape)
 
 
-class _Differentiable:
-    """A traced function with the gradients of its floating inputs and of the given variables."""
+class FunctionProgram:
+    """A function of arrays compiled with the gradients of its inputs.
 
-    def __init__(self, f: Callable[..., Any], arrays: Sequence[Array], wrt: Sequence[int], what: str) -> None:
+    Parameters
+    ----------
+    f : callable
+        Written with :mod:`tenfold.functional`.
+    arrays : sequence of ndarray
+        Only their shapes and dtypes matter.
+    wrt : sequence of int, optional
+        Which inputs get gradients; by default all floating ones.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], arrays: Sequence[Array], wrt: Sequence[int] | None = None, what: str = "compile"
+    ) -> None:
+        if wrt is None:
+            wrt = [i for i, a in enumerate(arrays) if a.dtype != np.int64]
         types: list[InputType] = [(a.shape, a.dtype) for a in arrays]
         trace, result = _trace(f, types)
         self.single = not isinstance(result, tuple)
@@ -40,8 +54,13 @@ class _Differentiable:
         self._trace = trace
 
     def forward(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return the outputs for C-contiguous arrays, which must stay unchanged until backward."""
         seed = next_seed() if self._trace.random else 0
         return list(self.bound.core.forward(arrays, seed, 0, bool(self._trace.updates)))
+
+    def backward(self, d_outputs: Sequence[Array]) -> list[Array]:
+        """Return the gradients of the inputs for those of the outputs of the last forward."""
+        return list(self.bound.core.backward(d_outputs))
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., tuple[Array, ...]]]:
@@ -80,7 +99,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., tuple[
     """
     arrays = [_array(p, "vjp", f"primal {i}").copy() for i, p in enumerate(primals)]
     wrt = [i for i, a in enumerate(arrays) if a.dtype != np.int64]
-    program = _Differentiable(f, arrays, wrt, "vjp")
+    program = FunctionProgram(f, arrays, wrt, "vjp")
     values = program.forward(arrays)
 
     def pull(dy: Any) -> tuple[Array, ...]:
@@ -95,7 +114,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., tuple[
                     f"vjp: the gradient must have the shape of the value, {value.shape}; received {array.shape}"
                 )
             checked.append(np.ascontiguousarray(array, dtype=value.dtype).reshape(value.shape))
-        found = dict(zip(wrt, program.bound.core.backward(checked), strict=True))
+        found = dict(zip(wrt, program.backward(checked), strict=True))
         return tuple(found.get(i) for i in range(len(arrays)))  # type: ignore[misc]
 
     return (values[0] if program.single else tuple(values)), pull
@@ -148,14 +167,14 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
                 raise TypeError(
                     f"value_and_grad: argument {n} must be a float32 or float64 array; received int64"
                 )
-        program = _Differentiable(f, arrays, positions, "value_and_grad")
+        program = FunctionProgram(f, arrays, positions, "value_and_grad")
         if not program.single or program.outputs[0].size != 1:
             shapes = [s.shape for s in program.outputs]
             raise ValueError(
                 f"value_and_grad: the function must return one number; received shape {shapes[0]}"
             )
         value = program.forward(arrays)[0]
-        gradients = program.bound.core.backward([np.ones_like(value)])
+        gradients = program.backward([np.ones_like(value)])
         return value, gradients[0] if isinstance(argnums, int) else tuple(gradients)
 
     return evaluate
