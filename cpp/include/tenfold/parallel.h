@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 
 #include "tenfold/types.h"
@@ -19,17 +20,30 @@ int num_threads();
 // Legal from 1 to 1024; throws InvalidArgument otherwise. Takes effect at the next region.
 void set_num_threads(int threads);
 
+// Where the members of a team wait for each other. A member spins for a moment, since the others are usually close, and
+// then gives its processor away: on a machine with other work the one it waits for may need it.
+class Barrier {
+ public:
+  void wait(int members);
+
+ private:
+  alignas(64) std::atomic<int> waiting_{0};
+  alignas(64) std::atomic<unsigned> round_{0};
+};
+
 // One member's view of the threads that execute a region together.
 class Team {
  public:
-  Team(int rank, int size) : rank_(rank), size_(size) {}
-  static Team alone() { return Team(0, 1); }
+  Team(int rank, int size, Barrier* barrier) : rank_(rank), size_(size), barrier_(barrier) {}
+  static Team alone() { return Team(0, 1, nullptr); }
 
   int rank() const { return rank_; }
   int size() const { return size_; }
 
   // Waits for all members; memory written before is visible after.
-  void barrier() const;
+  void barrier() const {
+    if (size_ > 1) barrier_->wait(size_);
+  }
 
   // body(i) for 0 <= i < count, each i on exactly one member (contiguous shares); then a barrier.
   template <class Body>
@@ -51,6 +65,7 @@ class Team {
  private:
   index share_begin(index count, int rank) const { return count * rank / size_; }
   int rank_, size_;
+  Barrier* barrier_;
 };
 
 namespace detail {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -101,6 +102,14 @@ class FlushDenormals {
 #endif
 };
 
+void pause() {
+#if defined(__SSE__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 }  // namespace
 
 int num_threads() { return forked ? 1 : configured_threads(); }
@@ -112,11 +121,22 @@ void set_num_threads(int threads) {
   configured_threads() = threads;
 }
 
-void Team::barrier() const {
-  if (size_ == 1) return;
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
+void Barrier::wait(int members) {
+  // Some tens of microseconds: longer than members are usually apart, shorter than a time slice.
+  constexpr int kSpins = 2000;
+  const unsigned round = round_.load(std::memory_order_relaxed);
+  if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == members) {
+    waiting_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i) {
+    if (i < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 namespace detail {
@@ -125,10 +145,11 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
 #ifdef _OPENMP
   const int threads = alone ? 1 : num_threads();
   if (threads > 1 && !omp_in_parallel()) {
+    Barrier barrier;
 #pragma omp parallel num_threads(threads)
     {
       FlushDenormals guard;
-      body(context, Team(omp_get_thread_num(), omp_get_num_threads()));
+      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), &barrier));
     }
     return;
   }
