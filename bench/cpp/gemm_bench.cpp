@@ -39,7 +39,7 @@ void product(benchmark::State& state, Shape3 s) {
   const Buffer workspace(gemm_workspace<T>(ta, tb, s.m, s.n, s.k, lda, ldb, num_threads()));
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   const auto multiply = [&] {
-    parallel(work, [&](const Team& team) {
+    parallel(work < kSerialProduct ? 0 : work, [&](const Team& team) {
       gemm<T>(team, ta, tb, s.m, s.n, s.k, 1, a.data(), lda, b.data(), ldb, 0, c.data(), s.n,
               workspace.data());
     });

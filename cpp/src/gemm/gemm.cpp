@@ -33,7 +33,8 @@ void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index 
   check("ldb", ldb, transpose_b == Transpose::yes ? k : n);
   check("ldc", ldc, n);
   const Buffer workspace(gemm_workspace<T>(transpose_a, transpose_b, m, n, k, lda, ldb, num_threads()));
-  parallel(static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), [&](const Team& team) {
+  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  parallel(work < kSerialProduct ? 0 : work, [&](const Team& team) {
     gemm(team, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, workspace.data());
   });
 }
