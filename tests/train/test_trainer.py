@@ -77,6 +77,17 @@ def test_float64():
         np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-13)
 
 
+def test_two_epochs_are_one_over_the_data_twice():
+    """Adam's bias correction and dropout's sequence go on where an epoch ends."""
+    results = []
+    for data, epochs in (((X[:100], Y[:100]), 2), ((np.tile(X[:100], (2, 1)), np.tile(Y[:100], 2)), 1)):
+        net = model()
+        t = trainer(optim.Adam(lr=0.01), net=nn.Sequential(net, nn.Dropout(0.5)))
+        t.fit(data, epochs=epochs, batch_size=20, shuffle=False)
+        results.append(weights(t))
+    assert same(*results)
+
+
 class TestOrder:
     def test_is_a_permutation_that_depends_on_seed_and_epoch(self):
         orders = [epoch_order(1000, seed, epoch) for seed, epoch in [(0, 0), (0, 1), (1, 0)]]
@@ -135,12 +146,21 @@ class TestDeterminism:
 
     def test_callbacks_calls_and_progress_change_nothing(self, capsys):
         class EveryStep(Callback):
+            def __init__(self, x=X):
+                self.x = x
+
             def steps_to_next(self, trainer):
                 return 1
 
             def on_steps(self, trainer):
-                trainer.model(X[:3])
+                trainer.model(self.x[:3])
 
+        # a single column of float64 is where a sum by halves would differ from one row by row
+        losses = []
+        for callbacks in ([], [EveryStep(X.astype(np.float64))]):
+            t = trainer(net=model(np.float64), metrics=[])
+            losses.append(t.fit((X.astype(np.float64), Y), batch_size=1, callbacks=callbacks)["loss"])
+        assert losses[0] == losses[1]
         w, h = self.run()
         for settings in ({"callbacks": [EveryStep()]}, {"progress": True}):
             other_w, other_h = self.run(**settings)
@@ -229,6 +249,7 @@ class TestEvaluation:
         assert seen
         assert not any(seen)
         seen.clear()
+        t.model.eval()
         t.fit((X, Y))
         assert seen
         assert all(seen)
@@ -393,12 +414,12 @@ BAD_INPUT = {
 @pytest.mark.parametrize(("arguments", "error", "text"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
 def test_bad_input_is_refused_and_changes_nothing(arguments, error, text):
     t = trainer()
-    t.model.train()
+    t.model.eval()
     before = weights(t)
     with pytest.raises(error, match=text):
         t.fit(**arguments)
     assert same(before, weights(t))
-    assert t.model.training
+    assert not t.model.training
     assert t.history.epochs == []
 
 
