@@ -19,12 +19,17 @@ function(tenfold_add_kernels target)
     set(flags_generic "")
   endif()
   set_property(TARGET ${target} PROPERTY TENFOLD_ISAS ${isas})
+  # Sanitized kernels at -O3 take minutes to compile and are no better checked.
+  set(optimise -O3)
+  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    set(optimise -O1)
+  endif()
   foreach(isa IN LISTS isas)
     set(objects tenfold_kernels_${isa})
     add_library(${objects} OBJECT ${sources})
     target_include_directories(${objects} PRIVATE cpp/src)
     target_compile_definitions(${objects} PRIVATE TENFOLD_ISA=${isa} TENFOLD_ISA_${isa}=1)
-    target_compile_options(${objects} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math
+    target_compile_options(${objects} PRIVATE ${optimise} -ffp-contract=fast -fno-math-errno -fno-trapping-math
                                               ${flags_${isa}})
     tenfold_warnings(${objects})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
