@@ -256,9 +256,9 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         """Apply the module: to symbols, by recording; to arrays, by running a compiled program.
 
-        The program is made at the first call with arrays of certain shapes and dtypes, and kept. It is made again when
-        an attribute of any module was assigned, or the mode changed. In training mode buffers such as running means are
-        updated.
+        The program is made at the first call with arrays of certain shapes and dtypes, and kept. It is made
+        again when an attribute of any module was assigned, or the mode changed. In training mode buffers such
+        as running means are updated.
         """
         trace = active()
         if trace is None and inputs and all(isinstance(value, np.ndarray) for value in inputs):
@@ -275,7 +275,8 @@ class Module:
             for value in inputs:
                 if value.dtype not in (np.float32, np.float64, np.int64):
                     raise TypeError(
-                        f"{type(self).__name__}: input must be a float32 or float64 array; received dtype {value.dtype}"
+                        f"{type(self).__name__}: input must be a float32 or float64 array; received dtype "
+                        f"{value.dtype}"
                     )
             program = InferenceProgram(self.forward, [(value.shape, value.dtype) for value in inputs])
             for stale in [k for k in self._programs if k[0] != key[0]]:
