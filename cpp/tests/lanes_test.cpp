@@ -8,7 +8,6 @@
 #include <limits>
 #include <random>
 
-#include "tenfold/cpu.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -468,16 +467,6 @@ std::vector<Case> cases(index n) {
   return all;
 }
 
-class Lanes : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    before_ = name_of(active_isa());
-    set_isa(GetParam());
-  }
-  void TearDown() override { set_isa(before_); }
-  std::string before_;
-};
-
 bool keeps(const LaneChain& chain) {
   for (const LaneLayer& layer : chain.layers) {
     if (layer.kept) return true;
@@ -512,20 +501,20 @@ void compare(const Case& test, bool integers, double tolerance) {
 
 // K * eps with room for the longest sum here (a few thousand terms); in float64 a wrong tap or mask cannot
 // hide.
-TEST_P(Lanes, Float64MatchesReference) {
+TEST(Lanes, Float64MatchesReference) {
   for (const Case& test : cases(17)) compare<double>(test, false, 1e-12);
 }
 // Integers make ties in pools and exact zeros before ReLUs.
-TEST_P(Lanes, TiesAndZerosMatchReference) {
+TEST(Lanes, TiesAndZerosMatchReference) {
   for (const Case& test : cases(16)) compare<double>(test, true, 1e-12);
 }
-TEST_P(Lanes, Float32MatchesReference) {
+TEST(Lanes, Float32MatchesReference) {
   for (const Case& test : cases(33)) {
     if (std::string(test.name) == "lenet") compare<float>(test, false, 1e-5);
   }
 }
 
-TEST_P(Lanes, SameBitsAtEveryThreadCount) {
+TEST(Lanes, SameBitsAtEveryThreadCount) {
   for (const index n : {16, 31, 64, 65}) {
     for (const Case& test : cases(n)) {
       if (n != 65 && std::string(test.name) != "odd_channels_wide_kernel") continue;
@@ -545,7 +534,7 @@ TEST_P(Lanes, SameBitsAtEveryThreadCount) {
   }
 }
 
-TEST_P(Lanes, InferenceEqualsTraining) {
+TEST(Lanes, InferenceEqualsTraining) {
   for (const Case& test : cases(31)) {
     LaneChain chain = test.builder.chain;
     const Data data = make_data(*make_lane_segment(chain), chain, false);
@@ -554,13 +543,6 @@ TEST_P(Lanes, InferenceEqualsTraining) {
     EXPECT_EQ(run<float>(chain, data, 2, false).outputs, training.outputs) << test.name;
   }
 }
-
-std::vector<std::string> isas() {
-  std::vector<std::string> names;
-  for (Isa isa : available_isas()) names.push_back(name_of(isa));
-  return names;
-}
-INSTANTIATE_TEST_SUITE_P(Isas, Lanes, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
 
 }  // namespace
 }  // namespace tenfold

@@ -49,6 +49,15 @@ TENFOLD_INLINE void in_pieces(index count, const F& f) {
   }
 }
 
+// A loaded vector that several FMAs read: without this GCC folds the load into each of them.
+#if defined(__x86_64__)
+#define TENFOLD_IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define TENFOLD_IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define TENFOLD_IN_REGISTER(v) static_cast<void>(v)
+#endif
+
 template <class T>
 TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
@@ -107,14 +116,26 @@ TENFOLD_INLINE void conv_tile(const LaneConv<T>& a, index f0, index p0) {
     }
     for (index k = 0, taps = a.taps; k < taps; ++k) {
       const index offset = a.tap[k];
-      Vec<T> in[Pixels];
-      TENFOLD_UNROLL
-      for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
-      TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f) {
-        const Vec<T> weight = splat(row[f][k]);
+      if constexpr (kManyRegisters) {
+        Vec<T> in[Pixels];
         TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
+        for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f) {
+          const Vec<T> weight = splat(row[f][k]);
+          TENFOLD_UNROLL
+          for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
+        }
+      } else {  // 12 accumulators, 3 weights and one pixel make 16
+        Vec<T> weight[Filters];
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f) weight[f] = splat(row[f][k]);
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) {
+          const Vec<T> in = load(x[p] + offset);
+          TENFOLD_UNROLL
+          for (int f = 0; f < Filters; ++f) acc[f][p] = fma<T>(weight[f], in, acc[f][p]);
+        }
       }
     }
     TENFOLD_UNROLL
@@ -192,7 +213,9 @@ TENFOLD_INLINE void conv_weight_tile(const LaneConvWeight<T>& a, index f0, index
         Vec<T> in[Taps];
         TENFOLD_UNROLL
         for (int k = 0; k < Taps; ++k) {
-          in[k] = load(x[k]);
+          Vec<T> v = load(x[k]);
+          if constexpr (Filters > 1) TENFOLD_IN_REGISTER(v);
+          in[k] = v;
           x[k] += a.x_col;
         }
         TENFOLD_UNROLL
@@ -214,8 +237,9 @@ TENFOLD_INLINE void conv_weight_tile(const LaneConvWeight<T>& a, index f0, index
 
 template <class T, int Filters>
 TENFOLD_INLINE void conv_weight_rows(const LaneConvWeight<T>& a, index f) {
-  constexpr int kAccumulators = kManyRegisters ? 24 : 12;
-  constexpr int kTaps = kAccumulators / Filters > 8 ? 8 : kAccumulators / Filters;
+  // Filters * kTaps accumulators, kTaps inputs and one dy.
+  constexpr int kFit = (TENFOLD_VECTOR_REGISTERS - 1) / (Filters + 1);
+  constexpr int kTaps = kFit > 7 ? 7 : kFit;  // and a pointer for each
   index k = 0;
   for (; k + kTaps <= a.taps; k += kTaps) conv_weight_tile<T, Filters, kTaps>(a, f, k);
   if constexpr (kTaps / 2 > 1) {
@@ -229,18 +253,24 @@ TENFOLD_INLINE void conv_weight_rows(const LaneConvWeight<T>& a, index f) {
 
 template <class T>
 void conv_weight(const LaneConvWeight<T>& a) {
-  if (a.filters % 6 == 0) {
+  if (kManyRegisters && a.filters % 6 == 0) {
     for (index f = 0; f < a.filters; f += 6) conv_weight_rows<T, 6>(a, f);
   } else {
     in_pieces<4>(a.filters, [&](index f, auto filters) { conv_weight_rows<T, filters.value>(a, f); });
   }
 }
 
+// The taps kh, kh + kh_step, ... that reach a row of dx, and where the row of dy that the first one sees
+// lies; the next ones see rows dy_step elements before each other.
+struct TapRows {
+  index count, kh, kh_step, dy, dy_step;
+};
+
 // Columns j0 .. j0 + Columns - 1 of dy, taps kw0 .. kw0 + Taps - 1, into Channels rows of dx; column stride 1
 // unless Columns is 1.
 template <class T, int Channels, int Columns, int Taps>
-TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1,
-                                    index kh_step, index j0, index kw0) {
+TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h, const TapRows& rows,
+                                    index j0, index kw0) {
   constexpr int kWidth = Columns + Taps - 1;
   const index taps = a.kernel_h * a.kernel_w;
   // Neighbouring accumulators are neighbouring columns, or the dilated taps of a single column.
@@ -255,11 +285,9 @@ TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h
       for (int i = 0; i < kWidth; ++i) acc[c][i] = load(dx + c * a.dx_plane + i * step);
     }
     for (index f = 0; f < a.filters; ++f) {
-      const T* w_f = a.w + (f * a.channels + c0) * taps + kw0;
-      const T* dy_f = a.dy + f * a.dy_plane + j0 * kBlock + lane;
-      for (index kh = kh0; kh < kh1; kh += kh_step) {
-        const T* dy = dy_f + (h - kh * a.dilation_h) / a.stride_h * a.dy_row;
-        const T* w = w_f + kh * a.kernel_w;
+      const T* w = a.w + (f * a.channels + c0) * taps + rows.kh * a.kernel_w + kw0;
+      const T* dy = a.dy + f * a.dy_plane + rows.dy + j0 * kBlock + lane;
+      for (index n = 0; n < rows.count; ++n, w += rows.kh_step * a.kernel_w, dy -= rows.dy_step) {
         Vec<T> in[Columns];
         TENFOLD_UNROLL
         for (int j = 0; j < Columns; ++j) in[j] = load(dy + j * kBlock);
@@ -283,20 +311,20 @@ TENFOLD_INLINE void conv_input_tile(const LaneConvInput<T>& a, index c0, index h
 }
 
 template <class T, int Channels, int Taps>
-TENFOLD_INLINE void conv_input_row(const LaneConvInput<T>& a, index c0, index h, index kh0, index kh1,
-                                   index kh_step, index kw0) {
+TENFOLD_INLINE void conv_input_row(const LaneConvInput<T>& a, index c0, index h, const TapRows& rows,
+                                   index kw0) {
   index j = 0;
   if (a.stride_w == 1 && a.dilation_w == 1) {
     constexpr int kColumns = 9 - Taps;  // 8 accumulators a channel
     for (; j + kColumns <= a.out_w; j += kColumns) {
-      conv_input_tile<T, Channels, kColumns, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+      conv_input_tile<T, Channels, kColumns, Taps>(a, c0, h, rows, j, kw0);
     }
     if (j + kColumns / 2 <= a.out_w) {
-      conv_input_tile<T, Channels, kColumns / 2, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+      conv_input_tile<T, Channels, kColumns / 2, Taps>(a, c0, h, rows, j, kw0);
       j += kColumns / 2;
     }
   }
-  for (; j < a.out_w; ++j) conv_input_tile<T, Channels, 1, Taps>(a, c0, h, kh0, kh1, kh_step, j, kw0);
+  for (; j < a.out_w; ++j) conv_input_tile<T, Channels, 1, Taps>(a, c0, h, rows, j, kw0);
 }
 
 template <class T>
@@ -308,22 +336,25 @@ void conv_input(const LaneConvInput<T>& a) {
         T* dx = a.dx + (c + i) * a.dx_plane + h * a.dx_row;
         for (index n = 0; n < a.width * kBlock; n += kLanes<T>) store(dx + n, Vec<T>{});
       }
-      // The taps kh with h = oh * stride + kh * dilation for an oh inside: kh0, kh0 + step, ... below kh1.
-      index kh0 = 0, kh1 = 0, step = 1;
-      for (index kh = 0, found = 0; kh < a.kernel_h; ++kh) {
-        const index top = h - kh * a.dilation_h;
+      TapRows rows = {0, 0, 1, 0, 0};
+      for (index kh = 0; kh < a.kernel_h; ++kh) {
+        const index top = h - kh * a.dilation_h;  // = oh * stride of the row that this tap sees
         if (top < 0 || top % a.stride_h != 0 || top / a.stride_h >= a.out_h) continue;
-        if (found == 0) kh0 = kh;
-        if (found == 1) step = kh - kh0;
-        ++found;
-        kh1 = kh + 1;
+        const index dy = top / a.stride_h * a.dy_row;
+        if (rows.count == 0) {
+          rows.kh = kh;
+          rows.dy = dy;
+        } else if (rows.count == 1) {
+          rows.kh_step = kh - rows.kh;
+          rows.dy_step = rows.dy - dy;
+        }
+        ++rows.count;
       }
-      if (kh0 == kh1) continue;
+      if (rows.count == 0) continue;
       for (index kw = 0; kw < a.kernel_w;) {
         const index taps = a.kernel_w - kw < 5 ? a.kernel_w - kw : 5;
-        with_count<5>(taps, [&](auto count) {
-          conv_input_row<T, channels.value, count.value>(a, c, h, kh0, kh1, step, kw);
-        });
+        with_count<5>(taps,
+                      [&](auto count) { conv_input_row<T, channels.value, count.value>(a, c, h, rows, kw); });
         kw += taps;
       }
     }
