@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import platform
 
-import tenfold
 import torch
+
+import tenfold
 
 
 def main() -> None:

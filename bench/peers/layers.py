@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import tenfold
 import torch
 from measure import Times, repeat_for, table, take_turns
+
+import tenfold
 from shapes import Layer, read
 from tenfold import functional as F
 from tenfold.graph import FunctionProgram

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import tenfold
 import torch
 from measure import table, take_turns
+
+import tenfold
 from tenfold import models, nn, optim
 from tenfold.train import Trainer
 
@@ -45,7 +46,10 @@ def torch_epoch(x: np.ndarray, y: np.ndarray, batch: int, channels_last: bool) -
 
 def tenfold_epoch(x: np.ndarray, y: np.ndarray, batch: int) -> Callable[[], None]:
     trainer = Trainer(
-        models.lenet5(), loss=nn.CrossEntropyLoss(), optimizer=optim.SGD(lr=0.01, momentum=0.9), metrics=["accuracy"]
+        models.lenet5(),
+        loss=nn.CrossEntropyLoss(),
+        optimizer=optim.SGD(lr=0.01, momentum=0.9),
+        metrics=["accuracy"],
     )
 
     def epoch() -> None:
@@ -78,4 +82,6 @@ def run(seconds: float, threads: int, batches: list[int]) -> str:
                 f"{t.median / ours.median:.2f}", f"{t.best / ours.best:.2f}",
             ])  # fmt: skip
         time.sleep(0.2)
-    return table(["LeNet-5 training step", "median ms", "best ms", "/ tenfold median", "/ tenfold best"], rows)
+    return table(
+        ["LeNet-5 training step", "median ms", "best ms", "/ tenfold median", "/ tenfold best"], rows
+    )

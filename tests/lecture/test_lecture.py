@@ -1,7 +1,8 @@
 """The lecture's worked examples, by exact arithmetic.
 
-Several numbers printed in the lecture do not follow from their own inputs; the ones here are recomputed by hand. Integer
-and dyadic inputs make every sum exact, so results are compared without tolerance unless the mask M / 10 is involved.
+Several numbers printed in the lecture do not follow from their own inputs; the ones here are recomputed by hand.
+Integer and dyadic inputs make every sum exact, so results are compared without tolerance unless the mask M / 10 is
+involved.
 """
 
 import numpy as np

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any, cast
 
 import numpy as np
 
 from ..graph import Array, Symbol, Variable
 
-Tensor = Union[Array, Symbol, Variable]
-IntOrInts = Union[int, Sequence[int]]
-Padding = Union[int, str, Sequence[Any]]
+Tensor = Array | Symbol | Variable
+IntOrInts = int | Sequence[int]
+Padding = int | str | Sequence[Any]
 
 BORDERS = ("valid", "constant", "reflect", "symmetric", "replicate", "circular")
 
@@ -86,7 +86,7 @@ def per_axis(value: IntOrInts, rank: int, function: str, argument: str) -> list[
     return values
 
 
-def pads(  # noqa: PLR0917
+def pads(
     padding: Padding,
     size: Sequence[int],
     kernel: Sequence[int],
@@ -127,7 +127,7 @@ def pads(  # noqa: PLR0917
                 f"received {padding!r}"
             )
         return [integer(side, function, "padding") for pair in padding for side in pair]
-    return [side for p in per_axis(padding, rank, function, "padding") for side in (p, p)]
+    return [side for p in per_axis(cast("IntOrInts", padding), rank, function, "padding") for side in (p, p)]
 
 
 def core_border(border: str) -> str:

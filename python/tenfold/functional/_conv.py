@@ -43,7 +43,7 @@ def _name(value: Any, function: str, argument: str) -> str:
     return value
 
 
-def _conv(  # noqa: PLR0917
+def _conv(
     rank: int,
     input: Any,
     weight: Any,
@@ -75,7 +75,7 @@ def _conv(  # noqa: PLR0917
     return cast(Tensor, apply("conv", inputs, attributes)[0])
 
 
-def _conv_transpose(  # noqa: PLR0917
+def _conv_transpose(
     rank: int,
     input: Any,
     weight: Any,
@@ -112,7 +112,7 @@ def _conv_transpose(  # noqa: PLR0917
     return cast(Tensor, apply("conv_transpose", inputs, attributes)[0])
 
 
-def conv1d(  # noqa: PLR0917
+def conv1d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -155,7 +155,7 @@ def conv1d(  # noqa: PLR0917
     return _conv(1, input, weight, bias, stride, padding, dilation, groups, border, border_value, algorithm)
 
 
-def conv2d(  # noqa: PLR0917
+def conv2d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -226,7 +226,7 @@ def conv2d(  # noqa: PLR0917
     return _conv(2, input, weight, bias, stride, padding, dilation, groups, border, border_value, algorithm)
 
 
-def conv3d(  # noqa: PLR0917
+def conv3d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -269,7 +269,7 @@ def conv3d(  # noqa: PLR0917
     return _conv(3, input, weight, bias, stride, padding, dilation, groups, border, border_value, algorithm)
 
 
-def conv_transpose1d(  # noqa: PLR0917
+def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -314,7 +314,7 @@ def conv_transpose1d(  # noqa: PLR0917
     )
 
 
-def conv_transpose2d(  # noqa: PLR0917
+def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -387,7 +387,7 @@ def conv_transpose2d(  # noqa: PLR0917
     )
 
 
-def conv_transpose3d(  # noqa: PLR0917
+def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -432,7 +432,7 @@ def conv_transpose3d(  # noqa: PLR0917
     )
 
 
-def unfold(  # noqa: PLR0917
+def unfold(
     input: Tensor,
     kernel_size: IntOrInts,
     dilation: IntOrInts = 1,
@@ -484,7 +484,7 @@ def unfold(  # noqa: PLR0917
     if isinstance(kernel_size, (int, np.integer)):
         rank = x.ndim - 2
     else:
-        kernel_list = list(kernel_size) if not isinstance(kernel_size, str) else []
+        kernel_list = list(kernel_size)
         rank = len(kernel_list) if len(kernel_list) > 1 else x.ndim - 2
     if rank not in (1, 2, 3):
         raise ValueError(
@@ -506,7 +506,7 @@ def unfold(  # noqa: PLR0917
     return cast(Tensor, apply("unfold", [x], attributes)[0])
 
 
-def fold(  # noqa: PLR0917
+def fold(
     input: Tensor,
     output_size: IntOrInts,
     kernel_size: IntOrInts,
@@ -569,7 +569,7 @@ def fold(  # noqa: PLR0917
     return cast(Tensor, apply("fold", [x], attributes)[0])
 
 
-def conv_matrix(  # noqa: PLR0917
+def conv_matrix(
     weight: Array | Variable,
     shape: tuple[int, ...],
     stride: IntOrInts = 1,

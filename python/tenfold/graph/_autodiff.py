@@ -23,7 +23,8 @@ def _array(value: Any, function: str, argument: str) -> Array:
         raise TypeError(
             f"{function}: {argument} must be a float32, float64 or int64 array; received {received}"
         )
-    return np.ascontiguousarray(value).reshape(value.shape)
+    array: Array = np.ascontiguousarray(value).reshape(value.shape)
+    return array
 
 
 class FunctionProgram:
@@ -40,7 +41,11 @@ class FunctionProgram:
     """
 
     def __init__(
-        self, f: Callable[..., Any], arrays: Sequence[Array], wrt: Sequence[int] | None = None, what: str = "compile"
+        self,
+        f: Callable[..., Any],
+        arrays: Sequence[Array],
+        wrt: Sequence[int] | None = None,
+        what: str = "compile",
     ) -> None:
         if wrt is None:
             wrt = [i for i, a in enumerate(arrays) if a.dtype != np.int64]

@@ -23,7 +23,7 @@ class _Conv(Module):
     _rank: int
     _transposed = False
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         in_channels: int,
         out_channels: int,
@@ -113,7 +113,7 @@ class _Conv(Module):
 
 
 class _Convolution(_Conv):
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         in_channels: int,
         out_channels: int,
@@ -165,7 +165,7 @@ class _Convolution(_Conv):
 class _Transposed(_Conv):
     _transposed = True
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         in_channels: int,
         out_channels: int,
@@ -444,7 +444,7 @@ class Unfold(Module):
     border_value : float
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         kernel_size: IntOrInts,
         dilation: IntOrInts = 1,
@@ -487,7 +487,7 @@ class Fold(Module):
     border : str
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         output_size: IntOrInts,
         kernel_size: IntOrInts,
