@@ -1,13 +1,17 @@
-"""Every example in a docstring runs and gives what it says."""
+"""Every example in a docstring and on a page of docs/ runs and gives what it says."""
 
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tenfold
 
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODULES = sorted(
     m.name
     for m in pkgutil.walk_packages(tenfold.__path__, "tenfold.")
@@ -18,5 +22,13 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    result = doctest.testmod(module, optionflags=FLAGS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", ["lecture.md"])
+def test_pages(page):
+    with np.printoptions():  # the page sets some
+        result = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=FLAGS)
+    assert result.attempted > 0
     assert result.failed == 0
