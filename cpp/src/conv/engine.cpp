@@ -14,7 +14,7 @@ constexpr index kItemColumns = 480;
 // Filters of an im2col item: bounds the block of unfinished sums.
 constexpr index kItemFilters = 512;
 // Filters that are worth packing pixels for.
-constexpr index kLeastFilters = 96;
+constexpr index kLeastFilters = 128;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
 // Bytes of a strip of the padded source: it stays in the second-level cache.
@@ -34,9 +34,16 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
   const auto& axes = problem_.axes;
   target_pitch_ = {axes[1].target * axes[2].target, axes[2].target, 1};
   target_plane_ = axes[0].target * target_pitch_[0];
-  tiles_ = divide_up(problem_.target_channels, k_.max_rows);
-  MR_ = divide_up(problem_.target_channels, tiles_);
-  tiles_ = divide_up(problem_.target_channels, MR_);
+  // The tallest tile does most work per load; one a little lower may leave fewer rows empty.
+  const index channels = problem_.target_channels,
+              low = divide_up(channels, divide_up(channels, k_.max_rows));
+  double least = 0;
+  for (index rows = low; rows >= std::max<index>(1, low - 2); --rows) {
+    const double cost =
+        static_cast<double>(divide_up(channels, rows) * rows) * (1 + 0.02 * static_cast<double>(low - rows));
+    if (rows == low || cost < least) least = cost, MR_ = rows;
+  }
+  tiles_ = divide_up(channels, MR_);
   NR_ = k_.vectors[MR_] * k_.lanes;
   choose();
   build_parts();

@@ -164,7 +164,17 @@ void pad_row(index count, const index* table, index begin, index end, index firs
   if (step == 1) {
     if (end > begin) copy(end - begin, source + first + begin, row + begin);
   } else {
-    for (index i = begin; i < end; ++i) row[i] = source[first + i * step];
+    index i = begin;
+#if defined(__SSE__)
+    if constexpr (sizeof(T) == 4) {
+      // Every second of eight; the last one is read only because another source follows.
+      for (; step == 2 && i + 4 < end; i += 4) {
+        const float* from = source + first + i * 2;
+        _mm_storeu_ps(row + i, _mm_shuffle_ps(_mm_loadu_ps(from), _mm_loadu_ps(from + 4), 0x88));
+      }
+    }
+#endif
+    for (; i < end; ++i) row[i] = source[first + i * step];
   }
   for (index i = end; i < count; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
 }

@@ -182,12 +182,13 @@ def conv2d(
     stride, dilation : int or one per axis
         At least 1.
     padding : int, one int or (before, after) pair per axis, ``"valid"`` or ``"same"``
-        How far the border reaches out. ``"same"`` gives ceil(H / stride) outputs at any stride, the odd element behind.
+        How far the border reaches out. ``"same"`` gives ceil(H / stride) outputs at any stride, the odd
+        element behind.
     groups : int
         Divides C and F; filters of group g see the channels of group g.
     border : {"constant", "reflect", "symmetric", "replicate", "circular", "valid"}
-        What lies in the padding: ``border_value``; the image mirrored without its edge, or with it; the edge going
-        on; the image again. ``"valid"`` ignores the padding.
+        What lies in the padding: ``border_value``; the image mirrored without its edge, or with it; the edge
+        going on; the image again. ``"valid"`` ignores the padding.
     border_value : float
         Outside the image when ``border="constant"``.
     algorithm : {"auto", "im2col", "direct"}
@@ -201,16 +202,16 @@ def conv2d(
     Raises
     ------
     ValueError
-        If a rank or channel count does not fit, groups does not divide, stride, dilation or kernel is not positive,
-        the kernel does not fit the padded input, a reflected padding is not smaller than the image, a size overflows,
-        or the algorithm is unknown or not available.
+        If a rank or channel count does not fit, groups does not divide, stride, dilation or kernel is not
+        positive, the kernel does not fit the padded input, a reflected padding is not smaller than the image,
+        a size overflows, or the algorithm is unknown or not available.
     TypeError
         If an array is not float32 or float64, the dtypes differ, or an argument is of another type.
 
     References
     ----------
-    K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document processing"
-    (2006), for im2col.
+    K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
+    processing" (2006), for im2col.
 
     Examples
     --------
@@ -327,14 +328,14 @@ def conv_transpose2d(
     border: str = "constant",
     algorithm: str = "auto",
 ) -> Tensor:
-    r"""Apply the transpose of a convolution: every input pixel puts down a copy of the filter, and copies add up.
+    r"""Apply the transpose of a convolution: every input pixel puts down a copy of the filter; copies add up.
 
     .. math::
         y[n, f, o \cdot stride + k \cdot dilation - pad] \mathrel{+}= \sum_c w[c, f, k] \; x[n, c, o]
 
-    The map is the transpose of :func:`conv2d` with the same stride, padding, dilation, groups and border on an image
-    of the output's size; a copy that reaches into the padding lands where the border takes its values from (with the
-    constant border: nowhere).
+    The map is the transpose of :func:`conv2d` with the same stride, padding, dilation, groups and border on
+    an image of the output's size; a copy that reaches into the padding lands where the border takes its
+    values from (with the constant border: nowhere).
 
     Parameters
     ----------
@@ -346,8 +347,8 @@ def conv_transpose2d(
     padding : int, one int or (before, after) pair per axis, or ``"valid"``
         Of the underlying convolution: the output shrinks by it.
     output_padding : int or one per axis
-        Rows and columns added behind, smaller than stride or dilation: a convolution of stride 2 maps several sizes to
-        one, this says which of them is meant.
+        Rows and columns added behind, smaller than stride or dilation: a convolution of stride 2 maps several
+        sizes to one, this says which of them is meant.
     groups : int
         Divides C and F.
     border : {"constant", "reflect", "symmetric", "replicate", "circular", "valid"}
@@ -358,14 +359,15 @@ def conv_transpose2d(
     Returns
     -------
     ndarray of shape (N, F, OH, OW) or (F, OH, OW)
-        OH = (H - 1) * stride - padding before - after + dilation * (KH - 1) + output_padding + 1, OW likewise.
+        OH = (H - 1) * stride - padding before - after + dilation * (KH - 1) + output_padding + 1, OW
+        likewise.
 
     Raises
     ------
     ValueError
-        If a rank or channel count does not fit, groups does not divide, stride, dilation or kernel is not positive,
-        output_padding is too large, nothing is left of the output, a reflected padding is not smaller than the output,
-        or a size overflows.
+        If a rank or channel count does not fit, groups does not divide, stride, dilation or kernel is not
+        positive, output_padding is too large, nothing is left of the output, a reflected padding is not
+        smaller than the output, or a size overflows.
     TypeError
         If an array is not float32 or float64, the dtypes differ, or an argument is of another type.
 
@@ -413,7 +415,8 @@ def conv_transpose3d(
     Returns
     -------
     ndarray of shape (N, F, OD, OH, OW) or (F, OD, OH, OW)
-        OD = (D - 1) * stride - padding before - after + dilation * (KD - 1) + output_padding + 1, OH and OW likewise.
+        OD = (D - 1) * stride - padding before - after + dilation * (KD - 1) + output_padding + 1, OH and OW
+        likewise.
 
     Raises
     ------
@@ -465,8 +468,8 @@ def unfold(
     Raises
     ------
     ValueError
-        If the rank does not fit, an entry is not positive, the kernel does not fit the padded input, or a reflected
-        padding is not smaller than the image.
+        If the rank does not fit, an entry is not positive, the kernel does not fit the padded input, or a
+        reflected padding is not smaller than the image.
     TypeError
         If the input is not float32 or float64, or an argument is of another type.
 
@@ -484,8 +487,8 @@ def unfold(
     if isinstance(kernel_size, (int, np.integer)):
         rank = x.ndim - 2
     else:
-        kernel_list = list(kernel_size)
-        rank = len(kernel_list) if len(kernel_list) > 1 else x.ndim - 2
+        entries = len(tuple(kernel_size))
+        rank = entries if entries > 1 else x.ndim - 2
     if rank not in (1, 2, 3):
         raise ValueError(
             f"unfold: input must have shape (N, C, L), (N, C, H, W) or (N, C, D, H, W); received shape {tuple(x.shape)}"
@@ -527,8 +530,8 @@ def fold(
     kernel_size, dilation, stride : int or one per axis
         At least 1.
     padding, border
-        As in :func:`conv2d`; a column's entry that lies in the padding is added where the border takes it from (with
-        the constant border it is dropped).
+        As in :func:`conv2d`; a column's entry that lies in the padding is added where the border takes it
+        from (with the constant border it is dropped).
 
     Returns
     -------
@@ -580,7 +583,8 @@ def conv_matrix(
 ) -> Array:
     """Return the matrix M of a convolution: ``M @ x.ravel()`` is ``conv(x).ravel()`` for one sample.
 
-    ``M.T`` is the transposed convolution. M is dense, so this is for small images: to look at, and to test with.
+    ``M.T`` is the transposed convolution. M is dense, so this is for small images: to look at, and to test
+    with.
 
     Parameters
     ----------

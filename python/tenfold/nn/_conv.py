@@ -360,7 +360,8 @@ class ConvTranspose1d(_Transposed):
 
 
 class ConvTranspose2d(_Transposed):
-    """Transposed convolution of images (N, in_channels, H, W); see :func:`tenfold.functional.conv_transpose2d`.
+    """Transposed convolution of images (N, in_channels, H, W); see
+    :func:`tenfold.functional.conv_transpose2d`.
 
     Parameters
     ----------
@@ -397,7 +398,8 @@ class ConvTranspose2d(_Transposed):
 
 
 class ConvTranspose3d(_Transposed):
-    """Transposed convolution of volumes (N, in_channels, D, H, W); see :func:`tenfold.functional.conv_transpose3d`.
+    """Transposed convolution of volumes (N, in_channels, D, H, W); see
+    :func:`tenfold.functional.conv_transpose3d`.
 
     Parameters
     ----------
