@@ -111,7 +111,7 @@ def load_safetensors(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
     if len(content) < 8:
         raise damaged(f"it has only {len(content)} bytes")
     try:
-        parts = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
+        parts = safetensors.deserialize(content)
         metadata = _metadata(content)
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise damaged(str(error)) from None
