@@ -115,7 +115,7 @@ struct LaneKernels {
 
   // lanes[i][16] <-- rows[n * pitch + i] for n < samples, zeros above.
   void (*to_lanes)(ptrdiff_t count, const T* rows, ptrdiff_t pitch, ptrdiff_t samples, T* lanes);
-  // rows[n * pitch + i] <-- lanes[i][16] for n < samples, times scale.
+  // rows[n * pitch + i] <-- lanes[i][16] for n < samples; -0 becomes +0.
   void (*from_lanes)(ptrdiff_t count, const T* lanes, T* rows, ptrdiff_t pitch, ptrdiff_t samples);
   // sums[i] = sum over the lanes of acc[i][16].
   void (*sum_lanes)(ptrdiff_t count, const T* acc, T* sums);
