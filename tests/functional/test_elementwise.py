@@ -271,3 +271,9 @@ FLOATING = r"must be a float32 or float64 array; received"
 def test_errors_name_function_argument_and_rule(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_other_byte_orders_simply_work():
+    y = F.relu(np.array([1.0, -2.0], np.dtype(np.float32).newbyteorder("S")))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, [1, 0])

@@ -63,3 +63,15 @@ def test_the_seed_decides_the_weights():
 def test_arguments_are_checked(arguments, error, message):
     with pytest.raises(error, match=message):
         nn.Linear(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        pytest.param(lambda: nn.Linear(2**40, 2**40), r"Linear: weight must have at most 2\^48 elements", id="linear"),
+        pytest.param(lambda: nn.Conv2d(2**40, 2**20, 3), r"Conv2d: weight must have at most 2\^48", id="conv"),
+    ],
+)
+def test_sizes_whose_product_overflows(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()

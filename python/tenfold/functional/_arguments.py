@@ -22,7 +22,7 @@ BORDERS = ("valid", "constant", "reflect", "symmetric", "replicate", "circular")
 
 
 def tensor(value: Any, function: str, argument: str) -> Tensor:
-    """Return a floating tensor as it is (non-native byte order or layout is converted later); refuse all else."""
+    """Return a floating tensor as it is, in native byte order; refuse all else."""
     if isinstance(value, (Symbol, Variable)):
         return value
     if not isinstance(value, np.ndarray):
@@ -31,11 +31,12 @@ def tensor(value: Any, function: str, argument: str) -> Tensor:
         raise TypeError(
             f"{function}: {argument} must be a float32 or float64 array; received {type(value).__name__}"
         )
-    if value.dtype not in (np.float32, np.float64):
+    native = value.dtype.newbyteorder("=")
+    if native not in (np.float32, np.float64):
         raise TypeError(
             f"{function}: {argument} must be a float32 or float64 array; received dtype {value.dtype}"
         )
-    return value
+    return value.astype(native, copy=False)
 
 
 def int_tensor(value: Any, function: str, argument: str) -> Tensor:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from .. import functional as F
 from ..functional._arguments import BORDERS, IntOrInts, Padding, integer, per_axis
-from ..graph import Parameter
 from . import init
 from ._module import Module
+from ._parameters import empty_parameter
 
 _PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
@@ -77,13 +77,11 @@ class _Conv(Module):
                     f"{name}: groups must divide {argument}; received groups {self.groups} and {argument} "
                     f"{getattr(self, argument)}"
                 )
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"{name}: dtype must be float32 or float64; received {np.dtype(dtype)}")
         rows, columns = self.out_channels, self.in_channels
         if self._transposed:
             rows, columns = columns, rows
-        self.weight = Parameter(np.empty((rows, columns // self.groups, *self.kernel_size), dtype))
-        self.bias = Parameter(np.empty(self.out_channels, dtype)) if bias else None
+        self.weight = empty_parameter((rows, columns // self.groups, *self.kernel_size), dtype, name, "weight")
+        self.bias = empty_parameter((self.out_channels,), dtype, name, "bias") if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from .. import functional as F
 from ..functional._arguments import integer
-from ..graph import Parameter
 from . import init
 from ._module import Module
+from ._parameters import empty_parameter
 
 
 class Linear(Module):
@@ -50,10 +50,8 @@ class Linear(Module):
         for name in ("in_features", "out_features"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Linear: {name} must be positive; received {getattr(self, name)}")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"Linear: dtype must be float32 or float64; received {np.dtype(dtype)}")
-        self.weight = Parameter(np.empty((self.out_features, self.in_features), dtype))
-        self.bias = Parameter(np.empty(self.out_features, dtype)) if bias else None
+        self.weight = empty_parameter((self.out_features, self.in_features), dtype, "Linear", "weight")
+        self.bias = empty_parameter((self.out_features,), dtype, "Linear", "bias") if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
