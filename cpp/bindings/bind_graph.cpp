@@ -14,7 +14,8 @@ std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays
   if (arrays.size() != op.inputs().size()) {
     reject("Op", "inputs", "must be ", op.inputs().size(), " arrays; received ", arrays.size());
   }
-  for (std::size_t i = 0; i < arrays.size(); ++i) inputs.push_back(read_pointer(arrays[i], op.inputs()[i], "inputs"));
+  for (std::size_t i = 0; i < arrays.size(); ++i)
+    inputs.push_back(read_pointer(arrays[i], op.inputs()[i], "inputs"));
   std::vector<py::array> results;
   std::vector<void*> outputs;
   for (const TensorType& type : op.outputs()) {
@@ -46,12 +47,13 @@ std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays
 
 void bind_graph(py::module_& module) {
   py::class_<Op, std::shared_ptr<Op>>(module, "Op")
-      .def(py::init([](const std::string& kind, const py::dict& attributes, const std::vector<py::array>& inputs) {
-             std::vector<TensorType> types;
-             for (const py::array& array : inputs) types.push_back(type_of(array));
-             return std::const_pointer_cast<Op>(
-                 OpRegistry::global().create(kind, to_attributes(attributes), types));
-           }),
+      .def(py::init(
+               [](const std::string& kind, const py::dict& attributes, const std::vector<py::array>& inputs) {
+                 std::vector<TensorType> types;
+                 for (const py::array& array : inputs) types.push_back(type_of(array));
+                 return std::const_pointer_cast<Op>(
+                     OpRegistry::global().create(kind, to_attributes(attributes), types));
+               }),
            py::arg("kind"), py::arg("attributes"), py::arg("inputs"))
       .def("__call__", &run_op, py::arg("inputs"), py::arg("seed") = 0)
       .def_property_readonly("flops", &Op::flops);

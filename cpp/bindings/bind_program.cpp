@@ -36,7 +36,8 @@ class CallbackOp final : public Op {
       const py::gil_scoped_acquire acquire;
       try {
         py::list inputs;
-        for (std::size_t i = 0; i < inputs_.size(); ++i) inputs.append(view(inputs_[i], call.inputs[i], false));
+        for (std::size_t i = 0; i < inputs_.size(); ++i)
+          inputs.append(view(inputs_[i], call.inputs[i], false));
         const py::list results = forward_(*py::tuple(inputs));
         store("forward", results, outputs_, call.outputs);
       } catch (...) {
@@ -51,7 +52,8 @@ class CallbackOp final : public Op {
       const py::gil_scoped_acquire acquire;
       try {
         py::list inputs, outputs, gradients;
-        for (std::size_t i = 0; i < inputs_.size(); ++i) inputs.append(view(inputs_[i], call.inputs[i], false));
+        for (std::size_t i = 0; i < inputs_.size(); ++i)
+          inputs.append(view(inputs_[i], call.inputs[i], false));
         for (std::size_t j = 0; j < outputs_.size(); ++j) {
           outputs.append(view(outputs_[j], call.outputs[j], false));
           if (call.d_outputs[j] == nullptr) {
@@ -80,7 +82,8 @@ class CallbackOp final : public Op {
     std::vector<py::array> arrays;
     for (std::size_t i = 0; i < types.size(); ++i) {
       const bool none = results[i].is_none();
-      if (none && std::string(what) == "forward") reject(function.c_str(), "result", "must be an array; received None");
+      if (none && std::string(what) == "forward")
+        reject(function.c_str(), "result", "must be an array; received None");
       arrays.push_back(none ? py::array() : py::array::ensure(results[i], py::array::c_style));
       if (none || targets[i] == nullptr) continue;
       if (type_of(arrays[i]) != types[i]) {
@@ -110,7 +113,8 @@ struct BoundProgram {
   }
 
   const TensorType& type(ValueId id) const {
-    if (id < 0 || static_cast<std::size_t>(id) >= types.size()) reject("Program", "value", "is unknown: ", id);
+    if (id < 0 || static_cast<std::size_t>(id) >= types.size())
+      reject("Program", "value", "is unknown: ", id);
     return types[static_cast<std::size_t>(id)];
   }
 
@@ -124,13 +128,16 @@ struct BoundProgram {
     bound_gradients[leaf] = std::move(array);
   }
 
-  std::vector<py::array> forward(std::vector<py::array> inputs, std::uint64_t seed, std::uint64_t step, bool update) {
+  std::vector<py::array> forward(std::vector<py::array> inputs, std::uint64_t seed, std::uint64_t step,
+                                 bool update) {
     const auto& input_types = program.input_types();
     if (inputs.size() != input_types.size()) {
-      reject("Program.forward", "inputs", "must be ", input_types.size(), " arrays; received ", inputs.size());
+      reject("Program.forward", "inputs", "must be ", input_types.size(), " arrays; received ",
+             inputs.size());
     }
     std::vector<const void*> in;
-    for (std::size_t i = 0; i < inputs.size(); ++i) in.push_back(read_pointer(inputs[i], input_types[i], "inputs"));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      in.push_back(read_pointer(inputs[i], input_types[i], "inputs"));
     std::vector<py::array> results;
     std::vector<void*> out;
     for (const TensorType& output : program.output_types()) {
@@ -167,7 +174,8 @@ struct BoundProgram {
 
   index train(const Optimizer& optimizer, py::array parameters, const py::array& flat_gradients,
               std::vector<py::array> states, const std::vector<py::array>& data, const py::array& order,
-              const py::array& learning_rates, std::int64_t first_step, std::uint64_t seed, py::array results) {
+              const py::array& learning_rates, std::int64_t first_step, std::uint64_t seed,
+              py::array results) {
     TrainingRun run;
     const auto& input_types = program.input_types();
     const DType dtype = program.output_types().at(0).dtype;
@@ -179,20 +187,22 @@ struct BoundProgram {
       run.data.push_back(read_pointer(data[k], type, "data"));
     }
     run.steps = static_cast<index>(learning_rates.size());
-    run.learning_rates =
-        static_cast<const double*>(read_pointer(learning_rates, {DType::float64, {run.steps}}, "learning_rates"));
+    run.learning_rates = static_cast<const double*>(
+        read_pointer(learning_rates, {DType::float64, {run.steps}}, "learning_rates"));
     const index batch = input_types.at(0).shape.at(0);
     run.order = static_cast<const index*>(read_pointer(order, {DType::int64, {run.steps * batch}}, "order"));
     run.first_step = first_step;
     run.seed = seed;
     run.results = static_cast<double*>(write_pointer(
-        results, {DType::float64, {run.steps, static_cast<index>(program.output_types().size())}}, "results"));
+        results, {DType::float64, {run.steps, static_cast<index>(program.output_types().size())}},
+        "results"));
     run.optimizer = &optimizer;
     run.parameter_count = flat.shape[0];
     run.parameters = write_pointer(parameters, flat, "parameters");
     run.gradients = read_pointer(flat_gradients, flat, "gradients");
     if (states.size() != static_cast<std::size_t>(optimizer.state_count())) {
-      reject("Program.train", "states", "must be ", optimizer.state_count(), " arrays; received ", states.size());
+      reject("Program.train", "states", "must be ", optimizer.state_count(), " arrays; received ",
+             states.size());
     }
     for (py::array& state : states) run.states.push_back(write_pointer(state, flat, "states"));
     const py::gil_scoped_release release;
@@ -239,19 +249,23 @@ void bind_program(py::module_& module) {
              spec.fuse = fuse;
              return std::make_unique<BoundProgram>(of, std::move(spec));
            }),
-           py::arg("graph"), py::arg("inputs"), py::arg("outputs"), py::arg("gradients") = std::vector<ValueId>{},
+           py::arg("graph"), py::arg("inputs"), py::arg("outputs"),
+           py::arg("gradients") = std::vector<ValueId>{},
            py::arg("updates") = std::vector<std::pair<ValueId, ValueId>>{},
-           py::arg("differentiated_outputs") = py::none(), py::arg("repeatable") = false, py::arg("fuse") = true)
+           py::arg("differentiated_outputs") = py::none(), py::arg("repeatable") = false,
+           py::arg("fuse") = true)
       .def("bind", &BoundProgram::bind, py::arg("leaf"), py::arg("array"))
       .def("bind_gradient", &BoundProgram::bind_gradient, py::arg("leaf"), py::arg("array"))
       .def("forward", &BoundProgram::forward, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("update") = false)
       .def("backward", &BoundProgram::backward, py::arg("d_outputs"))
       .def("train", &BoundProgram::train, py::arg("optimizer"), py::arg("parameters"), py::arg("gradients"),
-           py::arg("states"), py::arg("data"), py::arg("order"), py::arg("learning_rates"), py::arg("first_step"),
-           py::arg("seed"), py::arg("results"))
-      .def_property_readonly("arena_bytes", [](const BoundProgram& self) { return self.program.arena_bytes(); })
-      .def_property_readonly("buffer_bytes", [](const BoundProgram& self) { return self.program.sum_of_buffers(); })
+           py::arg("states"), py::arg("data"), py::arg("order"), py::arg("learning_rates"),
+           py::arg("first_step"), py::arg("seed"), py::arg("results"))
+      .def_property_readonly("arena_bytes",
+                             [](const BoundProgram& self) { return self.program.arena_bytes(); })
+      .def_property_readonly("buffer_bytes",
+                             [](const BoundProgram& self) { return self.program.sum_of_buffers(); })
       .def_property_readonly("kinds", [](const BoundProgram& self) {
         std::vector<std::string> kinds;
         for (const Node& node : self.program.graph().nodes()) kinds.push_back(node.kind);

@@ -30,7 +30,9 @@ TensorType type_of(const py::array& array) {
   return type;
 }
 
-py::array empty(const TensorType& type) { return py::array(to_numpy(type.dtype), type.shape); }
+py::array empty(const TensorType& type) {
+  return py::array(to_numpy(type.dtype), type.shape);
+}
 
 Attributes to_attributes(const py::dict& dict) {
   Attributes attributes;

@@ -30,7 +30,8 @@ TEST(Arena, FillsAGapBetweenLivingBuffers) {
 }
 
 TEST(Arena, AlignsEveryBuffer) {
-  for (std::size_t offset : place({{1, 0, 5}, {65, 0, 5}, {3, 0, 5}}).offsets) EXPECT_EQ(offset % kAlignment, 0u);
+  for (std::size_t offset : place({{1, 0, 5}, {65, 0, 5}, {3, 0, 5}}).offsets)
+    EXPECT_EQ(offset % kAlignment, 0u);
 }
 
 TEST(Arena, EmptyBuffersAndNoBuffers) {
@@ -40,7 +41,9 @@ TEST(Arena, EmptyBuffersAndNoBuffers) {
 
 TEST(Arena, LivingBuffersNeverShareMemory) {
   std::mt19937 random(7);
-  const auto draw = [&random](int limit) { return static_cast<int>(random() % static_cast<unsigned>(limit)); };
+  const auto draw = [&random](int limit) {
+    return static_cast<int>(random() % static_cast<unsigned>(limit));
+  };
   for (int round = 0; round < 200; ++round) {
     std::vector<Lifetime> buffers;
     for (int i = 0; i < 24; ++i) {

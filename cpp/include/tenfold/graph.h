@@ -37,8 +37,9 @@ class Graph {
   std::vector<ValueId> add(const std::string& kind, const Attributes& attributes, std::vector<ValueId> inputs,
                            std::string name = "");
   // Adds a node whose op was made elsewhere (a fused op, a Python callback).
-  std::vector<ValueId> add_op(const std::string& kind, const Attributes& attributes, std::shared_ptr<const Op> op,
-                              std::vector<ValueId> inputs, std::string name = "");
+  std::vector<ValueId> add_op(const std::string& kind, const Attributes& attributes,
+                              std::shared_ptr<const Op> op, std::vector<ValueId> inputs,
+                              std::string name = "");
 
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<Value>& values() const { return values_; }

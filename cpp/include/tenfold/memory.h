@@ -8,7 +8,9 @@ namespace tenfold {
 
 constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 vector
 
-constexpr std::size_t align_up(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+constexpr std::size_t align_up(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 // A block of `bytes` aligned to kAlignment; throws std::bad_alloc when there is no memory.
 class Buffer {
@@ -19,7 +21,9 @@ class Buffer {
   std::byte* data() const { return data_.get(); }
   std::size_t bytes() const { return bytes_; }
   template <class T>
-  T* as() const { return reinterpret_cast<T*>(data_.get()); }
+  T* as() const {
+    return reinterpret_cast<T*>(data_.get());
+  }
 
  private:
   struct Free {

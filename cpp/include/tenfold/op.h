@@ -32,7 +32,9 @@ class Attributes {
   template <class T>
   T get(const std::string& name) const;
   template <class T>
-  T get(const std::string& name, T otherwise) const { return has(name) ? get<T>(name) : otherwise; }
+  T get(const std::string& name, T otherwise) const {
+    return has(name) ? get<T>(name) : otherwise;
+  }
   const std::map<std::string, Value>& values() const { return values_; }
   bool operator==(const Attributes& other) const { return values_ == other.values_; }
 
@@ -62,13 +64,13 @@ struct ForwardCall {
 
 // Overwrites every d_inputs[i] that is not null; the caller adds where a tensor has several consumers.
 struct BackwardCall {
-  const void* const* inputs;     // null where !backward_needs_input(i)
-  const void* const* outputs;    // null where !backward_needs_output(j)
+  const void* const* inputs;   // null where !backward_needs_input(i)
+  const void* const* outputs;  // null where !backward_needs_output(j)
   void* const* saved;
   const void* const* d_outputs;  // never null for floating outputs (zeros when nothing flows back)
   void* const* d_inputs;         // null where no gradient is wanted
   std::byte* workspace;
-  RandomState random;            // that of the forward call
+  RandomState random;  // that of the forward call
   ErrorSink* errors;
 };
 

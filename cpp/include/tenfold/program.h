@@ -22,7 +22,7 @@ struct ProgramSpec {
   // Only the first so many outputs have gradients (a training step's loss; not its metrics).
   std::size_t differentiated_outputs = static_cast<std::size_t>(-1);
   bool repeatable = false;  // backward may be called several times after one forward
-  bool fuse = true;  // false keeps one op per node; for tests and teaching
+  bool fuse = true;         // false keeps one op per node; for tests and teaching
 };
 
 // What Program::train runs on. Sample i of input k is the i-th of `samples` equal pieces of data[k].
@@ -66,7 +66,7 @@ class Program {
   // were completed. results of the failed step are written. Rethrows what a callback threw.
   index train(const TrainingRun& run);
 
-  std::size_t arena_bytes() const;  // of the one arena
+  std::size_t arena_bytes() const;     // of the one arena
   std::size_t sum_of_buffers() const;  // what the arena would take without reuse
   // The nodes that run, after fusion.
   const Graph& graph() const;

@@ -16,14 +16,24 @@ enum class DType { float32, float64, int64 };
 template <class T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::float32; }
+constexpr DType dtype_of<float>() {
+  return DType::float32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::float64; }
+constexpr DType dtype_of<double>() {
+  return DType::float64;
+}
 template <>
-constexpr DType dtype_of<index>() { return DType::int64; }
+constexpr DType dtype_of<index>() {
+  return DType::int64;
+}
 
-constexpr std::size_t size_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
-constexpr bool is_floating(DType dtype) { return dtype != DType::int64; }
+constexpr std::size_t size_of(DType dtype) {
+  return dtype == DType::float32 ? 4 : 8;
+}
+constexpr bool is_floating(DType dtype) {
+  return dtype != DType::int64;
+}
 const char* name_of(DType dtype);
 
 // The type of a dense, C-contiguous tensor.
@@ -37,7 +47,7 @@ struct TensorType {
   bool operator!=(const TensorType& other) const { return !(*this == other); }
 };
 
-std::string to_string(const Shape& shape);  // "(2, 3, 7)"
+std::string to_string(const Shape& shape);      // "(2, 3, 7)"
 std::string to_string(const TensorType& type);  // "float32 (2, 3, 7)"
 
 // Product of the extents; throws InvalidArgument when it does not fit an index or an extent is negative.

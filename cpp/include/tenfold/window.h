@@ -39,7 +39,7 @@ struct Axis {
   index pad_after = 0;
   index output = 1;  // number of output positions; see output_size
 
-  index extent() const { return dilation * (kernel - 1) + 1; }      // input positions a window spans
+  index extent() const { return dilation * (kernel - 1) + 1; }  // input positions a window spans
   index padded() const { return size + pad_before + pad_after; }
   // floor((padded - extent) / stride) + 1; with `ceil`, rounded up as far as the last window still starts inside the
   // input or the padding before it (torch's ceil_mode).
@@ -49,7 +49,7 @@ struct Axis {
 };
 
 struct Window {
-  int rank = 2;  // 1, 2 or 3: how many trailing axes are real
+  int rank = 2;              // 1, 2 or 3: how many trailing axes are real
   std::array<Axis, 3> axes;  // depth, height, width
   Border border = Border::constant;
 

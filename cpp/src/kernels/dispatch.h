@@ -22,10 +22,10 @@ const Table<T>& kernels();
 
 }  // namespace tenfold
 
-#define TENFOLD_DECLARE_TABLES(Table, isa)     \
-  namespace isa {                              \
-  const Table<float>& table(Table<float>*);    \
-  const Table<double>& table(Table<double>*);  \
+#define TENFOLD_DECLARE_TABLES(Table, isa)    \
+  namespace isa {                             \
+  const Table<float>& table(Table<float>*);   \
+  const Table<double>& table(Table<double>*); \
   }
 
 #if defined(TENFOLD_X86)
@@ -42,7 +42,7 @@ const Table<T>& kernels();
 #define TENFOLD_FOREACH_ISA(Table)       \
   TENFOLD_DECLARE_TABLES(Table, generic) \
   TENFOLD_DECLARE_TABLES(Table, neon)
-#define TENFOLD_PICK_TABLE(Table, T)                                                            \
+#define TENFOLD_PICK_TABLE(Table, T)                                                 \
   if (active_isa_number() == 1) return neon::table(static_cast<Table<T>*>(nullptr)); \
   return generic::table(static_cast<Table<T>*>(nullptr));
 #else
@@ -51,33 +51,33 @@ const Table<T>& kernels();
 #endif
 
 #if defined(TENFOLD_ISA)  // inside a kernel source: only its own ISA's exports exist
-#define TENFOLD_DECLARE_KERNELS(Table) \
-  namespace TENFOLD_ISA {              \
+#define TENFOLD_DECLARE_KERNELS(Table)        \
+  namespace TENFOLD_ISA {                     \
   const Table<float>& table(Table<float>*);   \
   const Table<double>& table(Table<double>*); \
   }
-#define TENFOLD_EXPORT_KERNELS(Table, make)               \
-  namespace tenfold {                                     \
-  namespace TENFOLD_ISA {                                 \
-  const Table<float>& table(Table<float>*) {              \
+#define TENFOLD_EXPORT_KERNELS(Table, make)                \
+  namespace tenfold {                                      \
+  namespace TENFOLD_ISA {                                  \
+  const Table<float>& table(Table<float>*) {               \
     static constexpr Table<float> value = make<float>();   \
-    return value;                                         \
-  }                                                       \
-  const Table<double>& table(Table<double>*) {            \
+    return value;                                          \
+  }                                                        \
+  const Table<double>& table(Table<double>*) {             \
     static constexpr Table<double> value = make<double>(); \
-    return value;                                         \
-  }                                                       \
-  }                                                       \
+    return value;                                          \
+  }                                                        \
+  }                                                        \
   }
 #else
-#define TENFOLD_DECLARE_KERNELS(Table)                       \
-  TENFOLD_FOREACH_ISA(Table)                                 \
-  template <>                                                \
-  inline const Table<float>& kernels<Table, float>() {       \
-    TENFOLD_PICK_TABLE(Table, float)                         \
-  }                                                          \
-  template <>                                                \
-  inline const Table<double>& kernels<Table, double>() {     \
-    TENFOLD_PICK_TABLE(Table, double)                        \
+#define TENFOLD_DECLARE_KERNELS(Table)                   \
+  TENFOLD_FOREACH_ISA(Table)                             \
+  template <>                                            \
+  inline const Table<float>& kernels<Table, float>() {   \
+    TENFOLD_PICK_TABLE(Table, float)                     \
+  }                                                      \
+  template <>                                            \
+  inline const Table<double>& kernels<Table, double>() { \
+    TENFOLD_PICK_TABLE(Table, double)                    \
   }
 #endif

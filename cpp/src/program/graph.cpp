@@ -16,16 +16,17 @@ const TensorType& Graph::type(ValueId id) const {
   return values_[static_cast<std::size_t>(id)].type;
 }
 
-std::vector<ValueId> Graph::add(const std::string& kind, const Attributes& attributes, std::vector<ValueId> inputs,
-                                std::string name) {
+std::vector<ValueId> Graph::add(const std::string& kind, const Attributes& attributes,
+                                std::vector<ValueId> inputs, std::string name) {
   std::vector<TensorType> types;
   for (ValueId id : inputs) types.push_back(type(id));
   auto op = OpRegistry::global().create(kind, attributes, types);
   return add_op(kind, attributes, std::move(op), std::move(inputs), std::move(name));
 }
 
-std::vector<ValueId> Graph::add_op(const std::string& kind, const Attributes& attributes, std::shared_ptr<const Op> op,
-                                   std::vector<ValueId> inputs, std::string name) {
+std::vector<ValueId> Graph::add_op(const std::string& kind, const Attributes& attributes,
+                                   std::shared_ptr<const Op> op, std::vector<ValueId> inputs,
+                                   std::string name) {
   const int producer = static_cast<int>(nodes_.size());
   std::vector<ValueId> outputs;
   for (std::size_t slot = 0; slot < op->outputs().size(); ++slot) {

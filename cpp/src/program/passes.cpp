@@ -35,7 +35,8 @@ void Rewriter::copy(int i) {
 void Rewriter::replace(const std::string& kind, const Attributes& attributes, std::shared_ptr<const Op> op,
                        std::vector<ValueId> new_inputs, const std::vector<ValueId>& old_outputs,
                        const std::string& name) {
-  const std::vector<ValueId> outputs = result_.graph.add_op(kind, attributes, std::move(op), std::move(new_inputs), name);
+  const std::vector<ValueId> outputs =
+      result_.graph.add_op(kind, attributes, std::move(op), std::move(new_inputs), name);
   for (std::size_t j = 0; j < old_outputs.size(); ++j) {
     result_.map[static_cast<std::size_t>(old_outputs[j])] = outputs[j];
   }
@@ -66,8 +67,8 @@ Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept,
           std::vector<TensorType> types;
           for (ValueId id : node.inputs) types.push_back(graph.type(id));
           auto op = OpRegistry::global().create(node.kind, attributes, types);
-          rewriter.replace(node.kind, attributes, std::move(op), rewriter.mapped(node.inputs), nodes[next].outputs,
-                           node.name);
+          rewriter.replace(node.kind, attributes, std::move(op), rewriter.mapped(node.inputs),
+                           nodes[next].outputs, node.name);
           fused[next] = true;
           continue;
         }

@@ -32,7 +32,8 @@ class Rewriter {
   void copy(int i);
   // Adds a node to the new graph and makes its outputs stand for `old_outputs`.
   void replace(const std::string& kind, const Attributes& attributes, std::shared_ptr<const Op> op,
-               std::vector<ValueId> new_inputs, const std::vector<ValueId>& old_outputs, const std::string& name);
+               std::vector<ValueId> new_inputs, const std::vector<ValueId>& old_outputs,
+               const std::string& name);
   Rewritten finish() && { return std::move(result_); }
 
  private:

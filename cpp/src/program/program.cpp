@@ -119,15 +119,15 @@ struct Program::Plan {
   std::vector<ValueId> leaf_map;  // original leaf -> leaf of `graph`
   Graph graph;
   std::vector<TensorType> input_types, output_types;
-  std::vector<bool> live;                  // nodes that outputs or updates depend on
-  std::vector<bool> wants;                 // values that lead to a wanted gradient
-  std::vector<bool> flows;                 // ... and that an output's gradient reaches
-  std::vector<int> contributions;          // how many places add to a value's gradient
+  std::vector<bool> live;          // nodes that outputs or updates depend on
+  std::vector<bool> wants;         // values that lead to a wanted gradient
+  std::vector<bool> flows;         // ... and that an output's gradient reaches
+  std::vector<int> contributions;  // how many places add to a value's gradient
   std::vector<std::vector<int>> consumers;
   std::vector<int> value_buffer, gradient_buffer;  // by value
-  std::vector<bool> written;               // the gradient buffer has its first contribution
+  std::vector<bool> written;                       // the gradient buffer has its first contribution
   std::vector<std::vector<int>> saved_buffers;     // by node
-  std::vector<int> d_output_buffer;        // by program output: external
+  std::vector<int> d_output_buffer;                // by program output: external
   std::vector<BufferInfo> buffers;
   std::vector<Instruction> forward, backward;
   int time = 0;
@@ -163,12 +163,14 @@ Program::Plan::Plan(const Graph& original, ProgramSpec original_spec) : spec(std
 void Program::Plan::check(const Graph& original) const {
   const auto require_leaf = [&](ValueId id, const char* argument) {
     static_cast<void>(original.type(id));
-    if (original.values()[at(id)].producer >= 0) reject("Program", argument, "must be leaves; value ", id, " is computed");
+    if (original.values()[at(id)].producer >= 0)
+      reject("Program", argument, "must be leaves; value ", id, " is computed");
   };
   for (ValueId id : spec.inputs) require_leaf(id, "inputs");
   for (ValueId id : spec.gradients) {
     require_leaf(id, "gradients");
-    if (!is_floating(original.type(id).dtype)) reject_type("Program", "gradients", "must be of floating leaves");
+    if (!is_floating(original.type(id).dtype))
+      reject_type("Program", "gradients", "must be of floating leaves");
   }
   for (ValueId id : spec.outputs) static_cast<void>(original.type(id));
   for (const auto& [leaf, value] : spec.updates) {
@@ -305,8 +307,9 @@ void Program::Plan::name_values() {
       } else {
         for (std::size_t k = 0; k < node.inputs.size() && buffer == kNone; ++k) {
           const int candidate = value_buffer[at(node.inputs[k])];
-          const bool taken = std::any_of(node.outputs.begin(), node.outputs.begin() + static_cast<std::ptrdiff_t>(j),
-                                         [&](ValueId id) { return value_buffer[at(id)] == candidate; });
+          const bool taken =
+              std::any_of(node.outputs.begin(), node.outputs.begin() + static_cast<std::ptrdiff_t>(j),
+                          [&](ValueId id) { return value_buffer[at(id)] == candidate; });
           if (!taken && may_overwrite(node, static_cast<int>(k), static_cast<int>(j))) buffer = candidate;
         }
         if (buffer == kNone) buffer = new_buffer(graph.type(node.outputs[j]).bytes());
@@ -317,8 +320,8 @@ void Program::Plan::name_values() {
 }
 
 void Program::Plan::finish(Instruction instruction, int when) {
-  for (const auto* list : {&instruction.inputs, &instruction.outputs, &instruction.saved, &instruction.d_outputs,
-                           &instruction.d_inputs}) {
+  for (const auto* list : {&instruction.inputs, &instruction.outputs, &instruction.saved,
+                           &instruction.d_outputs, &instruction.d_inputs}) {
     for (int buffer : *list) use(buffer, when);
   }
   use(instruction.workspace, when);
@@ -393,8 +396,8 @@ void Program::Plan::emit_backward() {
 
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     const Node& node = graph.nodes()[i];
-    const bool reached =
-        live[i] && std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return flows[at(id)]; });
+    const bool reached = live[i] && std::any_of(node.outputs.begin(), node.outputs.end(),
+                                                [&](ValueId id) { return flows[at(id)]; });
     if (!reached) continue;
     if (node.op->is_view()) {
       emit_view_backward(node);
@@ -437,7 +440,8 @@ void Program::Plan::emit_backward() {
         continue;
       }
       // A value read twice by one node gets a second buffer: the first write has not happened yet.
-      const bool again = std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == id; });
+      const bool again =
+          std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == id; });
       const int target = again ? new_buffer(graph.type(id).bytes()) : contribution(id);
       instruction.d_inputs.push_back(target);
       targets.emplace_back(id, target);
@@ -495,7 +499,8 @@ void Program::Plan::prepare() {
     for (Instruction& instruction : *list) {
       if (instruction.op == nullptr) continue;
       buffers[static_cast<std::size_t>(instruction.workspace)].lifetime.bytes =
-          list == &forward ? instruction.op->forward_workspace(threads) : instruction.op->backward_workspace(threads);
+          list == &forward ? instruction.op->forward_workspace(threads)
+                           : instruction.op->backward_workspace(threads);
     }
   }
   std::vector<Lifetime> lifetimes;
@@ -546,8 +551,8 @@ void Program::Plan::run(const Team& team, const std::vector<Instruction>& instru
       case Instruction::kBackward:
         // Forward's outputs reach backward as constants: the pointers are the same ones.
         i.op->backward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
-                              i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer, random,
-                              &errors});
+                              i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer,
+                              random, &errors});
         break;
       case Instruction::kCopy:
         if (i.input_pointers[0] == nullptr) {
@@ -578,15 +583,24 @@ void Program::Plan::run_updates(const Team& team) {
 
 // -- the face --------------------------------------------------------------------------------------------------------
 
-Program::Program(const Graph& graph, ProgramSpec spec) : plan_(std::make_unique<Plan>(graph, std::move(spec))) {
+Program::Program(const Graph& graph, ProgramSpec spec)
+    : plan_(std::make_unique<Plan>(graph, std::move(spec))) {
   plan_->prepare();
 }
 Program::~Program() = default;
 
-const std::vector<TensorType>& Program::input_types() const { return plan_->input_types; }
-const std::vector<TensorType>& Program::output_types() const { return plan_->output_types; }
-std::size_t Program::arena_bytes() const { return plan_->placement.bytes; }
-const Graph& Program::graph() const { return plan_->graph; }
+const std::vector<TensorType>& Program::input_types() const {
+  return plan_->input_types;
+}
+const std::vector<TensorType>& Program::output_types() const {
+  return plan_->output_types;
+}
+std::size_t Program::arena_bytes() const {
+  return plan_->placement.bytes;
+}
+const Graph& Program::graph() const {
+  return plan_->graph;
+}
 
 std::size_t Program::sum_of_buffers() const {
   std::size_t bytes = 0;
@@ -606,12 +620,13 @@ void Program::bind_gradient(ValueId leaf, void* data) {
   plan_->set_pointer(plan_->gradient_buffer[plan_->at(plan_->leaf_map[plan_->at(leaf)])], data);
 }
 
-void Program::forward(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, RandomState random,
-                      bool update) {
+void Program::forward(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
+                      RandomState random, bool update) {
   Plan& p = *plan_;
   const std::lock_guard<std::mutex> lock(p.mutex);
   p.prepare();
-  for (std::size_t k = 0; k < inputs.size(); ++k) p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
+  for (std::size_t k = 0; k < inputs.size(); ++k)
+    p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
   p.resolve();
   p.errors.error = nullptr;
   parallel(p.forward_work, [&](const Team& team) {
@@ -629,8 +644,8 @@ void Program::backward(const std::vector<const void*>& d_outputs, const std::vec
   Plan& p = *plan_;
   const std::lock_guard<std::mutex> lock(p.mutex);
   if (num_threads() > p.planned_threads) {
-    reject("Program.backward", "threads", "must not grow between forward and backward: from ", p.planned_threads,
-           " to ", num_threads());
+    reject("Program.backward", "threads", "must not grow between forward and backward: from ",
+           p.planned_threads, " to ", num_threads());
   }
   for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j) {
     p.set_pointer(p.d_output_buffer[j], j < d_outputs.size() ? d_outputs[j] : nullptr);
@@ -652,7 +667,8 @@ index Program::train(const TrainingRun& run) {
     reject(function, "data", "must have ", p.input_types.size(), " arrays; received ", run.data.size());
   }
   for (const TensorType& type : p.output_types) {
-    if (type.count() != 1) reject(function, "outputs", "must be scalars; one has shape ", to_string(type.shape));
+    if (type.count() != 1)
+      reject(function, "outputs", "must be scalars; one has shape ", to_string(type.shape));
   }
   const index batch = p.input_types.empty() || p.input_types[0].shape.empty() ? 0 : p.input_types[0].shape[0];
   if (batch < 1) reject(function, "inputs", "must have a batch axis of at least one sample");
@@ -661,7 +677,8 @@ index Program::train(const TrainingRun& run) {
   for (std::size_t k = 0; k < p.input_types.size(); ++k) {
     const TensorType& type = p.input_types[k];
     if (type.shape.empty() || type.shape[0] != batch) {
-      reject(function, "inputs", "must all have the batch size ", batch, "; input ", k, " is ", to_string(type));
+      reject(function, "inputs", "must all have the batch size ", batch, "; input ", k, " is ",
+             to_string(type));
     }
     if (p.staging[k].data() == nullptr) p.staging[k] = Buffer(type.bytes());
     row_bytes.push_back(type.bytes() / static_cast<std::size_t>(batch));
@@ -694,9 +711,10 @@ index Program::train(const TrainingRun& run) {
       const index* rows = run.order + step * batch;
       team.for_each(batch, [&](index n) {
         for (std::size_t k = 0; k < p.staging.size(); ++k) {
-          std::memcpy(p.staging[k].data() + static_cast<std::size_t>(n) * row_bytes[k],
-                      static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * row_bytes[k],
-                      row_bytes[k]);
+          std::memcpy(
+              p.staging[k].data() + static_cast<std::size_t>(n) * row_bytes[k],
+              static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * row_bytes[k],
+              row_bytes[k]);
         }
       });
       const RandomState random{run.seed, static_cast<std::uint64_t>(run.first_step + step)};

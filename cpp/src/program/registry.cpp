@@ -44,7 +44,9 @@ OpRegistry& OpRegistry::global() {
   return *registry;
 }
 
-void OpRegistry::add(const std::string& kind, OpFactory factory) { factories_[kind] = std::move(factory); }
+void OpRegistry::add(const std::string& kind, OpFactory factory) {
+  factories_[kind] = std::move(factory);
+}
 
 std::shared_ptr<const Op> OpRegistry::create(const std::string& kind, const Attributes& attributes,
                                              const std::vector<TensorType>& inputs) const {
@@ -72,8 +74,8 @@ void require_same_dtype(const char* function, const std::vector<TensorType>& inp
       first = &inputs[i];
       first_name = *name;
     } else if (inputs[i].dtype != first->dtype) {
-      reject_type(function, *name, "must have the dtype of ", first_name, ", ", name_of(first->dtype), "; received ",
-                  name_of(inputs[i].dtype));
+      reject_type(function, *name, "must have the dtype of ", first_name, ", ", name_of(first->dtype),
+                  "; received ", name_of(inputs[i].dtype));
     }
   }
 }

@@ -79,8 +79,12 @@ std::vector<Isa> available_isas() {
   return available;
 }
 
-Isa active_isa() { return active().load(std::memory_order_relaxed); }
-int active_isa_number() { return static_cast<int>(active_isa()); }
+Isa active_isa() {
+  return active().load(std::memory_order_relaxed);
+}
+int active_isa_number() {
+  return static_cast<int>(active_isa());
+}
 
 void set_isa(const std::string& name) {
   const std::vector<Isa> available = available_isas();

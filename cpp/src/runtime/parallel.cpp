@@ -112,7 +112,9 @@ void pause() {
 
 }  // namespace
 
-int num_threads() { return forked ? 1 : configured_threads(); }
+int num_threads() {
+  return forked ? 1 : configured_threads();
+}
 
 void set_num_threads(int threads) {
   if (threads < 1 || threads > kMaxThreads) {

@@ -43,7 +43,8 @@ index checked_count(const Shape& shape, const char* function, const char* argume
   index product = 1;
   bool empty = false;
   for (index extent : shape) {
-    if (extent < 0) reject(function, argument, "must have no negative extent; its shape is ", to_string(shape));
+    if (extent < 0)
+      reject(function, argument, "must have no negative extent; its shape is ", to_string(shape));
     if (extent == 0) {
       empty = true;
     } else if (product > kLimit / extent) {

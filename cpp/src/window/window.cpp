@@ -16,13 +16,15 @@ constexpr struct {
 // No extent, stride, dilation or pad may exceed this: products of two and sums of several then fit an index.
 constexpr index kMaxExtent = index{1} << 31;
 
-index modulo(index a, index n) { return ((a % n) + n) % n; }
+index modulo(index a, index n) {
+  return ((a % n) + n) % n;
+}
 
 void check_entries(const WindowSpec& spec, const Shape& values, const char* argument, index least) {
   for (index value : values) {
     if (value < least) {
-      reject(spec.function, argument, "must be ", least > 0 ? "positive" : "non-negative", " along every axis; received ",
-             to_string(values));
+      reject(spec.function, argument, "must be ", least > 0 ? "positive" : "non-negative",
+             " along every axis; received ", to_string(values));
     }
     if (value > kMaxExtent) {
       reject(spec.function, argument, "must be at most 2^31 along every axis; received ", to_string(values));
@@ -34,12 +36,13 @@ void check_border(const WindowSpec& spec, const Axis& axis) {
   const index pad = std::max(axis.pad_before, axis.pad_after);
   if (pad == 0 || spec.border == Border::constant) return;
   if (axis.size == 0) {
-    reject(spec.function, "input", "must not be empty along a padded axis when border is '", name_of(spec.border),
-           "'; its spatial size is ", to_string(spec.size));
+    reject(spec.function, "input", "must not be empty along a padded axis when border is '",
+           name_of(spec.border), "'; its spatial size is ", to_string(spec.size));
   }
   if (spec.border == Border::reflect && pad >= axis.size) {
-    reject(spec.function, "padding", "must be smaller than the input along every axis when border is 'reflect'; ",
-           "received padding ", pad, " for size ", axis.size);
+    reject(spec.function, "padding",
+           "must be smaller than the input along every axis when border is 'reflect'; ", "received padding ",
+           pad, " for size ", axis.size);
   }
 }
 
@@ -57,7 +60,8 @@ Border border_from(const std::string& name, const char* function) {
     if (name == entry.name) return entry.border;
   }
   reject(function, "border",
-         "must be 'valid', 'constant', 'reflect', 'symmetric', 'replicate' or 'circular'; received '", name, "'");
+         "must be 'valid', 'constant', 'reflect', 'symmetric', 'replicate' or 'circular'; received '", name,
+         "'");
 }
 
 index border_source(index p, index size, Border border) {
@@ -139,9 +143,10 @@ Window make_window(const WindowSpec& spec) {
     check_border(spec, axis);
     if (axis.extent() > axis.padded()) {
       reject(spec.function, "kernel_size",
-             "must fit the padded input: dilation * (kernel_size - 1) + 1 <= size + padding; received kernel_size ",
-             axis.kernel, ", dilation ", axis.dilation, ", size ", axis.size, ", padding ", axis.pad_before, " + ",
-             axis.pad_after);
+             "must fit the padded input: dilation * (kernel_size - 1) + 1 <= size + padding; received "
+             "kernel_size ",
+             axis.kernel, ", dilation ", axis.dilation, ", size ", axis.size, ", padding ", axis.pad_before,
+             " + ", axis.pad_after);
     }
     axis.output = axis.output_size(spec.ceil);
   }
