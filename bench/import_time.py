@@ -9,7 +9,9 @@ CODE = "import time, numpy; t = time.perf_counter(); import {0}; print(time.perf
 
 def seconds(module: str) -> float:
     """Return the seconds that importing a module takes in a fresh interpreter that has numpy."""
-    return float(subprocess.run([sys.executable, "-c", CODE.format(module)], capture_output=True, check=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", CODE.format(module)], capture_output=True, check=True).stdout
+    )
 
 
 def main() -> None:

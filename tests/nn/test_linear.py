@@ -68,8 +68,12 @@ def test_arguments_are_checked(arguments, error, message):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        pytest.param(lambda: nn.Linear(2**40, 2**40), r"Linear: weight must have at most 2\^48 elements", id="linear"),
-        pytest.param(lambda: nn.Conv2d(2**40, 2**20, 3), r"Conv2d: weight must have at most 2\^48", id="conv"),
+        pytest.param(
+            lambda: nn.Linear(2**40, 2**40), r"Linear: weight must have at most 2\^48 elements", id="linear"
+        ),
+        pytest.param(
+            lambda: nn.Conv2d(2**40, 2**20, 3), r"Conv2d: weight must have at most 2\^48", id="conv"
+        ),
     ],
 )
 def test_sizes_whose_product_overflows(make, text):

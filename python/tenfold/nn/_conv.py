@@ -80,7 +80,9 @@ class _Conv(Module):
         rows, columns = self.out_channels, self.in_channels
         if self._transposed:
             rows, columns = columns, rows
-        self.weight = empty_parameter((rows, columns // self.groups, *self.kernel_size), dtype, name, "weight")
+        self.weight = empty_parameter(
+            (rows, columns // self.groups, *self.kernel_size), dtype, name, "weight"
+        )
         self.bias = empty_parameter((self.out_channels,), dtype, name, "bias") if bias else None
         self.reset_parameters()
 
