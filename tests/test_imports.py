@@ -26,7 +26,7 @@ def test_data_and_training_do_not_draw_or_parse_arguments():
     assert [m for m in loaded.split() if m.split(".")[0] in ("matplotlib", "PIL", "tqdm", "argparse")] == []
 
 
-@pytest.mark.parametrize("name", ["Function", "grad", "summary", "value_and_grad", "vjp"])
+@pytest.mark.parametrize("name", ["Function", "grad", "profile", "summary", "value_and_grad", "vjp"])
 def test_every_function_is_found_as_an_attribute_and_by_from(name):
     run(f"import tenfold; assert callable(tenfold.{name}); from tenfold import {name}; assert {name}")
 

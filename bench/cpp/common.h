@@ -8,16 +8,15 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <numeric>
 #include <random>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "kernels/gemm.h"
 #include "tenfold/cpu.h"
 #include "tenfold/parallel.h"
+#include "tenfold/peak.h"
 #include "tenfold/types.h"
 
 namespace tenfold::bench {
@@ -26,25 +25,9 @@ inline double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Floating-point operations per second that all threads together reach with the active kernels and nothing to
-// load. Each thread times its own short runs and the best of them counts, so that a passing disturbance, or a
-// thread that waits for its processor, does not lower it.
 template <class T>
 double measured_peak() {
-  const auto& k = kernels<GemmKernels, T>();
-  constexpr index kRounds = 10000;
-  std::vector<double> best(static_cast<std::size_t>(num_threads()));
-  parallel(1e9, [&](const Team& team) {
-    double& rate = best[static_cast<std::size_t>(team.rank())];
-    for (int run = 0; run < 8; ++run) {
-      T sink = T(0.5);
-      const double begin = seconds();
-      const double operations = 2 * k.burn(kRounds, &sink);
-      rate = std::max(rate, operations / (seconds() - begin));
-      benchmark::DoNotOptimize(sink);
-    }
-  });
-  return std::accumulate(best.begin(), best.end(), 0.0);
+  return fma_peak<T>(0.002);
 }
 
 // Runs body() in the benchmark's loop and reports GFLOP/s and peak_share. The peak is measured just before

@@ -53,10 +53,7 @@ class Step {
     }
   }
 
-  // Every weight works in forward, in its gradient and, but for the first layer, in an input gradient.
-  double flops() const {
-    return 3 * op_->flops() - 2.0 * 28 * 28 * 6 * 25 * static_cast<double>(labels_.size());
-  }
+  double flops() const { return op_->flops() + op_->backward_flops({}); }
 
   void run(T rate) {
     const T one = 1, zero = 0;

@@ -172,6 +172,41 @@ struct BoundProgram {
     return results;
   }
 
+  py::list profile(std::vector<py::array> inputs, const std::vector<std::optional<py::array>>& d_outputs,
+                   std::uint64_t seed, index repetitions) {
+    const auto& input_types = program.input_types();
+    const auto& output_types = program.output_types();
+    if (inputs.size() != input_types.size()) {
+      reject("Program.profile", "inputs", "must be ", input_types.size(), " arrays; received ",
+             inputs.size());
+    }
+    std::vector<const void*> in, d_out;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      in.push_back(read_pointer(inputs[i], input_types[i], "inputs"));
+    for (std::size_t j = 0; j < d_outputs.size(); ++j) {
+      d_out.push_back(d_outputs[j] ? read_pointer(*d_outputs[j], output_types.at(j), "d_outputs") : nullptr);
+    }
+    last_inputs = std::move(inputs);
+    std::vector<InstructionProfile> profiles;
+    {
+      const py::gil_scoped_release release;
+      profiles = program.profile(in, d_out, {seed, 0}, repetitions);
+    }
+    py::list list;
+    for (const InstructionProfile& profile : profiles) {
+      py::dict entry;
+      entry["backward"] = profile.backward;
+      entry["node"] = profile.node;
+      entry["kind"] = profile.kind;
+      entry["name"] = profile.name;
+      entry["output"] = py::tuple(py::cast(profile.output));
+      entry["flops"] = profile.flops;
+      entry["seconds"] = py::array(py::cast(profile.seconds));
+      list.append(entry);
+    }
+    return list;
+  }
+
   index train(const Optimizer& optimizer, py::array parameters, const py::array& flat_gradients,
               std::vector<py::array> states, const std::vector<py::array>& data, const py::array& order,
               const py::array& learning_rates, std::int64_t first_step, std::uint64_t seed,
@@ -259,6 +294,8 @@ void bind_program(py::module_& module) {
       .def("forward", &BoundProgram::forward, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("update") = false)
       .def("backward", &BoundProgram::backward, py::arg("d_outputs"))
+      .def("profile", &BoundProgram::profile, py::arg("inputs"), py::arg("d_outputs"), py::arg("seed") = 0,
+           py::arg("repetitions") = 1)
       .def("train", &BoundProgram::train, py::arg("optimizer"), py::arg("parameters"), py::arg("gradients"),
            py::arg("states"), py::arg("data"), py::arg("order"), py::arg("learning_rates"),
            py::arg("first_step"), py::arg("seed"), py::arg("results"))

@@ -1,6 +1,8 @@
 #include "bindings.h"
 #include "tenfold/cpu.h"
+#include "tenfold/error.h"
 #include "tenfold/parallel.h"
+#include "tenfold/peak.h"
 
 namespace tenfold::bindings {
 
@@ -15,6 +17,15 @@ void bind_runtime(py::module_& module) {
     return names;
   });
   module.def("cpu_name", &cpu_name);
+  module.def(
+      "fma_peak",
+      [](const py::dtype& dtype, double seconds) {
+        const DType type = to_dtype(dtype);
+        if (!is_floating(type)) reject_type("fma_peak", "dtype", "must be float32 or float64");
+        const py::gil_scoped_release release;
+        return type == DType::float32 ? fma_peak<float>(seconds) : fma_peak<double>(seconds);
+      },
+      py::arg("dtype"), py::arg("seconds") = 0.01);
   module.def("compiler", [] { return std::string(TENFOLD_COMPILER); });
   module.def("has_openmp", [] {
 #ifdef _OPENMP

@@ -50,6 +50,28 @@ TEST(Program, GradientOfARegression) {
   EXPECT_FLOAT_EQ(dw[2], -3 * 3 + -4 * 6);
 }
 
+TEST(Program, AProfileNamesEveryInstructionAndComputesTheGradient) {
+  const Regression net(2);
+  Program program(net.graph, net.spec());
+  const float x[] = {1, 2, 3, 4, 5, 6}, y[] = {1, 2}, one = 1;
+  float w[] = {1, 0, -1}, dw[3] = {};
+  program.bind(net.w, w);
+  EXPECT_THROW(program.profile({x, y}, {&one}, {}, 1), InvalidArgument) << "no memory for the gradient";
+  program.bind_gradient(net.w, dw);
+  const auto profiles = program.profile({x, y}, {&one}, {}, 4);
+  std::vector<std::string> forward, backward;
+  for (const InstructionProfile& p : profiles) {
+    (p.backward ? backward : forward).push_back(p.kind);
+    ASSERT_EQ(p.seconds.size(), 4u);
+    for (double seconds : p.seconds) EXPECT_GE(seconds, 0);
+    // backward: that of w alone
+    EXPECT_EQ(p.flops, p.kind == "linear" ? 2 * 2 * 3 : p.kind == "mse_loss" ? p.flops : 0);
+  }
+  EXPECT_EQ(forward, (std::vector<std::string>{"linear", "mse_loss"}));
+  EXPECT_EQ(backward, (std::vector<std::string>{"copy", "mse_loss", "linear"}));
+  EXPECT_FLOAT_EQ(dw[0], -3 * 1 + -4 * 4);
+}
+
 TEST(Program, TrainingConvergesAndStopsAtALossThatIsNotFinite) {
   const index samples = 8, batch = 4;
   const Regression net(batch);

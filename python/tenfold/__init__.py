@@ -8,7 +8,7 @@ from ._random import manual_seed
 
 if TYPE_CHECKING:
     from . import data, functional, graph, io, models, nn, optim, plot, train
-    from .graph import Function, grad, summary, value_and_grad, vjp
+    from .graph import Function, grad, profile, summary, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ __all__ = [
     "num_threads",
     "optim",
     "plot",
+    "profile",
     "set_num_threads",
     "show_config",
     "summary",
@@ -33,7 +34,7 @@ __all__ = [
     "vjp",
 ]
 
-_OF_GRAPH = ("Function", "grad", "summary", "value_and_grad", "vjp")
+_OF_GRAPH = ("Function", "grad", "profile", "summary", "value_and_grad", "vjp")
 _MODULES = ("cli", "data", "functional", "graph", "io", "models", "nn", "optim", "plot", "train")
 
 

@@ -199,6 +199,24 @@ def test_summary_of_a_name_and_of_a_checkpoint(run):
     assert "must be one of lenet5" in refused("summary", "vgg", cwd=folder)
 
 
+def test_profile_of_a_name_and_of_a_checkpoint(run, tmp_path):
+    folder, _, _ = run
+    quick = ("--seconds", 0.001, "--batch-size", 8)
+    shown = tenfold("profile", "lenet5", *quick, "--no-fuse", cwd=folder).stdout
+    assert re.search(r"^3 +conv +8 x 16 x 10 x 10 +[\d.,]+ +[\d.]+ +[\d.]+ % +[\d.,]+", shown, re.MULTILINE)
+    assert "backward" in shown
+    assert "cross_entropy" in shown
+    checkpoint = f"{RUN}/checkpoint.safetensors"
+    picture = tmp_path / "profile.png"
+    arguments = (checkpoint, *quick, "--inference", "--threads", 1, "--picture", picture)
+    shown = tenfold("profile", *arguments, cwd=folder).stdout
+    assert "input 8 x 1 x 8 x 8" in shown
+    assert "1 thread," in shown
+    assert "backward" not in shown
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "must be one of lenet5" in refused("profile", "vgg", cwd=folder)
+
+
 def test_plot(run, tmp_path):
     folder, _, _ = run
     for history in ([], [f"{RUN}/history.csv"]):

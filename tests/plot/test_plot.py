@@ -132,3 +132,35 @@ def test_the_users_own_settings_are_left_alone():
     before = dict(mpl.rcParams)
     plot.learning_curve(ROWS)
     assert dict(mpl.rcParams) == before
+
+
+def test_a_profile_has_a_bar_for_every_operation(tmp_path):
+    import tenfold
+    from tenfold import nn
+
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    profile = tenfold.profile(model, np.ones((4, 5), np.float32), seconds=0.001)
+    figure = plot.profile(profile, tmp_path / "p.png", "a title")
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["0   linear", "1   tanh", "2   linear", "copies of gradients"]
+    assert len(figure.axes[0].patches) == 2 * len(names)  # forward and backward
+    size(tmp_path / "p.png")
+
+
+def test_small_operations_of_a_long_profile_share_a_bar():
+    import tenfold
+    from tenfold import functional as F
+
+    w = np.ones((600, 600))
+
+    def function(x):
+        for _ in range(6):
+            x = F.tanh(F.mean(F.linear(x, w), axis=1, keepdims=True) + x)
+        return x
+
+    profile = tenfold.profile(function, np.ones((100, 600)), seconds=0.001, backward=False, fuse=False)
+    assert len(profile.operations) == 24
+    figure = plot.profile(profile)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    small = [o for o in profile.operations if o.seconds < 0.005 * profile.seconds]
+    assert len(names) == len(profile.operations) - (len(small) - 1 if len(small) > 1 else 0)

@@ -98,6 +98,9 @@ class Op {
   virtual bool is_view() const { return false; }
   // Floating-point operations of a forward call (a multiply-add counts two).
   virtual double flops() const { return 0; }
+  // The same of a backward call that computes the gradients of the inputs that are `wanted`. By default as much again
+  // for either of the first two, which are the operands of whatever has a weight; the rest is bias and labels.
+  virtual double backward_flops(const std::vector<bool>& wanted) const;
   // Rough work of a forward call for the decision whether threads are worth waking: multiply-adds or elements moved.
   virtual double work() const;
 

@@ -42,6 +42,18 @@ struct TrainingRun {
   std::vector<void*> states;  // Optimizer::state_count() vectors of the same length
 };
 
+// What one instruction of a program does, and the seconds it took in every repetition of Program::profile.
+struct InstructionProfile {
+  bool backward = false;
+  int node = -1;  // of Program::graph()
+  std::string
+      kind;  // the node's, with its activation ("conv+relu"); "copy", "add" or "zero" where gradients meet between nodes
+  std::string name;  // the node's
+  Shape output;      // of the node's first output, or of the tensor that is copied, added to or zeroed
+  double flops = 0;
+  std::vector<double> seconds;
+};
+
 class Program {
  public:
   // Throws InvalidArgument when the spec names values that do not exist or an input that is not a leaf.
@@ -65,6 +77,13 @@ class Program {
   // Runs steps until the end or the first loss that is not finite (that step changes nothing); returns how many steps
   // were completed. results of the failed step are written. Rethrows what a callback threw.
   index train(const TrainingRun& run);
+
+  // Runs forward and backward (if there are gradients) as `train` does, in one region, and takes the time after every
+  // instruction. d_outputs as in `backward`; gradients go where bind_gradient said. Updates nothing else. A first
+  // repetition is not timed.
+  std::vector<InstructionProfile> profile(const std::vector<const void*>& inputs,
+                                          const std::vector<const void*>& d_outputs, RandomState random,
+                                          index repetitions);
 
   std::size_t arena_bytes() const;     // of the one arena
   std::size_t sum_of_buffers() const;  // what the arena would take without reuse

@@ -1,6 +1,7 @@
 #include "tenfold/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -25,6 +26,7 @@ struct Instruction {
   enum Kind { kForward, kBackward, kCopy, kAdd, kZero };
   Kind kind = kForward;
   const Op* op = nullptr;
+  int node = kNone;
   // Buffers, kNone where the call gets a null pointer.
   std::vector<int> inputs, outputs, saved, d_outputs, d_inputs;
   int workspace = kNone;
@@ -107,7 +109,11 @@ struct Program::Plan {
   // -- running
   void prepare();
   void resolve();
-  void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random);
+  void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random) {
+    for (const Instruction& instruction : instructions) execute(team, instruction, random);
+  }
+  void execute(const Team& team, const Instruction& instruction, RandomState random);
+  InstructionProfile describe(const Instruction& instruction) const;
   void run_updates(const Team& team);
   void* pointer(int buffer) const { return pointers[static_cast<std::size_t>(buffer)]; }
   void set_pointer(int buffer, const void* data) {
@@ -336,6 +342,7 @@ void Program::Plan::emit_forward() {
     Instruction instruction;
     instruction.kind = Instruction::kForward;
     instruction.op = node.op.get();
+    instruction.node = static_cast<int>(i);
     for (ValueId id : node.inputs) instruction.inputs.push_back(value_buffer[at(id)]);
     for (ValueId id : node.outputs) instruction.outputs.push_back(value_buffer[at(id)]);
     for (const TensorType& type : node.op->saved()) {
@@ -406,6 +413,7 @@ void Program::Plan::emit_backward() {
     Instruction instruction;
     instruction.kind = Instruction::kBackward;
     instruction.op = node.op.get();
+    instruction.node = static_cast<int>(i);
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {
       const bool needed = node.op->backward_needs_input(static_cast<int>(k));
       instruction.inputs.push_back(needed ? value_buffer[at(node.inputs[k])] : kNone);
@@ -541,38 +549,70 @@ void Program::Plan::resolve() {
   }
 }
 
-void Program::Plan::run(const Team& team, const std::vector<Instruction>& instructions, RandomState random) {
-  for (const Instruction& i : instructions) {
-    switch (i.kind) {
-      case Instruction::kForward:
-        i.op->forward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
-                             i.workspace_pointer, random, &errors});
-        break;
-      case Instruction::kBackward:
-        // Forward's outputs reach backward as constants: the pointers are the same ones.
-        i.op->backward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
-                              i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer,
-                              random, &errors});
-        break;
-      case Instruction::kCopy:
-        if (i.input_pointers[0] == nullptr) {
-          zero(team, i.type, i.output_pointers[0]);
-        } else {
-          copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
-        }
-        break;
-      case Instruction::kAdd:
-        if (i.type.dtype == DType::float32) {
-          add_to<float>(team, i.type.count(), i.input_pointers[0], i.output_pointers[0]);
-        } else {
-          add_to<double>(team, i.type.count(), i.input_pointers[0], i.output_pointers[0]);
-        }
-        break;
-      case Instruction::kZero:
+void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random) {
+  switch (i.kind) {
+    case Instruction::kForward:
+      i.op->forward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
+                           i.workspace_pointer, random, &errors});
+      break;
+    case Instruction::kBackward:
+      // Forward's outputs reach backward as constants: the pointers are the same ones.
+      i.op->backward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
+                            i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer,
+                            random, &errors});
+      break;
+    case Instruction::kCopy:
+      if (i.input_pointers[0] == nullptr) {
         zero(team, i.type, i.output_pointers[0]);
-        break;
+      } else {
+        copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
+      }
+      break;
+    case Instruction::kAdd:
+      if (i.type.dtype == DType::float32) {
+        add_to<float>(team, i.type.count(), i.input_pointers[0], i.output_pointers[0]);
+      } else {
+        add_to<double>(team, i.type.count(), i.input_pointers[0], i.output_pointers[0]);
+      }
+      break;
+    case Instruction::kZero:
+      zero(team, i.type, i.output_pointers[0]);
+      break;
+  }
+}
+
+InstructionProfile Program::Plan::describe(const Instruction& instruction) const {
+  InstructionProfile profile;
+  profile.output = instruction.type.shape;
+  switch (instruction.kind) {
+    case Instruction::kCopy:
+      profile.kind = "copy";
+      break;
+    case Instruction::kAdd:
+      profile.kind = "add";
+      profile.flops = static_cast<double>(instruction.type.count());
+      break;
+    case Instruction::kZero:
+      profile.kind = "zero";
+      break;
+    default: {
+      const Node& node = graph.nodes()[static_cast<std::size_t>(instruction.node)];
+      profile.node = instruction.node;
+      profile.kind = node.kind;
+      const std::string activation = node.attributes.get<std::string>("activation", "");
+      if (!activation.empty() && activation != "none") profile.kind += "+" + activation;
+      profile.name = node.name;
+      profile.output = graph.type(node.outputs[0]).shape;
+      if (instruction.kind == Instruction::kForward) {
+        profile.flops = instruction.op->flops();
+      } else {
+        std::vector<bool> wanted;
+        for (int buffer : instruction.d_inputs) wanted.push_back(buffer != kNone);
+        profile.flops = instruction.op->backward_flops(wanted);
+      }
     }
   }
+  return profile;
 }
 
 void Program::Plan::run_updates(const Team& team) {
@@ -657,6 +697,58 @@ void Program::backward(const std::vector<const void*>& d_outputs, const std::vec
   p.errors.error = nullptr;
   parallel(p.forward_work, [&](const Team& team) { p.run(team, p.backward, p.last_random); });
   if (p.errors.error) std::rethrow_exception(p.errors.error);
+}
+
+std::vector<InstructionProfile> Program::profile(const std::vector<const void*>& inputs,
+                                                 const std::vector<const void*>& d_outputs,
+                                                 RandomState random, index repetitions) {
+  Plan& p = *plan_;
+  const std::lock_guard<std::mutex> lock(p.mutex);
+  if (repetitions < 1) reject("Program.profile", "repetitions", "must be positive; received ", repetitions);
+  p.prepare();
+  for (std::size_t k = 0; k < inputs.size(); ++k)
+    p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
+  for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j)
+    p.set_pointer(p.d_output_buffer[j], j < d_outputs.size() ? d_outputs[j] : nullptr);
+  for (ValueId id : p.spec.gradients) {
+    if (p.pointer(p.gradient_buffer[p.at(id)]) == nullptr)
+      reject("Program.profile", "gradients", "must all be bound");
+  }
+  p.resolve();
+  p.errors.error = nullptr;
+
+  std::vector<InstructionProfile> profiles;
+  for (const auto* list : {&p.forward, &p.backward}) {
+    for (const Instruction& instruction : *list) {
+      profiles.push_back(p.describe(instruction));
+      profiles.back().backward = list == &p.backward;
+      profiles.back().seconds.assign(static_cast<std::size_t>(repetitions), 0.0);
+    }
+  }
+  using Clock = std::chrono::steady_clock;
+  // Whether threads are woken is decided as for the program itself.
+  parallel(p.backward.empty() ? p.forward_work : 3 * p.forward_work, [&](const Team& team) {
+    for (index repetition = -1; repetition < repetitions; ++repetition) {
+      team.barrier();
+      std::size_t number = 0;
+      Clock::time_point last = Clock::now();
+      for (const auto* list : {&p.forward, &p.backward}) {
+        for (const Instruction& instruction : *list) {
+          p.execute(team, instruction, random);  // ends in a barrier
+          const Clock::time_point now = Clock::now();
+          if (team.rank() == 0 && repetition >= 0) {
+            profiles[number].seconds[static_cast<std::size_t>(repetition)] =
+                std::chrono::duration<double>(now - last).count();
+          }
+          ++number;
+          last = now;
+        }
+      }
+      if (p.errors.error) break;
+    }
+  });
+  if (p.errors.error) std::rethrow_exception(p.errors.error);
+  return profiles;
 }
 
 index Program::train(const TrainingRun& run) {

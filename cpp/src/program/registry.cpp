@@ -26,6 +26,12 @@ double Op::work() const {
   return elements;
 }
 
+double Op::backward_flops(const std::vector<bool>& wanted) const {
+  double flops_wanted = 0;
+  for (std::size_t i = 0; i < wanted.size() && i < 2; ++i) flops_wanted += wanted[i] ? flops() : 0;
+  return flops_wanted;
+}
+
 OpRegistry& OpRegistry::global() {
   static OpRegistry* registry = [] {
     auto* made = new OpRegistry;

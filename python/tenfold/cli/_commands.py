@@ -202,20 +202,44 @@ def predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def summary(options: argparse.Namespace) -> int:
-    """Show the layers of a model."""
+def _model(command: str, options: argparse.Namespace) -> tuple[Any, tuple[int, ...], int]:
+    """Return a model by name or checkpoint, the shape of its images, and how many classes it tells apart."""
     if options.model in models.MODELS:
         shape, classes = options.input or (1, 28, 28), options.classes or 10
-        model: Any = models.create(options.model, classes, shape)
-    elif options.model.endswith(".safetensors") or os.path.exists(options.model):
+        return models.create(options.model, classes, shape), shape, classes
+    if options.model.endswith(".safetensors") or os.path.exists(options.model):
         model, settings = load_model(options.model)
-        shape = options.input or tuple(settings["input_shape"])
-    else:
-        raise ValueError(
-            f"summary: MODEL must be one of {', '.join(models.MODELS)}, or a checkpoint; "
-            f"received {options.model!r}"
-        )
+        return model, options.input or tuple(settings["input_shape"]), len(settings["classes"])
+    raise ValueError(
+        f"{command}: MODEL must be one of {', '.join(models.MODELS)}, or a checkpoint; "
+        f"received {options.model!r}"
+    )
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Show the layers of a model."""
+    model, shape, _ = _model("summary", options)
     print(tenfold.summary(model, shape))
+    return 0
+
+
+def profile(options: argparse.Namespace) -> int:
+    """Show where the time of a training step goes."""
+    if options.threads:
+        tenfold.set_num_threads(options.threads)
+    model, shape, classes = _model("profile", options)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(options.batch_size, *shape)).astype(np.float32)
+    arguments: dict[str, Any] = {"backward": False}
+    if not options.inference:
+        arguments = {"target": rng.integers(0, classes, len(x)), "loss": nn.CrossEntropyLoss()}
+    result = tenfold.profile(
+        model.train(not options.inference), x, fuse=not options.no_fuse, seconds=options.seconds, **arguments
+    )
+    print(result)
+    if options.picture:
+        tenfold.plot.profile(result, options.picture, title=options.model)
+        print(f"\nwritten: {options.picture}")
     return 0
 
 

@@ -140,6 +140,17 @@ def parser() -> argparse.ArgumentParser:
     summary.add_argument("--input", type=_shape, metavar="C,H,W", help="default: 1,28,28")
     summary.add_argument("--classes", type=_positive, metavar="N", help="default: 10")
 
+    profile = add("profile", "show time, GFLOP/s and share of the peak of every operation of a training step")
+    profile.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}, or a checkpoint")
+    profile.add_argument("--input", type=_shape, metavar="C,H,W", help="default: 1,28,28")
+    profile.add_argument("--classes", type=_positive, metavar="N", help="default: 10")
+    profile.add_argument("--batch-size", type=_positive, default=64, metavar="N", help="default: 64")
+    profile.add_argument("--inference", action="store_true", help="forward only, without loss and gradients")
+    profile.add_argument("--no-fuse", action="store_true", help="layer by layer, nothing fused")
+    profile.add_argument("--seconds", type=_rate, default=2.0, metavar="S", help="to measure; default: 2")
+    profile.add_argument("--picture", metavar="FILE", help="draw it")
+    add_threads(profile)
+
     plot = add("plot", "draw the learning curve of a history")
     plot.add_argument("history", nargs="?", metavar="HISTORY", help="CSV or JSON; default: latest in runs/")
     plot.add_argument("-o", "--out", metavar="FILE", help="default: learning_curve.png beside the history")

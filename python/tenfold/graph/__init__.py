@@ -1,7 +1,8 @@
-"""Recording of functions as graphs, their derivatives, and their summary."""
+"""Recording of functions as graphs, their derivatives, their summary and their profile."""
 
 from ._autodiff import FunctionProgram, grad, value_and_grad, vjp
 from ._custom import Function
+from ._profile import Operation, Profile, profile
 from ._program import FlatParameters, InferenceProgram, TrainingProgram, aligned_zeros
 from ._summary import Summary, summary
 from ._trace import Array, Buffer, Parameter, Symbol, Trace, Variable, active, apply
@@ -13,7 +14,9 @@ __all__ = [
     "Function",
     "FunctionProgram",
     "InferenceProgram",
+    "Operation",
     "Parameter",
+    "Profile",
     "Summary",
     "Symbol",
     "Trace",
@@ -23,6 +26,7 @@ __all__ = [
     "aligned_zeros",
     "apply",
     "grad",
+    "profile",
     "summary",
     "value_and_grad",
     "vjp",

@@ -331,17 +331,16 @@ class LaneSegment final : public Op {
     return bytes(threads * member + plan_.leftovers + plan_.blocks * kLanes);
   }
 
+  // A member that runs blocks' backward in forward counts that there.
   double flops() const override {
-    double per_sample = 0;
-    for (const Stage& stage : plan_.stages) {
-      if (stage.weight < 0) continue;
-      const double pixels = stage.kind == LaneLayer::Kind::conv
-                                ? static_cast<double>(stage.height.output * stage.width.output)
-                                : 1.0;
-      per_sample += 2 * pixels * static_cast<double>(stage.features * stage.taps);
-    }
-    return per_sample * static_cast<double>(plan_.samples);
+    return forward_flops() + (chain_.by_block ? block_backward_flops(false) : 0);
   }
+  double backward_flops(const std::vector<bool>& wanted) const override {
+    const bool dx = !wanted.empty() && wanted[0];
+    if (chain_.by_block && !dx) return dense_flops();
+    return (keeps_areas() ? 0 : forward_flops()) + block_backward_flops(dx) + dense_flops();
+  }
+  double work() const override { return Op::work() - (flops() - forward_flops()) / 2; }
 
   void forward(const Team& team, const ForwardCall& call) const override {
     const auto& k = kernels<LaneKernels, T>();
@@ -424,6 +423,37 @@ class LaneSegment final : public Op {
   using Kernels = LaneKernels<T>;
 
   bool keeps_areas() const { return chain_.training && !chain_.by_block; }
+
+  // Floating-point operations of one layer with a weight; its input gradient and its weight gradient take as many.
+  double flops_of(const Stage& stage) const {
+    if (stage.weight < 0) return 0;
+    const index pixels = stage.kind == LaneLayer::Kind::conv ? stage.height.output * stage.width.output : 1;
+    return 2.0 * static_cast<double>(pixels * plan_.samples) *
+           static_cast<double>(stage.features * stage.taps);
+  }
+  double forward_flops() const {
+    double sum = 0;
+    for (const Stage& stage : plan_.stages) sum += flops_of(stage);
+    return sum;
+  }
+  // Weight gradients of dense layers, which come after the blocks.
+  double dense_flops() const {
+    double sum = 0;
+    for (const Stage& stage : plan_.stages)
+      sum += stage.kind == LaneLayer::Kind::linear ? flops_of(stage) : 0;
+    return sum;
+  }
+  // Everything else of backward; the first layer's input gradient only if it is wanted.
+  double block_backward_flops(bool dx) const {
+    double sum = 0;
+    bool first = true;
+    for (const Stage& stage : plan_.stages) {
+      sum += stage.kind == LaneLayer::Kind::conv ? flops_of(stage) : 0;
+      sum += first && !dx ? 0 : flops_of(stage);
+      first = first && stage.weight < 0;
+    }
+    return sum;
+  }
   const Plane& value(int v) const { return plan_.values[static_cast<std::size_t>(v)]; }
   static std::size_t bytes(index elements) { return static_cast<std::size_t>(elements) * sizeof(T); }
   index block_samples(index b) const { return std::min(kLanes, plan_.samples - b * kLanes); }
