@@ -19,7 +19,7 @@ py::array view(const TensorType& type, const void* data, bool writeable) {
   return array;
 }
 
-// One member of the team calls Python; the others wait at the barrier.
+// The thread that opened the region calls Python; the others wait.
 class CallbackOp final : public Op {
  public:
   CallbackOp(std::string name, py::function forward, py::function backward, std::vector<TensorType> inputs,
@@ -32,7 +32,8 @@ class CallbackOp final : public Op {
   bool backward_needs_output(int) const override { return true; }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    if (team.rank() == 0 && !call.errors->error) {
+    team.on_caller([&] {
+      if (call.errors->error) return;
       const py::gil_scoped_acquire acquire;
       try {
         py::list inputs;
@@ -43,12 +44,12 @@ class CallbackOp final : public Op {
       } catch (...) {
         call.errors->error = std::current_exception();
       }
-    }
-    team.barrier();
+    });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
-    if (team.rank() == 0 && !call.errors->error) {
+    team.on_caller([&] {
+      if (call.errors->error) return;
       const py::gil_scoped_acquire acquire;
       try {
         py::list inputs, outputs, gradients;
@@ -67,8 +68,7 @@ class CallbackOp final : public Op {
       } catch (...) {
         call.errors->error = std::current_exception();
       }
-    }
-    team.barrier();
+    });
   }
 
  private:

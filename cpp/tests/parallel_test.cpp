@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "tenfold/error.h"
@@ -69,6 +70,62 @@ TEST(Parallel, ALoopEndsInABarrier) {
     });
   });
   for (int i = 0; i < 300; ++i) ASSERT_EQ(second[static_cast<std::size_t>(i)], 299 - i);
+}
+
+TEST(Parallel, ALateMemberHoldsNobodyUpAndTouchesNothing) {
+  const WithThreads with(3);
+  std::atomic<bool> others_are_done{false};
+  std::vector<std::atomic<int>> visits(50 * 40);
+  parallel(kMuch, [&](const Team& team) {
+    // Deadlocks if the loops needed member 2.
+    while (team.rank() == 2 && !others_are_done) std::this_thread::yield();
+    for (int loop = 0; loop < 50; ++loop) {
+      team.for_each(40, [&](index i) {
+        ++visits[static_cast<std::size_t>(40 * loop + i)];
+        EXPECT_TRUE(team.size() == 1 || team.rank() != 2);
+      });
+    }
+    if (team.rank() == 0) others_are_done = true;
+  });
+  for (const std::atomic<int>& count : visits) ASSERT_EQ(count, 1);
+}
+
+TEST(Parallel, OnceRunsOnceAndOnCallerOnTheCaller) {
+  const WithThreads with(3);
+  int once = 0;
+  std::thread::id caller;
+  parallel(kMuch, [&](const Team& team) {
+    team.once([&] { ++once; });
+    team.on_caller([&] { caller = std::this_thread::get_id(); });
+    team.barrier();
+    team.once([&] { ++once; });
+  });
+  EXPECT_EQ(once, 2);
+  EXPECT_EQ(caller, std::this_thread::get_id());
+}
+
+TEST(Parallel, ManyLoopsOfUnevenLengthStayInOrder) {
+  const WithThreads with(3);
+  std::vector<index> value(17);
+  parallel(kMuch, [&](const Team& team) {
+    for (index loop = 0; loop < 2000; ++loop) {
+      const index count = loop % 17 + 1;
+      // Each loop reads what the one before wrote at another place.
+      team.for_each(count, [&](index i) {
+        if (i == 0)
+          value[static_cast<std::size_t>(loop % 17)] =
+              loop + value[static_cast<std::size_t>((loop + 16) % 17)];
+      });
+    }
+  });
+  index expected = 0;
+  std::vector<index> serial(17);
+  for (index loop = 0; loop < 2000; ++loop) {
+    serial[static_cast<std::size_t>(loop % 17)] = loop + serial[static_cast<std::size_t>((loop + 16) % 17)];
+    expected = serial[static_cast<std::size_t>(loop % 17)];
+  }
+  EXPECT_EQ(value, serial);
+  EXPECT_GT(expected, 0);
 }
 
 TEST(Parallel, LittleWorkRunsOnTheCaller) {

@@ -1,15 +1,18 @@
-// Threads: one team, one region, static shares.
+// Threads: one team, one region, shared loops.
 //
 // Operations are written SPMD: every member of the team calls the operation with the same arguments, and the
 // operation shares its loops out with Team::for_each / for_range. Everything outside those loops runs on every
-// member and therefore must not have side effects. Nothing may throw inside a region: validate and allocate before.
+// member, on a late one even after the loops are over: it must not have side effects, and what it reads may decide
+// neither which loops follow nor their counts. Nothing may throw inside a region: validate and allocate before.
 //
 // Determinism: how work is cut into pieces never depends on the number of threads, only which member takes a piece.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "tenfold/types.h"
 
@@ -20,52 +23,126 @@ int num_threads();
 // Legal from 1 to 1024; throws InvalidArgument otherwise. Takes effect at the next region.
 void set_num_threads(int threads);
 
-// Where the members of a team wait for each other. A member spins for a moment, since the others are usually close, and
-// then gives its processor away: on a machine with other work the one it waits for may need it.
-class Barrier {
+// What the members of a team share: how many pieces of each member's shares have been claimed and how many pieces have
+// been finished, in all loops of the region so far. The counters only grow: nothing is reset, and a member that comes
+// late sees by them that a loop is over and catches up without touching anything.
+class Progress {
  public:
-  void wait(int members);
+  struct alignas(64) Counter {
+    std::atomic<index> value{0};
+  };
 
- private:
-  alignas(64) std::atomic<int> waiting_{0};
-  alignas(64) std::atomic<unsigned> round_{0};
+  explicit Progress(int members) : claimed(new Counter[static_cast<std::size_t>(members)]) {}
+  // Until `pieces` have been finished. Spins for a moment, since the others are usually close, and then gives the
+  // processor away: on a machine with other work the member it waits for may need it.
+  void wait(index pieces) const;
+
+  Counter finished;
+  std::unique_ptr<Counter[]> claimed;
 };
 
 // One member's view of the threads that execute a region together.
+//
+// A loop gives every member a contiguous share, so that data stays in its cache from loop to loop, and lets members
+// that are done take pieces from the others. A loop ends when its pieces are finished, not when all members have come:
+// a member that the system has put aside holds nobody up unless it is inside a piece.
 class Team {
  public:
-  Team(int rank, int size, Barrier* barrier) : rank_(rank), size_(size), barrier_(barrier) {}
+  Team(int rank, int size, Progress* progress)
+      : rank_(rank), size_(size), progress_(progress), claimed_before_(static_cast<std::size_t>(size)) {}
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
   static Team alone() { return Team(0, 1, nullptr); }
 
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // Waits for all members; memory written before is visible after.
-  void barrier() const {
-    if (size_ > 1) barrier_->wait(size_);
-  }
-
-  // body(i) for 0 <= i < count, each i on exactly one member (contiguous shares); then a barrier.
+  // body(i) for 0 <= i < count, each i once, on any member; returns when all are finished and visible.
   template <class Body>
   void for_each(index count, Body&& body) const {
-    for (index i = share_begin(count, rank_), end = share_begin(count, rank_ + 1); i < end; ++i) body(i);
-    barrier();
+    if (size_ == 1) {
+      for (index i = 0; i < count; ++i) body(i);
+      return;
+    }
+    if (count <= 0) return;
+    index finished = 0;
+    for (int k = 0; k < size_; ++k) {
+      const int owner = (rank_ + k) % size_;
+      const index begin = share_begin(count, owner);
+      for (index first, last = 0; claim(owner, share_begin(count, owner + 1) - begin, &first, &last);) {
+        for (index i = first; i < last; ++i) body(begin + i);
+        finished += last - first;
+      }
+    }
+    for (int owner = 0; owner < size_; ++owner) {
+      claimed_before_[static_cast<std::size_t>(owner)] +=
+          share_begin(count, owner + 1) - share_begin(count, owner);
+    }
+    finish(finished, count);
   }
 
-  // body(begin, end) over contiguous shares of 0 .. count whose borders are multiples of grain; then a barrier.
+  // body(begin, end) over ranges that cover 0 .. count and whose borders are multiples of grain; as for_each.
   template <class Body>
   void for_range(index count, index grain, Body&& body) const {
-    const index pieces = (count + grain - 1) / grain;
-    const index begin = std::min(count, share_begin(pieces, rank_) * grain);
-    const index end = std::min(count, share_begin(pieces, rank_ + 1) * grain);
-    if (begin < end) body(begin, end);
-    barrier();
+    if (count <= 0) return;
+    if (size_ == 1) return body(index{0}, count);
+    const index grains = (count + grain - 1) / grain;
+    const index pieces =
+        std::min<index>(grains, 4 * size_);  // enough to even out, few enough to cost nothing
+    for_each(pieces, [&](index piece) {
+      body(grains * piece / pieces * grain, std::min(count, grains * (piece + 1) / pieces * grain));
+    });
+  }
+
+  // body() on one member, which one does not matter; returns when it is finished and visible.
+  template <class Body>
+  void once(Body&& body) const {
+    for_each(1, [&](index) { body(); });
+  }
+
+  // body() on the thread that opened the region.
+  template <class Body>
+  void on_caller(Body&& body) const {
+    if (rank_ == 0) body();
+    if (size_ > 1) finish(rank_ == 0 ? 1 : 0, 1);
+  }
+
+  // Waits until all members have come here; loops do not need it.
+  void barrier() const {
+    if (size_ > 1) finish(1, size_);
   }
 
  private:
   index share_begin(index count, int rank) const { return count * rank / size_; }
+
+  // Takes an eighth of what is left of a member's share of `size` pieces, at least one; false when nothing is left.
+  bool claim(int owner, index size, index* first, index* last) const {
+    std::atomic<index>& claimed = progress_->claimed[static_cast<std::size_t>(owner)].value;
+    const index before = claimed_before_[static_cast<std::size_t>(owner)];
+    index now = claimed.load(std::memory_order_relaxed);
+    while (now - before < size) {
+      const index take = std::max<index>(1, (before + size - now) / 8);
+      if (claimed.compare_exchange_weak(now, now + take, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed)) {
+        *first = now - before;
+        *last = now - before + take;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Reports `mine` pieces of a loop of `all`, and waits for the rest.
+  void finish(index mine, index all) const {
+    finished_before_ += all;
+    if (mine > 0) progress_->finished.value.fetch_add(mine, std::memory_order_acq_rel);
+    progress_->wait(finished_before_);
+  }
+
   int rank_, size_;
-  Barrier* barrier_;
+  Progress* progress_;
+  mutable std::vector<index> claimed_before_;  // by owner: in the loops before this one
+  mutable index finished_before_ = 0;
 };
 
 namespace detail {

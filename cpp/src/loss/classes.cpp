@@ -61,13 +61,12 @@ bool counts(const ClassGeometry& g, const index* labels, index position, Partial
 template <class T>
 void finish(const Team& team, const char* function, const ClassGeometry& g, Reduction reduction,
             const Partial& sum, const index* labels, T* y, double* denominator, ErrorSink* errors) {
-  if (team.rank() == 0) {
+  team.once([&] {
     if (reduction == Reduction::mean) y[0] = static_cast<T>(sum.value / sum.weight);
     if (reduction == Reduction::sum) y[0] = static_cast<T>(sum.value);
     *denominator = reduction == Reduction::mean ? sum.weight : 1;
     if (sum.wrong >= 0) report(function, g, sum.wrong, labels[sum.wrong], errors);
-  }
-  team.barrier();
+  });
 }
 
 }  // namespace

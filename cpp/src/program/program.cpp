@@ -1,9 +1,11 @@
 #include "tenfold/program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <mutex>
 
 #include "program/arena.h"
@@ -797,6 +799,8 @@ index Program::train(const TrainingRun& run) {
 
   const std::size_t outputs = p.output_types.size();
   index done = 0;
+  // Set once, by one member; all others, late ones too, leave at this step.
+  std::atomic<index> failed{std::numeric_limits<index>::max()};
   // The work of one step decides: its barriers cost the same however many steps follow.
   parallel(3 * p.forward_work, [&](const Team& team) {
     for (index step = 0; step < run.steps; ++step) {
@@ -811,18 +815,19 @@ index Program::train(const TrainingRun& run) {
       });
       const RandomState random{run.seed, static_cast<std::uint64_t>(run.first_step + step)};
       p.run(team, p.forward, random);
-      // Forward ended in a barrier: every member sees the same loss and the same error, and decides alike.
-      const double loss = scalar(p.output_types[0], p.pointer(p.value_buffer[p.at(p.spec.outputs[0])]));
-      if (team.rank() == 0) {
+      double* const results = run.results + static_cast<std::size_t>(step) * outputs;
+      team.once([&] {
         for (std::size_t j = 0; j < outputs; ++j) {
-          run.results[static_cast<std::size_t>(step) * outputs + j] =
-              scalar(p.output_types[j], p.pointer(p.value_buffer[p.at(p.spec.outputs[j])]));
+          results[j] = scalar(p.output_types[j], p.pointer(p.value_buffer[p.at(p.spec.outputs[j])]));
         }
-      }
-      if (!std::isfinite(loss) || p.errors.error) break;
-      team.barrier();  // the results are read before backward reuses their memory
+        if (!std::isfinite(results[0]) || p.errors.error) failed = step;
+      });
+      if (failed <= step) break;
       p.run(team, p.backward, random);
-      if (p.errors.error) break;
+      team.once([&] {
+        if (p.errors.error) failed = step;
+      });
+      if (failed <= step) break;
       if (single) {
         run.optimizer->step(team, run.parameter_count, static_cast<float*>(run.parameters),
                             static_cast<const float*>(run.gradients),

@@ -123,16 +123,9 @@ void set_num_threads(int threads) {
   configured_threads() = threads;
 }
 
-void Barrier::wait(int members) {
-  // Some tens of microseconds: longer than members are usually apart, shorter than a time slice.
-  constexpr int kSpins = 2000;
-  const unsigned round = round_.load(std::memory_order_relaxed);
-  if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == members) {
-    waiting_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-    return;
-  }
-  for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i) {
+void Progress::wait(index pieces) const {
+  constexpr int kSpins = 2000;  // some tens of microseconds: longer than members are usually apart
+  for (int i = 0; finished.value.load(std::memory_order_acquire) < pieces; ++i) {
     if (i < kSpins) {
       pause();
     } else {
@@ -147,11 +140,11 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
 #ifdef _OPENMP
   const int threads = alone ? 1 : num_threads();
   if (threads > 1 && !omp_in_parallel()) {
-    Barrier barrier;
+    Progress progress(threads);
 #pragma omp parallel num_threads(threads)
     {
       FlushDenormals guard;
-      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), &barrier));
+      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), &progress));
     }
     return;
   }

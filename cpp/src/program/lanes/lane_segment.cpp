@@ -847,8 +847,7 @@ class LaneSegment final : public Op {
   // The parameter gradients, times scale, from what the blocks left.
   void finish(const Team& team, const Kernels& k, const BackwardCall& call, const T* leftovers,
               T scale) const {
-    const auto jobs = static_cast<index>(plan_.jobs.size());
-    for (index j = team.rank(); j < jobs; j += team.size()) {
+    team.for_each(static_cast<index>(plan_.jobs.size()), [&](index j) {
       const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
       const Stage& stage = plan_.stages[static_cast<std::size_t>(job.stage)];
       T* const dw = d_input<T>(call, stage.weight);
@@ -864,8 +863,7 @@ class LaneSegment final : public Op {
                        leftovers + stage.samples_rows, stage.pitch, scale,
                        dw ? dw + job.begin * stage.taps : nullptr, db ? db + job.begin : nullptr);
       }
-    }
-    team.barrier();
+    });
   }
 
   void sum_slots(const T* slots, index begin, index end, T scale, T* sums_out) const {

@@ -233,12 +233,11 @@ class PointwiseLossOp final : public Op {
       const index begin = chunk * kChunk;
       partials[chunk] = k.sum[loss_](std::min(kChunk, count - begin), x + begin, t + begin, parameter_);
     });
-    if (team.rank() == 0) {
+    team.once([&] {
       double sum = 0;
       for (index chunk = 0; chunk < chunks(); ++chunk) sum += partials[chunk];
       y[0] = static_cast<T>(reduction_ == Reduction::mean ? sum / static_cast<double>(count) : sum);
-    }
-    team.barrier();
+    });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
@@ -299,17 +298,18 @@ class OneHotOp final : public Op {
         if (labels[i] >= 0 && labels[i] < classes_) y[i * classes_ + labels[i]] = 1;
       }
     });
-    if (team.rank() != 0 || call.errors == nullptr) return;
-    for (index i = 0; i < count; ++i) {
-      if (labels[i] >= 0 && labels[i] < classes_) continue;
-      try {
-        reject("one_hot", "labels", "must be from 0 to ", classes_ - 1, "; received ", labels[i],
-               " at position ", i);
-      } catch (...) {
-        if (!call.errors->error) call.errors->error = std::current_exception();
+    team.once([&] {
+      for (index i = 0; i < count; ++i) {
+        if (labels[i] >= 0 && labels[i] < classes_) continue;
+        try {
+          reject("one_hot", "labels", "must be from 0 to ", classes_ - 1, "; received ", labels[i],
+                 " at position ", i);
+        } catch (...) {
+          if (!call.errors->error) call.errors->error = std::current_exception();
+        }
+        break;
       }
-      break;
-    }
+    });
   }
   void backward(const Team&, const BackwardCall&) const override {}
 

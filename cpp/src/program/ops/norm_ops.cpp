@@ -109,10 +109,8 @@ class IncrementOp final : public Op {
   }
   bool backward_needs_input(int) const override { return false; }
   void forward(const Team& team, const ForwardCall& call) const override {
-    if (team.rank() == 0) {
-      for (index i = 0; i < inputs_[0].count(); ++i) output<index>(call, 0)[i] = input<index>(call, 0)[i] + 1;
-    }
-    team.barrier();
+    team.for_each(inputs_[0].count(),
+                  [&](index i) { output<index>(call, 0)[i] = input<index>(call, 0)[i] + 1; });
   }
   void backward(const Team&, const BackwardCall&) const override {}
 };

@@ -106,7 +106,7 @@ class MaxPoolOp final : public Op {
 
   void backward(const Team& team, const BackwardCall& call) const override {
     T* dx = d_input<T>(call, 0);
-    if (dx == nullptr) return team.barrier();
+    if (dx == nullptr) return;
     const T* dy = d_output<T>(call, 0);
     if (outputs_.size() == 2) {
       pool_.backward(team, dy, tenfold::output<index>(call, 1), dx);
@@ -166,7 +166,7 @@ class AveragePoolOp final : public Op {
     pool_->forward(team, input<T>(call, 0), output<T>(call, 0));
   }
   void backward(const Team& team, const BackwardCall& call) const override {
-    if (call.d_inputs[0] == nullptr) return team.barrier();
+    if (call.d_inputs[0] == nullptr) return;
     pool_->backward(team, d_output<T>(call, 0), d_input<T>(call, 0));
   }
 
@@ -214,7 +214,7 @@ class AdaptiveAveragePoolOp final : public Op {
     adaptive_average_pool(team, geometry_, input<T>(call, 0), output<T>(call, 0));
   }
   void backward(const Team& team, const BackwardCall& call) const override {
-    if (call.d_inputs[0] == nullptr) return team.barrier();
+    if (call.d_inputs[0] == nullptr) return;
     adaptive_average_pool_backward(team, geometry_, d_output<T>(call, 0), d_input<T>(call, 0));
   }
 
@@ -253,7 +253,7 @@ class AdaptiveMaxPoolOp final : public Op {
     adaptive_max_pool(team, geometry_, input<T>(call, 0), output<T>(call, 0), positions);
   }
   void backward(const Team& team, const BackwardCall& call) const override {
-    if (call.d_inputs[0] == nullptr) return team.barrier();
+    if (call.d_inputs[0] == nullptr) return;
     const index* positions =
         outputs_.size() == 2 ? tenfold::output<index>(call, 1) : tenfold::saved<index>(call, 0);
     adaptive_max_pool_backward(team, geometry_, d_output<T>(call, 0), positions, d_input<T>(call, 0));

@@ -60,7 +60,7 @@ class ReshapeOp final : public Op {
 
  private:
   void copy(const Team& team, const void* from, void* to) const {
-    if (from == to || to == nullptr) return team.barrier();
+    if (from == to || to == nullptr) return;
     team.for_range(static_cast<index>(outputs_[0].bytes()), 16384, [&](index begin, index end) {
       std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin,
                   static_cast<std::size_t>(end - begin));
@@ -80,13 +80,13 @@ class RearrangeOp final : public Op {
   bool backward_needs_input(int) const override { return false; }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    if (outputs_[0].count() == 0) return team.barrier();
+    if (outputs_[0].count() == 0) return;
     rearrange_.forward(team, input<T>(call, 0), constant_, output<T>(call, 0));
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
     if constexpr (!std::is_same_v<T, index>) {
-      if (call.d_inputs[0] == nullptr || inputs_[0].count() == 0) return team.barrier();
+      if (call.d_inputs[0] == nullptr || inputs_[0].count() == 0) return;
       if (outputs_[0].count() == 0) {  // nothing was read
         T* dx = d_input<T>(call, 0);
         return team.for_range(inputs_[0].count(), 4096,
