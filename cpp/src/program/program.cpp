@@ -736,7 +736,8 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
       Clock::time_point last = Clock::now();
       for (const auto* list : {&p.forward, &p.backward}) {
         for (const Instruction& instruction : *list) {
-          p.execute(team, instruction, random);  // ends in a barrier
+          p.execute(team, instruction, random);
+          team.barrier();  // no member may run ahead of the clock
           const Clock::time_point now = Clock::now();
           if (team.rank() == 0 && repetition >= 0) {
             profiles[number].seconds[static_cast<std::size_t>(repetition)] =
