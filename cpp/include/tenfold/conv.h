@@ -25,8 +25,9 @@ enum class ConvAlgorithm {
   automatic,  // by geometry
   im2col,     // pixels are packed into panels tap by tap: every geometry, best for few pixels and big weights
   direct,     // taps are shifted loads from the padded image: best for images of some size
+  winograd,   // fewer multiplications: 2-D 3 x 3 windows of stride 1, dilation 1 and one group
 };
-// Throws InvalidArgument for an unknown name, and for "winograd", which is not available yet.
+// Throws InvalidArgument for an unknown name.
 ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function);
 
 struct ConvGeometry {

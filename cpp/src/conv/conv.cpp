@@ -4,6 +4,7 @@
 
 #include "conv/engine.h"
 #include "conv/weight_gradient.h"
+#include "conv/winograd.h"
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
 
@@ -76,16 +77,45 @@ ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) 
   return p;
 }
 
+// The product behind apply or adjoint, in one of two forms.
+template <class T>
+struct Product {
+  std::unique_ptr<ShiftEngine<T>> shift;
+  std::unique_ptr<Winograd<T>> winograd;
+
+  std::size_t workspace(int threads) const {
+    return winograd ? winograd->workspace(threads) : shift->workspace(threads);
+  }
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+           std::byte* workspace) const {
+    if (winograd) {
+      winograd->run(team, source, weight, bias, target, workspace);
+    } else {
+      shift->run(team, source, weight, bias, target, workspace);
+    }
+  }
+};
+
+// Null where another algorithm is wanted, or better.
+template <class T, class Problem>
+std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOptions& options,
+                                           const Problem& problem) {
+  const bool automatic = options.algorithm == ConvAlgorithm::automatic && sizeof(T) == sizeof(float);
+  if (!automatic && options.algorithm != ConvAlgorithm::winograd) return nullptr;
+  if (!winograd_applies(g)) return nullptr;
+  WinogradProblem p = problem();
+  p.tile = automatic ? winograd_choice(p) : winograd_tile(p);
+  return p.tile ? std::make_unique<Winograd<T>>(p) : nullptr;
+}
+
 }  // namespace
 
 ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function) {
   if (name == "auto") return ConvAlgorithm::automatic;
   if (name == "im2col") return ConvAlgorithm::im2col;
   if (name == "direct") return ConvAlgorithm::direct;
-  if (name == "winograd") {
-    reject(function, "algorithm", "'winograd' is not available yet; legal are 'auto', 'im2col' and 'direct'");
-  }
-  reject(function, "algorithm", "must be 'auto', 'im2col' or 'direct'; received '", name, "'");
+  if (name == "winograd") return ConvAlgorithm::winograd;
+  reject(function, "algorithm", "must be 'auto', 'im2col', 'direct' or 'winograd'; received '", name, "'");
 }
 
 Shape ConvGeometry::input_shape() const {
@@ -111,16 +141,23 @@ struct Convolution<T>::Parts {
 
   // Each operator's tables are made when its workspace is asked for: most convolutions need one or two of the
   // three.
-  const ShiftEngine<T>& forward() const {
-    std::call_once(made[0],
-                   [this] { forward_ = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options)); });
-    return *forward_;
-  }
-  const ShiftEngine<T>& backward() const {
-    std::call_once(made[1], [this] {
-      backward_ = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options));
+  const Product<T>& forward() const {
+    std::call_once(made[0], [this] {
+      forward_.winograd =
+          make_winograd<T>(geometry, options, [this] { return winograd_forward(geometry, options); });
+      if (!forward_.winograd)
+        forward_.shift = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options));
     });
-    return *backward_;
+    return forward_;
+  }
+  const Product<T>& backward() const {
+    std::call_once(made[1], [this] {
+      backward_.winograd = make_winograd<T>(
+          geometry, options, [this] { return winograd_adjoint(geometry, folds(geometry.window)); });
+      if (!backward_.winograd)
+        backward_.shift = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options));
+    });
+    return backward_;
   }
   const WeightGradient<T>& weights() const {
     std::call_once(made[2], [this] {
@@ -164,13 +201,14 @@ struct Convolution<T>::Parts {
 
  private:
   mutable std::once_flag made[3];
-  mutable std::unique_ptr<ShiftEngine<T>> forward_, backward_;
+  mutable Product<T> forward_, backward_;
   mutable std::unique_ptr<WeightGradient<T>> weights_;
 };
 
 template <class T>
 Convolution<T>::Convolution(const ConvGeometry& geometry, const ConvOptions& options) {
   check(geometry);
+  if (options.algorithm == ConvAlgorithm::winograd) require_winograd(geometry);
   parts_ = std::make_unique<Parts>(geometry, options);
 }
 template <class T>

@@ -1,5 +1,6 @@
 #include "kernels/gemm.h"
 
+#include "kernels/shuffle.h"
 #include "kernels/vec.h"
 
 namespace tenfold {
@@ -135,30 +136,6 @@ void tile(const GemmTile<T>& t) {
 }
 
 // ---- packing ----
-
-#if defined(__clang__)
-#define TENFOLD_SHUFFLE(T, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define TENFOLD_SHUFFLE(T, a, b, ...) __builtin_shuffle(a, b, Mask<T>{__VA_ARGS__})
-#endif
-
-// The lower / upper halves of a and b, element by element in turn: a0 b0 a1 b1 ...
-template <class T>
-TENFOLD_INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
-  if constexpr (kLanes<T> == 2) {
-    low = TENFOLD_SHUFFLE(T, a, b, 0, 2);
-    high = TENFOLD_SHUFFLE(T, a, b, 1, 3);
-  } else if constexpr (kLanes<T> == 4) {
-    low = TENFOLD_SHUFFLE(T, a, b, 0, 4, 1, 5);
-    high = TENFOLD_SHUFFLE(T, a, b, 2, 6, 3, 7);
-  } else if constexpr (kLanes<T> == 8) {
-    low = TENFOLD_SHUFFLE(T, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-    high = TENFOLD_SHUFFLE(T, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-  } else {
-    low = TENFOLD_SHUFFLE(T, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    high = TENFOLD_SHUFFLE(T, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  }
-}
 
 // to[kk * width + p] <-- from[p * stride + kk], a square of kLanes; log2(kLanes) rounds of the perfect
 // shuffle.

@@ -1,0 +1,382 @@
+#include "conv/winograd.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tenfold/error.h"
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+// Transformed tiles of an item: they stay in the second-level cache.
+constexpr index kBlockBytes = 512 * 1024;
+// Transformed weights of an item.
+constexpr index kGroupBytes = 768 * 1024;
+// Products that wait for their transform.
+constexpr index kSumBytes = 192 * 1024;
+// Channels that one register tile sums at a time (GEMM's KC).
+constexpr index kChunk = 512;
+// Channels whose taps are staged at a time, and those of a piece of the shared transform of tiles.
+constexpr index kStaged = 16;
+// Items to aim at, so that several threads have even shares.
+constexpr index kItems = 16;
+
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
+
+WinogradProblem common_problem(const ConvGeometry& g) {
+  WinogradProblem p;
+  p.images = g.images;
+  return p;
+}
+
+}  // namespace
+
+bool winograd_applies(const ConvGeometry& g) {
+  const Window& w = g.window;
+  const auto fits = [](const Axis& a) { return a.kernel == 3 && a.stride == 1 && a.dilation == 1; };
+  return w.rank == 2 && g.groups == 1 && fits(w[1]) && fits(w[2]);
+}
+
+void require_winograd(const ConvGeometry& g) {
+  if (winograd_applies(g)) return;
+  const Window& w = g.window;
+  const auto pair = [&](index Axis::* member) {
+    Shape shape;
+    for (int i = 3 - w.rank; i < 3; ++i) shape.push_back(w[i].*member);
+    return to_string(shape);
+  };
+  reject(
+      g.function, "algorithm",
+      "'winograd' is for 2-D kernels of (3, 3) with stride 1, dilation 1 and groups 1; received kernel_size ",
+      pair(&Axis::kernel), ", stride ", pair(&Axis::stride), ", dilation ", pair(&Axis::dilation),
+      " and groups ", g.groups);
+}
+
+WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& options) {
+  WinogradProblem p = common_problem(g);
+  p.axes = {g.window[1], g.window[2]};
+  p.border = g.window.border;
+  p.source_channels = g.channels;
+  p.target_channels = g.filters;
+  p.weight_row = 9 * g.channels;
+  p.weight_channel = 9;
+  p.fill = options.border_value;
+  if (options.relu) p.activation = options.keep_sign ? ConvActivation::relu_keep_sign : ConvActivation::relu;
+  return p;
+}
+
+// x[p - pad] = sum over k of y[p - k] w[k]: y with a border of 2 - pad zeros, taps in reverse order.
+WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
+  WinogradProblem p = common_problem(g);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Axis& a = g.window[static_cast<int>(i) + 1];
+    Axis& to = p.axes[i];
+    to = a;
+    to.size = a.output;
+    to.output = padded ? a.padded() : a.size;
+    to.pad_before = 2 - (padded ? 0 : a.pad_before);
+    to.pad_after = to.output + 2 - to.size - to.pad_before;
+  }
+  p.source_channels = g.filters;
+  p.target_channels = g.channels;
+  p.weight_row = 9;
+  p.weight_channel = 9 * g.channels;
+  p.rotated = true;
+  return p;
+}
+
+int winograd_tile(const WinogradProblem& p) {
+  if (const char* e = getenv("WINO")) return atoi(e);
+  // Multiply-adds of an output with the rest of the last tiles, and the transforms' share.
+  const auto cost = [&](index m) {
+    const index t = m + 2;
+    const double tiles =
+        static_cast<double>(divide_up(p.axes[0].output, m) * divide_up(p.axes[1].output, m)) *
+        static_cast<double>(p.images);
+    const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
+    const double products = static_cast<double>(t * t) * tiles * c * f;
+    const double transforms = static_cast<double>(t * t) * (3 * tiles * (c + f) + 12 * c * f);
+    return products + transforms;
+  };
+  return cost(4) < cost(2) ? 4 : 2;
+}
+
+int winograd_choice(const WinogradProblem&) {
+  return 0;
+}
+
+template <class T>
+Winograd<T>::Winograd(const WinogradProblem& problem)
+    : problem_(problem),
+      k_(kernels<WinogradKernels, T>()),
+      gemm_(kernels<GemmKernels, T>()),
+      conv_(kernels<ConvKernels, T>()),
+      m_(problem.tile),
+      t_(m_ + 2),
+      elements_(t_ * t_) {
+  const WinogradProblem& p = problem_;
+  TH_ = divide_up(p.axes[0].output, m_);
+  TW_ = divide_up(p.axes[1].output, m_);
+  tiles_ = p.images * TH_ * TW_;
+  for (std::size_t i = 0; i < 2; ++i) {
+    Axis axis = p.axes[i];
+    axis.output = (i == 0 ? TH_ : TW_) * m_;
+    look_[i] = shift_forward(axis, p.border).phases[0];
+  }
+  NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
+  panels_ = divide_up(p.target_channels, gemm_.rows);
+  most_rows_ = divide_up(p.target_channels, panels_);
+  chunks_ = divide_up(p.source_channels, kChunk);
+
+  const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
+  filters_out_ = p.target_channels > tiles_;
+  const index panel_sums = elements_ * most_rows_ * NR_;
+  if (filters_out_) {
+    group_ = std::clamp<index>(elements(kGroupBytes) / (elements_ * p.source_channels * most_rows_), 1,
+                               std::max<index>(1, panels_ / kItems));
+    block_ = NR_ * std::max<index>(1, elements(kSumBytes) / (panel_sums * group_));
+  } else {
+    block_ = NR_ * std::max<index>(1, elements(kBlockBytes) / v_panel());
+    block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
+    group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
+  }
+  // The last tiles' vectors look up to m * lanes further.
+  pitch_ = (TW_ * m_ + 2 + 15) / 16 * 16;
+  if (pitch_ * static_cast<index>(sizeof(T)) % 1024 == 0) pitch_ += 16;
+  if (tiles_ == 0) return;
+  const index lines = std::min((block_ - 2 + TW_) / TW_ + 1, p.images * TH_);
+  const index images = std::min((block_ - 2 + TH_ * TW_) / (TH_ * TW_) + 1, p.images);
+  staged_rows_ = lines * m_ + 2 * images;
+}
+
+template <class T>
+std::size_t Winograd<T>::shared_bytes() const {
+  const index elements = filters_out_ ? divide_up(tiles_, NR_) * v_panel() : u_panel(panels_);
+  return align_up(static_cast<std::size_t>(elements) * sizeof(T));
+}
+
+template <class T>
+typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* workspace) const {
+  std::byte* at = workspace + shared_bytes() + static_cast<std::size_t>(rank) * scratch_bytes();
+  const auto take = [&at](index count, std::size_t size) {
+    std::byte* taken = at;
+    at += align_up(static_cast<std::size_t>(count) * size);
+    return taken;
+  };
+  const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
+  const index own = filters_out_ ? elements_ * group_ * (most_rows_ * problem_.source_channels + kSkew)
+                                 : block_ / NR_ * v_panel();
+  Scratch s;
+  s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)));
+  s.taps = reinterpret_cast<T*>(take(kStaged * 16 * width, sizeof(T)));
+  s.own = reinterpret_cast<T*>(take(own, sizeof(T)));
+  s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
+  s.runs = reinterpret_cast<WinogradRun*>(take(block_ + block_ / NR_ + 1, sizeof(WinogradRun)));
+  s.first = reinterpret_cast<index*>(take(block_ / NR_ + 2, sizeof(index)));
+  return s;
+}
+
+template <class T>
+std::size_t Winograd<T>::scratch_bytes() const {
+  const auto bytes = [](index count, std::size_t size) {
+    return align_up(static_cast<std::size_t>(count) * size);
+  };
+  const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
+  const index own = filters_out_ ? elements_ * group_ * (most_rows_ * problem_.source_channels + kSkew)
+                                 : block_ / NR_ * v_panel();
+  return bytes(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)) +
+         bytes(kStaged * 16 * width, sizeof(T)) + bytes(own, sizeof(T)) +
+         bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
+         bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
+}
+
+template <class T>
+std::size_t Winograd<T>::workspace(int threads) const {
+  return shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+}
+
+// The runs of tiles begin .. end - 1, which begin a column panel; sources count from the first staged row.
+template <class T>
+void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
+  const WinogradProblem& p = problem_;
+  const index plane = p.axes[0].output * p.axes[1].output;
+  index run = 0, staged = 0;
+  for (index tile = begin; tile < end;) {
+    const index column = tile - begin, q = column / NR_;
+    if (column % NR_ == 0) s.first[q] = run;
+    const index image = tile / (TH_ * TW_), th = tile / TW_ % TH_, tw = tile % TW_;
+    const index count = std::min({TW_ - tw, NR_ - column % NR_, end - tile});
+    WinogradRun& r = s.runs[run++];
+    r.column = q * v_panel() + column % NR_;
+    r.count = count;
+    r.source = staged * pitch_ + tw * m_;
+    r.target = image * p.target_channels * plane + th * m_ * p.axes[1].output + tw * m_;
+    r.rows = std::min(m_, p.axes[0].output - th * m_);
+    r.columns = std::min(count * m_, p.axes[1].output - tw * m_);
+    tile += count;
+    if (tw + count == TW_) staged += th + 1 == TH_ ? m_ + 2 : m_;  // the next image's rows follow these
+  }
+  s.first[divide_up(end - begin, NR_)] = run;
+}
+
+// u[element][k][row] of a panel of filters
+template <class T>
+void Winograd<T>::transform_weights(index panel, const T* weight, const Scratch& s, T* u) const {
+  const WinogradProblem& p = problem_;
+  const index f = row(panel), rows = row(panel + 1) - f;
+  const index width = divide_up(rows, k_.lanes) * k_.lanes;
+  // The packing is fast for whole vectors: the filters behind the panel's come along, and nothing uses them.
+  const index count = std::min(width, p.target_channels - f);
+  const index K = p.source_channels;
+  const index all = p.source_channels * p.target_channels * 9;
+  const auto& transform = k_.weights[m_ == 2 ? 0 : 1];
+  for (index k = 0; k < K; k += kStaged) {
+    const index kk = std::min(kStaged, K - k);
+    const T* from = weight + f * p.weight_row + k * p.weight_channel;
+    index k_step = 9 * width;
+    if (p.weight_channel == 9) {
+      gemm_.pack(count, 9 * kk, from, p.weight_row, 1, width, s.taps);
+    } else {
+      k_step = 16 * width;
+      for (index i = 0; i < kk; ++i) {
+        // Sixteen taps instead of nine where there are so many: whole squares are transposed.
+        const index begin = from + i * p.weight_channel - weight;
+        const bool whole = begin + (count - 1) * p.weight_row + 16 <= all;
+        gemm_.pack(count, whole ? 16 : 9, weight + begin, p.weight_row, 1, width, s.taps + i * k_step);
+      }
+    }
+    transform(kk, rows, p.rotated ? s.taps + 8 * width : s.taps, k_step, p.rotated ? -width : width,
+              u + k * rows, u_step(rows));
+  }
+}
+
+// v[panel][element][channel][column] of tiles begin .. end - 1, whose runs are made; channels c_begin .. c_end
+template <class T>
+void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c_end, const T* source,
+                                  const Scratch& s, T* v) const {
+  const WinogradProblem& p = problem_;
+  const ShiftPhase &rows = look_[0], &columns = look_[1];
+  const index H = p.axes[0].size, W = p.axes[1].size;
+  const index runs = s.first[divide_up(end - begin, NR_)];
+  // Tiles of one row look at a part of it only.
+  const bool single = begin / TW_ == (end - 1) / TW_;
+  const index u_begin = single ? begin % TW_ * m_ : 0,
+              u_end = single ? ((end - 1) % TW_ + 1) * m_ + 2 : TW_ * m_ + 2;
+  const index inside_begin = std::clamp(columns.inside_begin - u_begin, index{0}, u_end - u_begin);
+  const index inside_end = std::clamp(columns.inside_end - u_begin, inside_begin, u_end - u_begin);
+  const index* table = columns.table.data() + u_begin;
+  const T fill = static_cast<T>(p.fill);
+  const auto& transform = k_.input[m_ == 2 ? 0 : 1];
+  for (index c = c_begin; c < c_end; ++c) {
+    T* to = s.rows + u_begin;
+    for (index line = begin / TW_; line <= (end - 1) / TW_;) {  // rows of tiles, image by image
+      const index image = line / TH_, th = line % TH_;
+      const index th_end = std::min(TH_, (end - 1) / TW_ + 1 - image * TH_);
+      const T* plane = source + (image * p.source_channels + c) * H * W;
+      for (index r = th * m_; r < th_end * m_ + 2; ++r, to += pitch_) {
+        const index h = rows.table[static_cast<std::size_t>(r)];
+        if (h < 0) {
+          conv_.fill(u_end - u_begin, fill, to);
+        } else {
+          conv_.pad_row(u_end - u_begin, table, inside_begin, inside_end, columns.first + u_begin, 1,
+                        plane + h * W, fill, to);
+        }
+      }
+      line += th_end - th;
+    }
+    transform(runs, s.runs, s.rows, pitch_, v + c * NR_, v_step());
+  }
+}
+
+// Products and outputs of filter panels p_begin .. p_end - 1 (u is the first) and of column panels q_begin ..
+// q_end - 1 of v, of whose block the runs are made.
+template <class T>
+void Winograd<T>::multiply(index p_begin, index p_end, const T* u, index q_begin, index q_end, const T* v,
+                           index tiles, const T* bias, const Scratch& s, T* target) const {
+  const index K = problem_.source_channels, base = u_panel(p_begin);
+  const index area = problem_.axes[0].output * problem_.axes[1].output;
+  const index room = elements_ * most_rows_ * NR_;
+  const auto sums_of = [&](index p, index q) {
+    return s.sums + ((p - p_begin) * (q_end - q_begin) + q - q_begin) * room;
+  };
+  for (index e = 0; e < elements_; ++e) {
+    for (index chunk = 0; chunk < chunks_; ++chunk) {
+      const index k = K * chunk / chunks_, kc = K * (chunk + 1) / chunks_ - k;
+      for (index p = p_begin; p < p_end; ++p) {
+        const index rows = row(p + 1) - row(p);
+        for (index q = q_begin; q < q_end; ++q) {
+          const index columns = std::min(NR_, tiles - q * NR_);
+          const index vectors = divide_up(columns, gemm_.lanes);
+          GemmTile<T> tile{};
+          tile.k = kc;
+          tile.a = u + u_panel(p) - base + e * u_step(rows) + k * rows, tile.a_row = 1, tile.a_step = rows;
+          tile.b = v + q * v_panel() + e * v_step() + k * NR_, tile.b_step = NR_;
+          tile.c = sums_of(p, q) + e * rows * NR_, tile.ldc = NR_;
+          tile.n = vectors * gemm_.lanes;
+          tile.alpha = 1, tile.beta = chunk > 0 ? T(1) : T(0);
+          gemm_.tile[0][vectors - 1][rows - 1](tile);
+        }
+      }
+    }
+  }
+  const auto& transform = k_.output[m_ == 2 ? 0 : 1];
+  for (index p = p_begin; p < p_end; ++p) {
+    const index rows = row(p + 1) - row(p);
+    for (index i = 0; i < rows; ++i) {
+      const index f = row(p) + i;
+      for (index q = q_begin; q < q_end; ++q) {
+        transform(s.first[q + 1] - s.first[q], s.runs + s.first[q], sums_of(p, q) + i * NR_ - q * v_panel(),
+                  rows * NR_, bias ? bias[f] : T(0), problem_.activation, target + f * area,
+                  problem_.axes[1].output);
+      }
+    }
+  }
+}
+
+template <class T>
+void Winograd<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                      std::byte* workspace) const {
+  T* shared = reinterpret_cast<T*>(workspace);
+  const Scratch s = scratch_of(team.rank(), workspace);
+  const index C = problem_.source_channels, blocks = divide_up(tiles_, block_);
+  const auto end_of = [&](index begin) { return std::min(tiles_, begin + block_); };
+  if (filters_out_) {
+    const index parts = divide_up(C, kStaged);
+    team.for_each(blocks * parts, [&](index item) {
+      const index begin = item / parts * block_, c = item % parts * kStaged;
+      make_runs(begin, end_of(begin), s);
+      transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s,
+                      shared + begin / NR_ * v_panel());
+    });
+    const index groups = divide_up(panels_, group_);
+    team.for_each(groups, [&](index item) {
+      const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
+      for (index p = p_begin; p < p_end; ++p)
+        transform_weights(p, weight, s, s.own + u_panel(p) - u_panel(p_begin));
+      for (index begin = 0; begin < tiles_; begin += block_) {
+        make_runs(begin, end_of(begin), s);
+        multiply(p_begin, p_end, s.own, 0, divide_up(end_of(begin) - begin, NR_),
+                 shared + begin / NR_ * v_panel(), end_of(begin) - begin, bias, s, target);
+      }
+    });
+    return;
+  }
+  team.for_each(panels_, [&](index p) { transform_weights(p, weight, s, shared + u_panel(p)); });
+  team.for_each(blocks, [&](index item) {
+    const index begin = item * block_, end = end_of(begin);
+    make_runs(begin, end, s);
+    transform_tiles(begin, end, 0, C, source, s, s.own);
+    for (index p = 0; p < panels_; p += group_) {
+      multiply(p, std::min(panels_, p + group_), shared + u_panel(p), 0, divide_up(end - begin, NR_), s.own,
+               end - begin, bias, s, target);
+    }
+  });
+}
+
+template class Winograd<float>;
+template class Winograd<double>;
+
+}  // namespace tenfold

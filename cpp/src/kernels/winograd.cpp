@@ -1,0 +1,235 @@
+#include "kernels/winograd.h"
+
+#include "kernels/shuffle.h"
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// Interpolation at 0, +-a, +-b and infinity with a^2 = 1/2, b^2 = 2.
+template <class T>
+struct Points {
+  static constexpr T a = T(0.70710678118654752440), b = T(1.41421356237309504880);
+};
+
+// One-dimensional transforms of vectors; the two-dimensional ones apply them along both axes.
+template <class T, int m>
+TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
+  if constexpr (m == 2) {
+    v[0] = d[0] - d[2];
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[1] - d[3];
+  } else {
+    // B^T has the rows (1 0 -5/2 0 1 0), (0 -+2a -2 +-a 1 0), (0 -+b/2 -1/2 +-b 1 0), (0 1 0 -5/2 0 1).
+    constexpr T a = Points<T>::a, b = Points<T>::b;
+    const Vec<T> even_a = d[4] - d[2] * T(2), odd_a = d[3] - d[1] * T(2);
+    const Vec<T> even_b = d[4] - d[2] * T(0.5), odd_b = d[3] - d[1] * T(0.5);
+    v[0] = d[0] + d[4] - d[2] * T(2.5);
+    v[1] = even_a + odd_a * a;
+    v[2] = even_a - odd_a * a;
+    v[3] = even_b + odd_b * b;
+    v[4] = even_b - odd_b * b;
+    v[5] = d[1] + d[5] - d[3] * T(2.5);
+  }
+}
+
+template <class T, int m>
+TENFOLD_INLINE void weight_line(Vec<T> g0, Vec<T> g1, Vec<T> g2, Vec<T>* u) {
+  if constexpr (m == 2) {
+    const Vec<T> even = (g0 + g2) * T(0.5), odd = g1 * T(0.5);
+    u[0] = g0;
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g2;
+  } else {
+    // The value at a point over the product of its distances to the others: 1, -3/2, 6.
+    constexpr T a = Points<T>::a, b = Points<T>::b;
+    const Vec<T> even_a = (g0 + g2 * T(0.5)) * T(-2.0 / 3), odd_a = g1 * (a * T(-2.0 / 3));
+    const Vec<T> even_b = (g0 + g2 * T(2)) * T(1.0 / 6), odd_b = g1 * (b * T(1.0 / 6));
+    u[0] = g0;
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = g2;
+  }
+}
+
+template <class T, int m>
+TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
+  const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
+  if constexpr (m == 2) {
+    y[0] = s[0] + sum;
+    y[1] = difference - s[3];
+  } else {
+    constexpr T a = Points<T>::a, b = Points<T>::b;
+    const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
+    y[0] = s[0] + sum + sum_b;
+    y[1] = difference * a + difference_b * b;
+    y[2] = sum * T(0.5) + sum_b * T(2);
+    y[3] = difference * (a * T(0.5)) + difference_b * (b * T(2)) + s[5];
+  }
+}
+
+// Elements 0 .. t - 1 of the looks of kLanes tiles that begin m apart.
+template <class T, int m>
+TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
+  constexpr index L = kLanes<T>;
+  if constexpr (m == 2) {
+    separate<T>(load(p), load(p + L), d[0], d[1]);
+    separate<T>(load(p + 2), load(p + 2 + L), d[2], d[3]);
+  } else {
+    Vec<T> even[2], odd[2], unused;
+    separate<T>(load(p), load(p + L), even[0], odd[0]);
+    separate<T>(load(p + 2 * L), load(p + 3 * L), even[1], odd[1]);
+    separate<T>(even[0], even[1], d[0], d[2]);
+    separate<T>(odd[0], odd[1], d[1], d[3]);
+    p += 4;
+    separate<T>(load(p), load(p + L), even[0], odd[0]);
+    separate<T>(load(p + 2 * L), load(p + 3 * L), even[1], odd[1]);
+    separate<T>(even[0], even[1], d[4], unused);
+    separate<T>(odd[0], odd[1], d[5], unused);
+  }
+}
+
+template <class T, int m>
+void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
+  constexpr int t = m + 2;
+  for (const WinogradRun* end = run + runs; run != end; ++run) {
+    for (index i = 0; i < run->count; i += kLanes<T>) {
+      const T* p = from + run->source + i * m;
+      Vec<T> lines[t][t];  // d B
+#pragma GCC unroll 8
+      for (int r = 0; r < t; ++r) {
+        Vec<T> d[t];
+        load_looks<T, m>(p + r * pitch, d);
+        input_line<T, m>(d, lines[r]);
+      }
+      T* out = to + run->column + i;
+      const index left = run->count - i;
+#pragma GCC unroll 8
+      for (int c = 0; c < t; ++c) {
+        Vec<T> column[t], v[t];
+#pragma GCC unroll 8
+        for (int r = 0; r < t; ++r) column[r] = lines[r][c];
+        input_line<T, m>(column, v);
+        if (left >= kLanes<T>) {
+#pragma GCC unroll 8
+          for (int r = 0; r < t; ++r) store(out + (r * t + c) * step, v[r]);
+        } else {
+#pragma GCC unroll 8
+          for (int r = 0; r < t; ++r) store_first(out + (r * t + c) * step, v[r], left);
+        }
+      }
+    }
+  }
+}
+
+template <class T, int m>
+void weights(index K, index rows, const T* taps, index k_step, index tap_step, T* to, index step) {
+  constexpr int t = m + 2;
+  for (index k = 0; k < K; ++k) {
+    for (index f = 0; f < rows; f += kLanes<T>) {
+      const T* g = taps + k * k_step + f;
+      Vec<T> lines[3][t];  // [column of g][row of G g]
+#pragma GCC unroll 3
+      for (int c = 0; c < 3; ++c) {
+        weight_line<T, m>(load(g + c * tap_step), load(g + (3 + c) * tap_step), load(g + (6 + c) * tap_step),
+                          lines[c]);
+      }
+      T* out = to + k * rows + f;
+      // Lanes beyond the filters fall into the next k, which is written later.
+      const index left = k + 1 < K ? kLanes<T> : rows - f;
+#pragma GCC unroll 8
+      for (int r = 0; r < t; ++r) {
+        Vec<T> u[t];
+        weight_line<T, m>(lines[0][r], lines[1][r], lines[2][r], u);
+        if (left >= kLanes<T>) {
+#pragma GCC unroll 8
+          for (int c = 0; c < t; ++c) store(out + (r * t + c) * step, u[c]);
+        } else {
+#pragma GCC unroll 8
+          for (int c = 0; c < t; ++c) store_first(out + (r * t + c) * step, u[c], left);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
+  const Vec<T> zero = {};
+  if (activation == ConvActivation::relu) return select<T>(v < zero, zero, v);
+  if (activation == ConvActivation::relu_keep_sign) return select<T>(v < zero, -zero, v + zero);
+  return v;
+}
+
+template <class T, int m>
+void output(index runs, const WinogradRun* run, const T* s, index step, T bias, ConvActivation activation,
+            T* y, index pitch) {
+  constexpr int t = m + 2;
+  constexpr index L = kLanes<T>;
+  for (const WinogradRun* end = run + runs; run != end; ++run) {
+    for (index i = 0; i < run->count; i += L) {
+      const T* from = s + run->column + i;
+      Vec<T> lines[t][m];  // [column of s][row of A^T s]
+#pragma GCC unroll 8
+      for (int c = 0; c < t; ++c) {
+        Vec<T> column[t];
+#pragma GCC unroll 8
+        for (int r = 0; r < t; ++r) column[r] = load(from + (r * t + c) * step);
+        output_line<T, m>(column, lines[c]);
+      }
+      T* to = y + run->target + i * m;
+      const index left = run->columns - i * m;
+#pragma GCC unroll 4
+      for (int r = 0; r < m; ++r) {
+        if (r >= run->rows) break;
+        Vec<T> line[t], o[m];
+#pragma GCC unroll 8
+        for (int c = 0; c < t; ++c) line[c] = lines[c][r];
+        output_line<T, m>(line, o);
+#pragma GCC unroll 4
+        for (int c = 0; c < m; ++c) o[c] = activate<T>(o[c] + splat(bias), activation);
+        if constexpr (m == 2) {
+          interleave<T>(o[0], o[1], o[0], o[1]);
+        } else {
+          Vec<T> low[2], high[2];
+          interleave<T>(o[0], o[2], low[0], high[0]);
+          interleave<T>(o[1], o[3], low[1], high[1]);
+          interleave<T>(low[0], low[1], o[0], o[1]);
+          interleave<T>(high[0], high[1], o[2], o[3]);
+        }
+        T* row = to + r * pitch;
+        if (left >= m * L) {
+#pragma GCC unroll 4
+          for (int c = 0; c < m; ++c) store(row + c * L, o[c]);
+        } else {
+#pragma GCC unroll 4
+          for (int c = 0; c < m; ++c) {
+            const index rest = left - c * L;
+            if (rest >= L) {
+              store(row + c * L, o[c]);
+            } else if (rest > 0) {
+              store_first(row + c * L, o[c], rest);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr WinogradKernels<T> make_table() {
+  return {
+      kLanes<T>, {input<T, 2>, input<T, 4>}, {weights<T, 2>, weights<T, 4>}, {output<T, 2>, output<T, 4>}};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(WinogradKernels, make_table)
