@@ -96,15 +96,21 @@ struct Product {
   }
 };
 
+bool is_winograd(ConvAlgorithm a) {
+  return a == ConvAlgorithm::winograd || a == ConvAlgorithm::winograd2 || a == ConvAlgorithm::winograd4;
+}
+
 // Null where another algorithm is wanted, or better.
 template <class T, class Problem>
 std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOptions& options,
                                            const Problem& problem) {
   const bool automatic = options.algorithm == ConvAlgorithm::automatic && sizeof(T) == sizeof(float);
-  if (!automatic && options.algorithm != ConvAlgorithm::winograd) return nullptr;
-  if (!winograd_applies(g)) return nullptr;
+  if (!(automatic && winograd_applies(g)) && !is_winograd(options.algorithm)) return nullptr;
   WinogradProblem p = problem();
-  p.tile = automatic ? winograd_choice(p) : winograd_tile(p);
+  p.tile = automatic                                       ? winograd_choice(p)
+           : options.algorithm == ConvAlgorithm::winograd2 ? 2
+           : options.algorithm == ConvAlgorithm::winograd4 ? 4
+                                                           : winograd_tile(p);
   return p.tile ? std::make_unique<Winograd<T>>(p) : nullptr;
 }
 
@@ -115,7 +121,10 @@ ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function)
   if (name == "im2col") return ConvAlgorithm::im2col;
   if (name == "direct") return ConvAlgorithm::direct;
   if (name == "winograd") return ConvAlgorithm::winograd;
-  reject(function, "algorithm", "must be 'auto', 'im2col', 'direct' or 'winograd'; received '", name, "'");
+  if (name == "winograd2") return ConvAlgorithm::winograd2;
+  if (name == "winograd4") return ConvAlgorithm::winograd4;
+  reject(function, "algorithm",
+         "must be 'auto', 'im2col', 'direct', 'winograd', 'winograd2' or 'winograd4'; received '", name, "'");
 }
 
 Shape ConvGeometry::input_shape() const {
@@ -208,7 +217,7 @@ struct Convolution<T>::Parts {
 template <class T>
 Convolution<T>::Convolution(const ConvGeometry& geometry, const ConvOptions& options) {
   check(geometry);
-  if (options.algorithm == ConvAlgorithm::winograd) require_winograd(geometry);
+  if (is_winograd(options.algorithm)) require_winograd(geometry);
   parts_ = std::make_unique<Parts>(geometry, options);
 }
 template <class T>

@@ -1,7 +1,6 @@
 #include "conv/winograd.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
@@ -48,11 +47,11 @@ void require_winograd(const ConvGeometry& g) {
     for (int i = 3 - w.rank; i < 3; ++i) shape.push_back(w[i].*member);
     return to_string(shape);
   };
-  reject(
-      g.function, "algorithm",
-      "'winograd' is for 2-D kernels of (3, 3) with stride 1, dilation 1 and groups 1; received kernel_size ",
-      pair(&Axis::kernel), ", stride ", pair(&Axis::stride), ", dilation ", pair(&Axis::dilation),
-      " and groups ", g.groups);
+  reject(g.function, "algorithm",
+         "of Winograd is for 2-D kernels of (3, 3) with stride 1, dilation 1 and groups 1; received "
+         "kernel_size ",
+         pair(&Axis::kernel), ", stride ", pair(&Axis::stride), ", dilation ", pair(&Axis::dilation),
+         " and groups ", g.groups);
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& options) {
@@ -89,7 +88,6 @@ WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
 }
 
 int winograd_tile(const WinogradProblem& p) {
-  if (const char* e = getenv("WINO")) return atoi(e);
   // Multiply-adds of an output with the rest of the last tiles, and the transforms' share.
   const auto cost = [&](index m) {
     const index t = m + 2;
