@@ -321,7 +321,6 @@ BAD = {
     "border": (lambda: F.conv2d(X, W, border="mirror"), ValueError, r"conv2d: border must be one of .*'mirror'"),
     "bias": (lambda: F.conv2d(X, W, np.ones(5, np.float32)), ValueError, r"conv2d: bias must have shape \(6,\)"),
     "algorithm": (lambda: F.conv2d(X, W, algorithm="fft"), ValueError, r"conv2d: algorithm must be .*'fft'"),
-    "winograd": (lambda: F.conv2d(X, W, algorithm="winograd"), ValueError, r"'winograd' is not available yet"),
     "same_transposed": (lambda: F.conv_transpose2d(X, W, padding="same"), ValueError, r"'same'"),
     "overflow": (lambda: F.conv2d(X, W, padding=2**30), ValueError, r"must have at most 2\^48 elements"),
     "huge": (lambda: F.conv2d(X, W, padding=2**40), ValueError, r"padding must be at most 2\^31"),

@@ -87,23 +87,41 @@ WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
   return p;
 }
 
-int winograd_tile(const WinogradProblem& p) {
-  // Multiply-adds of an output with the rest of the last tiles, and the transforms' share.
-  const auto cost = [&](index m) {
-    const index t = m + 2;
-    const double tiles =
-        static_cast<double>(divide_up(p.axes[0].output, m) * divide_up(p.axes[1].output, m)) *
-        static_cast<double>(p.images);
-    const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
-    const double products = static_cast<double>(t * t) * tiles * c * f;
-    const double transforms = static_cast<double>(t * t) * (3 * tiles * (c + f) + 12 * c * f);
-    return products + transforms;
-  };
-  return cost(4) < cost(2) ? 4 : 2;
+namespace {
+
+// Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
+constexpr index kCostLanes = 16;
+
+double winograd_cost(const WinogradProblem& p, index m) {
+  const index t = m + 2, rows = divide_up(p.axes[0].output, m), columns = divide_up(p.axes[1].output, m);
+  const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
+  const double tiles = static_cast<double>(divide_up(p.images * rows * columns, kCostLanes));
+  const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
+  const double products = static_cast<double>(t * t) * tiles * c * f;
+  const double of_weights = (m == 2 ? 25 : 60) * c * f;
+  const double of_tiles = 5 * static_cast<double>(t * t) * lines * (c + f);
+  return products + of_weights + of_tiles;
 }
 
-int winograd_choice(const WinogradProblem&) {
-  return 0;
+double direct_cost(const WinogradProblem& p) {
+  constexpr double kShare = 0.85;  // of the multiply-add peak
+  const double pixels = static_cast<double>(p.images * p.axes[0].output * p.axes[1].output);
+  return 9 / kShare / static_cast<double>(kCostLanes) * pixels * static_cast<double>(p.source_channels) *
+         static_cast<double>(p.target_channels);
+}
+
+}  // namespace
+
+int winograd_tile(const WinogradProblem& p) {
+  return winograd_cost(p, 4) < winograd_cost(p, 2) ? 4 : 2;
+}
+
+int winograd_choice(const WinogradProblem& p) {
+  constexpr index kLeastChannels = 32;  // below, the transforms cost what the products save
+  constexpr double kClearly = 0.8;
+  if (std::min(p.source_channels, p.target_channels) < kLeastChannels) return 0;
+  const int m = winograd_tile(p);
+  return winograd_cost(p, m) < kClearly * direct_cost(p) ? m : 0;
 }
 
 template <class T>

@@ -191,8 +191,11 @@ def conv2d(
         going on; the image again. ``"valid"`` ignores the padding.
     border_value : float
         Outside the image when ``border="constant"``.
-    algorithm : {"auto", "im2col", "direct"}
-        Packed columns or shifted loads; ``"auto"`` chooses by the geometry. Results may differ in rounding.
+    algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
+        Packed columns, shifted loads, or, for 3x3 kernels with stride 1, dilation 1 and one group, Winograd's
+        form with tiles of 2x2 or 4x4 outputs (``"winograd"``: whichever suits the shape), which multiplies
+        less. ``"auto"`` chooses by the shapes. Results differ in rounding, and near NaN and infinities:
+        Winograd's form spreads these over whole tiles (docs/numerics.md).
 
     Returns
     -------
@@ -204,7 +207,7 @@ def conv2d(
     ValueError
         If a rank or channel count does not fit, groups does not divide, stride, dilation or kernel is not
         positive, the kernel does not fit the padded input, a reflected padding is not smaller than the image,
-        a size overflows, or the algorithm is unknown or not available.
+        a size overflows, or the algorithm is unknown or does not fit.
     TypeError
         If an array is not float32 or float64, the dtypes differ, or an argument is of another type.
 
@@ -353,7 +356,7 @@ def conv_transpose2d(
         Divides C and F.
     border : {"constant", "reflect", "symmetric", "replicate", "circular", "valid"}
         Of the underlying convolution.
-    algorithm : {"auto", "im2col", "direct"}
+    algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
         As in :func:`conv2d`.
 
     Returns

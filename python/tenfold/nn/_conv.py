@@ -268,7 +268,7 @@ class Conv2d(_Convolution):
     border : str, optional
         Any border of the functional form; overrides padding_mode.
     border_value : float
-    algorithm : {"auto", "im2col", "direct"}
+    algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
 
     Attributes
     ----------
@@ -379,7 +379,7 @@ class ConvTranspose2d(_Transposed):
         float32 or float64.
     border : str, optional
         Any border of the functional form; overrides padding_mode.
-    algorithm : {"auto", "im2col", "direct"}
+    algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
 
     Attributes
     ----------

@@ -1,0 +1,263 @@
+"""Winograd's form of the 3x3 convolution: F(2x2), F(4x4), and when it is used.
+
+The error bound. An output is a sum of K = 9 C products and is compared with float64, relative to the largest
+magnitude of the outputs. F(2x2) multiplies by 0, +-1 and 1/2 only: every intermediate value is a short sum, and the
+bound of a plain sum of K terms holds. F(4x4) adds and subtracts numbers up to (1 + 5/2)^2 times the input before the
+products and recombines six of them with weights up to 2 sqrt(2) per axis after: rounding errors grow by a factor
+that docs/numerics.md measures (at most 2.6 times the direct form's over all layers and inputs tried); 4 times the
+bound of a plain sum leaves room, and a wrong coefficient or index is off by far more.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from tests.gradcheck import check_gradients
+from tests.reference import conv as reference
+from tests.tolerance import rtol
+
+import tenfold
+from tenfold import _core
+from tenfold import functional as F
+
+BORDERS = ["constant", "reflect", "symmetric", "replicate", "circular"]
+TILES = {"winograd2": 1, "winograd4": 4}  # factor of the bound
+
+# reason: N, C, F, (H, W), pads
+GEOMETRIES = {
+    "plain": (2, 3, 5, (7, 11), ((1, 1), (1, 1))),
+    "no_padding": (2, 3, 5, (8, 10), ((0, 0), (0, 0))),
+    "uneven_padding": (2, 3, 5, (7, 11), ((0, 2), (3, 1))),
+    "one_output": (3, 2, 4, (3, 3), ((0, 0), (0, 0))),
+    "one_row": (1, 2, 3, (3, 41), ((0, 0), (1, 1))),
+    "one_column": (1, 2, 3, (41, 3), ((1, 1), (0, 0))),
+    "padding_beyond_image": (2, 3, 5, (2, 3), ((5, 4), (6, 3))),
+    "one_channel_and_filter": (1, 1, 1, (9, 9), ((1, 1), (1, 1))),
+    "images_share_panels": (9, 2, 3, (7, 5), ((1, 1), (1, 1))),
+    "row_of_a_panel_and_one": (1, 2, 3, (4, 130), ((1, 1), (1, 1))),
+    "filters_beyond_panels": (1, 3, 37, (6, 5), ((1, 1), (1, 1))),
+    "filters_shared_out": (1, 5, 70, (5, 6), ((1, 1), (1, 1))),
+    "channels_staged_in_parts": (1, 37, 3, (9, 7), ((1, 1), (1, 1))),
+}
+
+
+def make(name, dtype=np.float32, integer=False):
+    n, c, f, size, pads = GEOMETRIES[name]
+    rng = np.random.default_rng(sum(map(ord, name)))
+    shapes = ((n, c, *size), (f, c, 3, 3), (f,))
+    if integer:
+        return *(rng.integers(-4, 5, s).astype(dtype) for s in shapes), pads
+    return *(rng.standard_normal(s).astype(dtype) for s in shapes), pads
+
+
+def largest_error(actual, exact):
+    return np.max(np.abs(actual - exact), initial=0) / np.max(np.abs(exact), initial=1e-30)
+
+
+# One definition serves all instruction sets and tiles: its loops are what takes time here.
+@functools.cache
+def defined(name, dtype=np.float32, integer=False, border="constant", border_value=0.0):
+    x, w, b, pads = make(name, dtype, integer)
+    args = ((1, 1), pads, (1, 1), 1, border, border_value)
+    y = reference.conv(x, w, b, *args)
+    dy = np.sin(np.arange(y.size)).reshape(y.shape)
+    dy = np.round(4 * dy) if integer else dy.astype(dtype)
+    return y, dy.astype(dtype), reference.conv_backward(x, w, dy, *args)[0]
+
+
+def check_bounded(name, algorithm, dtype=np.float32, border="constant", border_value=0.0):
+    x, w, b, pads = make(name, dtype)
+    exact, dy, exact_dx = defined(name, dtype, False, border, border_value)
+    options = {"border": border, "border_value": border_value, "algorithm": algorithm}
+    y, pull = tenfold.vjp(lambda x: F.conv2d(x, w, b, 1, pads, **options), x)
+    assert y.dtype == dtype
+    assert y.shape == exact.shape
+    assert largest_error(y, exact) <= TILES[algorithm] * rtol(dtype, 9 * x.shape[1])
+    # The border sends up to nine places of the padding to one of the image.
+    places = 1 if border == "constant" else 9
+    assert largest_error(pull(dy)[0], exact_dx) <= TILES[algorithm] * rtol(dtype, 9 * w.shape[0] * places)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_stays_within_the_bound(name, algorithm, isa):
+    check_bounded(name, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+@pytest.mark.parametrize("name", ["plain", "filters_shared_out", "images_share_panels"])
+def test_float64_stays_within_its_bound(name, algorithm, isa):
+    check_bounded(name, algorithm, np.float64)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("algorithm", TILES)
+def test_every_border(algorithm, border):
+    check_bounded("uneven_padding", algorithm, np.float32, border, 1.5 if border == "constant" else 0.0)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_two_by_two_is_exact_for_small_integers(name, isa):
+    """Its transforms only add, subtract and halve."""
+    x, w, b, pads = make(name, integer=True)
+    exact, dy, exact_dx = defined(name, integer=True)
+    y, pull = tenfold.vjp(lambda x: F.conv2d(x, w, b, 1, pads, algorithm="winograd2"), x)
+    np.testing.assert_array_equal(y, exact)
+    np.testing.assert_array_equal(pull(dy)[0], exact_dx)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_sums_longer_than_a_chunk(algorithm):
+    """More than 512 channels are summed in two parts, and the shared tiles have several blocks."""
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((3, 530, 9, 8)).astype("f"), rng.standard_normal((300, 530, 3, 3)).astype("f")
+    exact = F.conv2d(x.astype(float), w.astype(float), padding=1, algorithm="im2col")
+    y = F.conv2d(x, w, padding=1, algorithm=algorithm)
+    assert largest_error(y, exact) <= TILES[algorithm] * rtol(np.float32, 9 * 530)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_transposed_convolution(algorithm):
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 5, 7, 9)).astype("f"), rng.standard_normal((5, 6, 3, 3)).astype("f")
+    b = rng.standard_normal(6).astype("f")
+    for border in BORDERS:
+        y = F.conv_transpose2d(x, w, b, padding=1, border=border, algorithm=algorithm)
+        exact = reference.conv_transpose(x, w, b, (1, 1), ((1, 1), (1, 1)), (0, 0), (1, 1), 1, border)
+        assert largest_error(y, exact) <= TILES[algorithm] * rtol(np.float32, 81)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_finite_differences(algorithm):
+    rng = np.random.default_rng(4)
+    x, w, b = rng.standard_normal((2, 2, 4, 5)), rng.standard_normal((3, 2, 3, 3)), rng.standard_normal(3)
+    check_gradients(lambda x, w, b: F.conv2d(x, w, b, 1, 1, border="reflect", algorithm=algorithm), x, w, b)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+@pytest.mark.parametrize("shape", [
+    pytest.param((2, 20, 40, 33, 29), id="tiles_shared_out"),
+    pytest.param((2, 60, 130, 9, 8), id="filters_shared_out"),
+])  # fmt: skip
+def test_bits_do_not_depend_on_threads(shape, algorithm):
+    n, c, f, h, width = shape
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((n, c, h, width)).astype("f"), rng.standard_normal((f, c, 3, 3)).astype("f")
+    dy = rng.standard_normal((n, f, h, width)).astype("f")
+    before = _core.num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, padding=1, algorithm=algorithm), x, w)
+            results.append((y, pull(dy)[0]))
+    finally:
+        _core.set_num_threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_bits_do_not_depend_on_the_place_in_a_batch(algorithm):
+    x, w, _, pads = make("images_share_panels")
+    y = F.conv2d(x, w, None, 1, pads, algorithm=algorithm)
+    for i in (0, 5, 8):
+        np.testing.assert_array_equal(y[i], F.conv2d(x[i : i + 1], w, None, 1, pads, algorithm=algorithm)[0])
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_what_is_not_a_number_reaches_its_own_tiles_only(algorithm):
+    x = np.zeros((2, 1, 12, 12), np.float32)
+    x[0, 0, 0, 0] = np.nan
+    x[1] = np.inf
+    y = F.conv2d(x, np.ones((2, 1, 3, 3), np.float32), padding=1, algorithm=algorithm)
+    reach = 4  # a tile of 4 x 4 outputs, or the one beside it of 2 x 2
+    assert np.isnan(y[0, :, :2, :2]).all()
+    assert np.isfinite(y[0, :, reach:]).all()
+    assert np.isfinite(y[0, :, :, reach:]).all()
+
+
+@pytest.mark.parametrize("algorithm", TILES)
+def test_empty_batch(algorithm):
+    x, w = np.ones((0, 3, 7, 11), np.float32), np.ones((5, 3, 3, 3), np.float32)
+    y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, padding=1, algorithm=algorithm), x, w)
+    assert y.shape == (0, 5, 7, 11)
+    assert pull(y)[0].shape == x.shape
+
+
+def test_relu_that_is_fused():
+    x, w, b, pads = make("plain")
+    for algorithm in TILES:
+
+        def net(x, algorithm=algorithm):
+            return F.relu(F.conv2d(x, w, b, 1, pads, algorithm=algorithm))
+
+        np.testing.assert_array_equal(net(x), np.maximum(F.conv2d(x, w, b, 1, pads, algorithm=algorithm), 0))
+
+
+def test_the_shape_chooses_the_tile():
+    """Winograd is one of the two, bit for bit: large images take 4x4, an output of 2x2 takes 2x2."""
+    rng = np.random.default_rng(6)
+    w = rng.standard_normal((32, 32, 3, 3)).astype("f")
+    for size, expected in ((64, "winograd4"), (2, "winograd2")):
+        x = rng.standard_normal((1, 32, size, size)).astype("f")
+        np.testing.assert_array_equal(
+            F.conv2d(x, w, padding=1, algorithm="winograd"), F.conv2d(x, w, padding=1, algorithm=expected)
+        )
+
+
+# Of the layers where the automatic choice is Winograd's form: 2.6 is the largest ratio that bench/winograd_error.py
+# found; the promise is 4.
+@pytest.mark.parametrize("weights", ["normal", "positive"])
+@pytest.mark.parametrize(("c", "f", "size"), [(32, 32, 40), (64, 64, 56), (256, 96, 28)])
+def test_the_automatic_choice_errs_at_most_four_times_as_much(c, f, size, weights):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((1, c, size, size)).astype("f")
+    w = (rng.standard_normal((f, c, 3, 3)) / np.sqrt(9 * c)).astype("f")
+    if weights == "positive":
+        w = np.abs(w)
+    results = {a: F.conv2d(x, w, padding=1, algorithm=a) for a in ("auto", "direct", *TILES)}
+    assert any(np.array_equal(results["auto"], results[a]) for a in TILES), "not chosen for this layer"
+    exact = F.conv2d(x.astype(float), w.astype(float), padding=1, algorithm="im2col")
+    errors = {a: largest_error(y, exact) for a, y in results.items()}
+    assert errors["auto"] <= 4 * errors["direct"]
+    assert errors["winograd2"] <= errors["direct"]
+
+
+@pytest.mark.parametrize(("reason", "c", "f", "size", "dtype"), [
+    ("few_channels", 3, 64, 40, np.float32),
+    ("few_filters", 64, 16, 40, np.float32),
+    ("few_pixels", 64, 64, 7, np.float32),
+    ("float64", 64, 64, 40, np.float64),
+])  # fmt: skip
+def test_the_automatic_choice_leaves_the_rest_alone(reason, c, f, size, dtype):
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((1, c, size, size)).astype(dtype)
+    w = rng.standard_normal((f, c, 3, 3)).astype(dtype)
+    y = F.conv2d(x, w, padding=1)
+    assert any(np.array_equal(y, F.conv2d(x, w, padding=1, algorithm=a)) for a in ("direct", "im2col"))
+
+
+X = np.ones((2, 4, 7, 11), np.float32)
+W = np.ones((6, 4, 3, 3), np.float32)
+REFUSED = {
+    "kernel": (lambda a: F.conv2d(X, W[:, :, :2], algorithm=a), r"conv2d: algorithm .*kernel_size \(2, 3\)"),
+    "stride": (lambda a: F.conv2d(X, W, stride=(1, 2), algorithm=a), r"conv2d: algorithm .*stride \(1, 2\)"),
+    "dilation": (lambda a: F.conv2d(X, W, dilation=2, algorithm=a), r"conv2d: algorithm .*dilation \(2, 2\)"),
+    "groups": (lambda a: F.conv2d(X, W[:, :2], groups=2, algorithm=a), r"conv2d: algorithm .*groups 2"),
+    "rank": (lambda a: F.conv1d(X[:, :, 0], W[:, :, 0], algorithm=a), r"conv1d: algorithm .*kernel_size \(3,\)"),
+    "transposed": (
+        lambda a: F.conv_transpose2d(X, W[:4], stride=2, algorithm=a), r"conv_transpose2d: algorithm .*stride \(2, 2\)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", ["winograd", *TILES])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(case, algorithm):
+    call, text = REFUSED[case]
+    with pytest.raises(ValueError, match=text):
+        call(algorithm)
