@@ -37,8 +37,8 @@ def tenfold(*arguments, cwd, code=0):
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(cwd)
         patch.delenv("TENFOLD_DATA", raising=False)
-        patch.setenv("XDG_CACHE_HOME", str(Path(__file__).parent / "nowhere"))
-        patch.setenv("HOME", str(Path(__file__).parent / "nowhere"))
+        patch.setenv("XDG_CACHE_HOME", str(Path(cwd) / "cache"))
+        patch.setenv("HOME", str(Path(cwd) / "home"))
         patch.setattr(_sources, "_MNIST_MIRRORS", ("http://127.0.0.1:9/",))
         try:
             got = main([str(a) for a in arguments])
@@ -223,6 +223,18 @@ def test_plot(run, tmp_path):
         out = tenfold("plot", *history, "-o", tmp_path / "a.svg", "--title", "t", cwd=folder).stdout
         assert "a.svg" in out
     assert "a.csv" in refused("plot", "a.csv", cwd=folder)
+
+
+def test_a_run_that_failed_early_is_not_the_latest(run):
+    folder, _, _ = run
+    assert "nan" in refused("train", "--lr", "1e6", "--epochs", 2, cwd=folder)
+    assert (folder / f"{RUN}-2").is_dir()
+    assert f"{RUN}/learning_curve.png" in tenfold("plot", cwd=folder).stdout
+
+
+def test_what_does_not_fit_into_memory_is_one_line(tmp_path):
+    line = refused("summary", "linear", "--input", "1,999999,9999999", cwd=tmp_path)
+    assert "llocate" in line
 
 
 def test_info_in_a_process_of_its_own(tmp_path):

@@ -151,7 +151,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a checkpoint on a test set."""
     if options.threads:
         tenfold.set_num_threads(options.threads)
-    path = options.checkpoint or latest(CHECKPOINT)
+    path = options.checkpoint or latest()
     model, settings = load_model(path)
     name = options.data or settings["data"]
     directory = options.data_dir or (settings["data_dir"] if name == settings["data"] else None)
@@ -182,7 +182,7 @@ def predict(options: argparse.Namespace) -> int:
     if path is not None and not path.endswith(".safetensors"):  # the first of several images
         files.insert(0, path)
         path = None
-    model, settings = load_model(path or latest(CHECKPOINT))
+    model, settings = load_model(path or latest())
     fill, center = FRAMING.get(settings["data"], (1.0, "box"))
     x = data.load_images(
         files,
@@ -245,7 +245,7 @@ def profile(options: argparse.Namespace) -> int:
 
 def plot(options: argparse.Namespace) -> int:
     """Draw the learning curve of a history."""
-    history = Path(options.history) if options.history else latest(HISTORY)
+    history = Path(options.history) if options.history else latest().with_name(HISTORY)
     out = Path(options.out) if options.out else history.with_name("learning_curve.png")
     tenfold.plot.learning_curve(history, out, options.title)
     print(f"written: {out}")

@@ -62,12 +62,12 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
     return model, settings
 
 
-def latest(name: str) -> Path:
-    """Return the newest file of this name in the folders of runs/."""
-    found = sorted(RUNS.glob(f"*/{name}"), key=lambda path: path.stat().st_mtime)
+def latest() -> Path:
+    """Return the checkpoint of the latest run in runs/; a run that failed before its first one is passed over."""
+    found = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise FileNotFoundError(
-            f"there is no {RUNS}/*/{name} here; name the file, or run `tenfold train` first"
+            f"there is no {RUNS}/*/{CHECKPOINT} here; name the file, or run `tenfold train` first"
         )
     return found[-1]
 
