@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -191,3 +193,20 @@ class TestFile:
         b.load(path)
         assert same(a.state_dict(), b.state_dict())
         assert io.load_safetensors(path)[1] == {}
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copied", "pickled"]
+)
+def test_a_model_in_use_can_be_copied(twin):
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)
+    ).eval()
+    x = np.linspace(-1, 1, 50, dtype=np.float32).reshape(2, 1, 5, 5)
+    expected = model(x)
+    other = twin(model)
+    np.testing.assert_array_equal(other(x), expected)
+    assert not other.training
+    other.load_state_dict({name: np.zeros_like(a) for name, a in other.state_dict().items()})
+    np.testing.assert_array_equal(other(x), np.zeros((2, 3)))
+    np.testing.assert_array_equal(model(x), expected)

@@ -64,6 +64,10 @@ class Module:
                 return
         object.__setattr__(self, name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave compiled programs out of copies and pickles; they are made again when needed."""
+        return {**self.__dict__, "_programs": OrderedDict()}
+
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
             found = self.__dict__.get(table, {})
@@ -279,10 +283,9 @@ class Module:
                         f"{value.dtype}"
                     )
             program = InferenceProgram(self.forward, [(value.shape, value.dtype) for value in inputs])
-            for stale in [k for k in self._programs if k[0] != key[0]]:
-                del self._programs[stale]
-            while len(self._programs) >= _MAX_PROGRAMS:
-                self._programs.popitem(last=False)
+            kept = [k for k in list(self._programs) if k[0] == key[0]][1 - _MAX_PROGRAMS :]
+            for k in set(self._programs) - set(kept):
+                self._programs.pop(k, None)  # another thread may have been here
             self._programs[key] = program
         return program(*inputs, seed=next_seed() if program.random else 0)
 
