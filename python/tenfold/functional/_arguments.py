@@ -62,22 +62,34 @@ def number(value: Any, function: str, argument: str) -> float:
 
 
 def integer(value: Any, function: str, argument: str) -> int:
-    """Return an int; refuse floats and booleans."""
+    """Return an int of at most 64 bits; refuse floats and booleans."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{function}: {argument} must be an int; received {value!r}")
     try:
-        return operator.index(value)
+        result = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {argument} must be an int; received {value!r}") from None
+    if not -(2**63) <= result < 2**63:
+        raise ValueError(f"{function}: {argument} must fit into 64 bits; received {value!r}")
+    return result
+
+
+def integers(value: Any, function: str, argument: str) -> list[int]:
+    """Return a list of ints from a sequence of them; refuse all else."""
+    if (
+        isinstance(value, (str, bytes))
+        or not isinstance(value, (Sequence, np.ndarray))
+        or np.shape(value) == ()
+    ):
+        raise TypeError(f"{function}: {argument} must be an int or a sequence of ints; received {value!r}")
+    return [integer(v, function, argument) for v in value]
 
 
 def per_axis(value: IntOrInts, rank: int, function: str, argument: str) -> list[int]:
     """Return one int per axis from an int or a sequence of `rank` ints."""
     if isinstance(value, (int, np.integer)):
         return [integer(value, function, argument)] * rank
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
-        raise TypeError(f"{function}: {argument} must be an int or {rank} ints; received {value!r}")
-    values = [integer(v, function, argument) for v in value]
+    values = integers(value, function, argument)
     if len(values) == 1:
         values = values * rank
     if len(values) != rank:
@@ -102,7 +114,7 @@ def pads(
     border ``"valid"``, gives none.
     """
     rank = len(size)
-    if border not in BORDERS:
+    if not isinstance(border, str) or border not in BORDERS:
         raise ValueError(
             f"{function}: border must be one of {', '.join(map(repr, BORDERS))}; received {border!r}"
         )

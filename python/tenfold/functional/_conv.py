@@ -7,7 +7,18 @@ from typing import Any, cast
 import numpy as np
 
 from ..graph import Array, Symbol, Variable, apply
-from ._arguments import IntOrInts, Padding, Tensor, core_border, integer, pads, per_axis, tensor
+from ._arguments import (
+    IntOrInts,
+    Padding,
+    Tensor,
+    core_border,
+    integer,
+    integers,
+    number,
+    pads,
+    per_axis,
+    tensor,
+)
 
 _LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
 
@@ -68,7 +79,7 @@ def _conv(
         "dilation": spread,
         "pads": pads(padding, size, kernel, steps, spread, border, function),
         "border": core_border(border),
-        "border_value": float(border_value),
+        "border_value": number(border_value, function, "border_value"),
         "groups": integer(groups, function, "groups"),
         "algorithm": _name(algorithm, function, "algorithm"),
     }
@@ -490,7 +501,7 @@ def unfold(
     if isinstance(kernel_size, (int, np.integer)):
         rank = x.ndim - 2
     else:
-        entries = len(tuple(kernel_size))
+        entries = len(integers(kernel_size, "unfold", "kernel_size"))
         rank = entries if entries > 1 else x.ndim - 2
     if rank not in (1, 2, 3):
         raise ValueError(
@@ -507,7 +518,7 @@ def unfold(
         "dilation": spread,
         "pads": pads(padding, size, kernel, steps, spread, border, "unfold"),
         "border": core_border(border),
-        "border_value": float(border_value),
+        "border_value": number(border_value, "unfold", "border_value"),
     }
     return cast(Tensor, apply("unfold", [x], attributes)[0])
 
@@ -556,7 +567,9 @@ def fold(
              [1., 2., 1.]]]])
     """
     x = tensor(input, "fold", "input")
-    rank = 2 if isinstance(output_size, (int, np.integer)) else len(list(output_size))
+    rank = (
+        2 if isinstance(output_size, (int, np.integer)) else len(integers(output_size, "fold", "output_size"))
+    )
     if rank not in (1, 2, 3):
         raise ValueError(f"fold: output_size must have 1 to 3 entries; received {output_size!r}")
     size = per_axis(output_size, rank, "fold", "output_size")
@@ -618,7 +631,7 @@ def conv_matrix(
     if isinstance(weight, Symbol):
         raise TypeError("conv_matrix: weight must be an array; received a Symbol")
     w = np.asarray(tensor(weight, "conv_matrix", "weight"))
-    sample = tuple(integer(n, "conv_matrix", "shape") for n in shape)
+    sample = tuple(integers(shape, "conv_matrix", "shape"))
     if any(n < 1 for n in sample):
         raise ValueError(f"conv_matrix: shape must be positive along every axis; received {shape!r}")
     if w.ndim == len(sample) + 1 and w.ndim >= 3:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..graph import Symbol, Variable, apply
 from . import _arithmetic, _reduce
-from ._arguments import Tensor, int_tensor, integer, tensor
+from ._arguments import Tensor, int_tensor, integer, number, tensor
 
 
 def _reduction(reduction: str, function: str) -> str:
@@ -91,7 +91,7 @@ def cross_entropy(
     attributes = {
         "ignore_index": integer(ignore_index, name, "ignore_index"),
         "reduction": _reduction(reduction, name),
-        "label_smoothing": float(label_smoothing),
+        "label_smoothing": number(label_smoothing, "cross_entropy", "label_smoothing"),
     }
     return apply(name, inputs, attributes)[0]  # type: ignore[no-any-return]
 
@@ -149,7 +149,10 @@ def nll_loss(
 
 
 def _pointwise(name: str, input: Tensor, target: Tensor, reduction: str, **parameters: float) -> Tensor:
-    attributes = {"reduction": _reduction(reduction, name), **{k: float(v) for k, v in parameters.items()}}
+    attributes = {
+        "reduction": _reduction(reduction, name),
+        **{k: number(v, name, k) for k, v in parameters.items()},
+    }
     return apply(name, [tensor(input, name, "input"), tensor(target, name, "target")], attributes)[0]  # type: ignore[no-any-return]
 
 

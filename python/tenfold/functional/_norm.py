@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Symbol, Variable, apply
-from ._arguments import Tensor, tensor
+from ._arguments import Tensor, number, tensor
 
 
 def batch_norm(
@@ -82,8 +82,8 @@ def batch_norm(
         inputs.append(tensor(bias, name, "bias"))
     attributes = {
         "training": bool(training),
-        "momentum": float(momentum),
-        "eps": float(eps),
+        "momentum": number(momentum, "batch_norm", "momentum"),
+        "eps": number(eps, "batch_norm", "eps"),
         "has_running": running,
         "has_weight": weight is not None,
         "has_bias": bias is not None,

@@ -7,12 +7,12 @@ from typing import Any
 
 from .._random import next_seed
 from ..graph import Symbol, Variable, active, apply
-from ._arguments import Tensor, tensor
+from ._arguments import Tensor, number, tensor
 
 
 def _dropout(input: Tensor, p: float, training: bool, function: str, span: int) -> Tensor:
     input = tensor(input, function, "input")
-    p = float(p)
+    p = number(p, function, "p")
     if not 0 <= p <= 1:
         raise ValueError(f"{function}: p must be from 0 to 1; received {p!r}")
     if not training or p == 0:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Symbol, Variable, apply
-from ._arguments import Tensor, integer
+from ._arguments import Tensor, integer, number
 
 _DTYPES = (np.float32, np.float64, np.int64)
 _MODES = ("constant", "reflect", "symmetric", "replicate", "circular")
@@ -796,7 +796,7 @@ def pad(
     attributes = {
         "pads": [side for pair in pairs for side in pair],
         "border": kind,
-        "border_value": float(constant),
+        "border_value": number(constant, "pad", "value" if border_value is None else "border_value"),
     }
     return apply("pad", [input], attributes)[0]
 

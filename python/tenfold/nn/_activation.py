@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional as F
+from ..functional._arguments import number
 from ._module import Module
 
 
@@ -124,6 +125,7 @@ class Softplus(Module):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
+        beta, threshold = number(beta, "Softplus", "beta"), number(threshold, "Softplus", "threshold")
         if not beta > 0:
             raise ValueError(f"Softplus: beta must be positive; received {beta!r}")
         self.beta = beta

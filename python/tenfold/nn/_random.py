@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional as F
+from ..functional._arguments import number
 from ._module import Module
 
 
 class _Dropout(Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
+        p = number(p, type(self).__name__, "p")
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p must be from 0 to 1; received {p!r}")
-        self.p = float(p)
+        self.p = p
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import functional as F
+from ..functional._arguments import integers
 from ._module import Module
 
 
@@ -81,7 +84,9 @@ class _Pad(Module):
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
-        self.padding = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
+        if isinstance(padding, (int, np.integer)):
+            padding = (int(padding),) * (2 * self.rank)
+        self.padding = tuple(integers(padding, type(self).__name__, "padding"))
         if len(self.padding) != 2 * self.rank:
             raise ValueError(
                 f"{type(self).__name__}: padding must be an int or {2 * self.rank} ints, "

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..graph import Array, Variable
-from ._schedule import Schedule, learning_rates
+from ._schedule import Schedule, learning_rates, real
 
 
 class Optimizer:
@@ -207,9 +207,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         settings: dict[str, Any] = {
-            "momentum": float(momentum),
-            "dampening": float(dampening),
-            "weight_decay": float(weight_decay),
+            "momentum": real(momentum, type(self).__name__, "momentum"),
+            "dampening": real(dampening, type(self).__name__, "dampening"),
+            "weight_decay": real(weight_decay, type(self).__name__, "weight_decay"),
             "nesterov": bool(nesterov),
         }
         super().__init__(lr, _core.SGD(**settings), settings)
@@ -252,12 +252,13 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if len(betas) != 2:
-            raise ValueError(f"{type(self).__name__}: betas must be two floats; received {betas!r}")
-        beta1, beta2 = float(betas[0]), float(betas[1])
-        core = _core.Adam(beta1, beta2, float(eps), float(weight_decay), self._decoupled)
-        settings = {"betas": (beta1, beta2), "eps": float(eps), "weight_decay": float(weight_decay)}
-        super().__init__(lr, core, settings)
+        name = type(self).__name__
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"{name}: betas must be two floats; received {betas!r}")
+        beta1, beta2 = (real(beta, name, "betas") for beta in betas)
+        eps, weight_decay = real(eps, name, "eps"), real(weight_decay, name, "weight_decay")
+        core = _core.Adam(beta1, beta2, eps, weight_decay, self._decoupled)
+        super().__init__(lr, core, {"betas": (beta1, beta2), "eps": eps, "weight_decay": weight_decay})
 
 
 class AdamW(Adam):
@@ -316,10 +317,10 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
     ) -> None:
         settings = {
-            "alpha": float(alpha),
-            "eps": float(eps),
-            "weight_decay": float(weight_decay),
-            "momentum": float(momentum),
+            "alpha": real(alpha, type(self).__name__, "alpha"),
+            "eps": real(eps, type(self).__name__, "eps"),
+            "weight_decay": real(weight_decay, type(self).__name__, "weight_decay"),
+            "momentum": real(momentum, type(self).__name__, "momentum"),
         }
         super().__init__(lr, _core.RMSprop(**settings), settings)
 

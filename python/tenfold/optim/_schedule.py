@@ -10,15 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 
+def real(value: Any, name: str, argument: str) -> float:
+    """Return a float; refuse all that is no number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: {argument} must be a number; received {value!r}")
+    return float(value)
+
+
 def _positive(value: float, name: str, argument: str) -> float:
-    value = float(value)
+    value = real(value, name, argument)
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name}: {argument} must be finite and positive; received {value!r}")
     return value
 
 
 def _not_negative(value: float, name: str, argument: str) -> float:
-    value = float(value)
+    value = real(value, name, argument)
     if not (value >= 0 and math.isfinite(value)):
         raise ValueError(f"{name}: {argument} must be finite and at least 0; received {value!r}")
     return value
@@ -183,7 +190,7 @@ class OneCycle(Schedule):
         self, lr: float, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
     ) -> None:
         self.lr = _not_negative(lr, "OneCycle", "lr")
-        self.pct_start = float(pct_start)
+        self.pct_start = real(pct_start, "OneCycle", "pct_start")
         if not 0 <= self.pct_start <= 1:
             raise ValueError(f"OneCycle: pct_start must be from 0 to 1; received {pct_start!r}")
         self.div_factor = _positive(div_factor, "OneCycle", "div_factor")
