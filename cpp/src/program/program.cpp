@@ -731,20 +731,20 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
   // Whether threads are woken is decided as for the program itself.
   parallel(p.backward.empty() ? p.forward_work : 3 * p.forward_work, [&](const Team& team) {
     for (index repetition = -1; repetition < repetitions; ++repetition) {
-      team.barrier();
       std::size_t number = 0;
-      Clock::time_point last = Clock::now();
       for (const auto* list : {&p.forward, &p.backward}) {
         for (const Instruction& instruction : *list) {
+          // Member 0 has the clock; nobody begins before it is read, and it is read when all are done.
+          const Clock::time_point begin = Clock::now();
+          team.barrier();
           p.execute(team, instruction, random);
-          team.barrier();  // no member may run ahead of the clock
-          const Clock::time_point now = Clock::now();
+          team.barrier();
+          const Clock::time_point end = Clock::now();
           if (team.rank() == 0 && repetition >= 0) {
             profiles[number].seconds[static_cast<std::size_t>(repetition)] =
-                std::chrono::duration<double>(now - last).count();
+                std::chrono::duration<double>(end - begin).count();
           }
           ++number;
-          last = now;
         }
       }
       if (p.errors.error) break;
