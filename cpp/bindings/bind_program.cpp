@@ -118,13 +118,22 @@ struct BoundProgram {
     return types[static_cast<std::size_t>(id)];
   }
 
+  // A program that another thread runs may need the GIL for a callback before it lets us bind.
   void bind(ValueId leaf, py::array array) {
-    program.bind(leaf, const_cast<void*>(read_pointer(array, type(leaf), "array")));
+    void* const data = const_cast<void*>(read_pointer(array, type(leaf), "array"));
+    {
+      const py::gil_scoped_release release;
+      program.bind(leaf, data);
+    }
     bound[leaf] = std::move(array);
   }
 
   void bind_gradient(ValueId leaf, py::array array) {
-    program.bind_gradient(leaf, write_pointer(array, type(leaf), "array"));
+    void* const data = write_pointer(array, type(leaf), "array");
+    {
+      const py::gil_scoped_release release;
+      program.bind_gradient(leaf, data);
+    }
     bound_gradients[leaf] = std::move(array);
   }
 
