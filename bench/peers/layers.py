@@ -1,20 +1,18 @@
-"""Single layers, forward and backward, in tenfold and in PyTorch; arrays in plain NCHW."""
+"""Single layers of bench/shapes, forward and backward, in tenfold and in PyTorch; ours in plain NCHW."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-import torch
-from measure import Times, repeat_for, table, take_turns
+from libraries import library
+from measure import Call, Work
 
-import tenfold
 from shapes import Layer, read
 from tenfold import functional as F
 from tenfold.graph import FunctionProgram
 
-Call = Callable[[], object]
 Contest = dict[str, tuple[Call, Call]]  # name: forward, backward
 
 
@@ -22,12 +20,13 @@ def tenfold_calls(f: Callable[..., object], arrays: list[np.ndarray]) -> tuple[C
     program = FunctionProgram(f, arrays)
     y = program.forward(arrays)[0]
     dy = np.random.default_rng(1).normal(size=y.shape).astype(np.float32)
-    return lambda: program.forward(arrays), lambda: program.backward([dy]), dy
+    return lambda: f(*arrays), lambda: program.backward([dy]), dy
 
 
 def torch_calls(
-    f: Callable[..., torch.Tensor], arrays: list[np.ndarray], dy: np.ndarray, channels_last: bool
+    f: Callable[..., Any], arrays: list[np.ndarray], dy: np.ndarray, channels_last: bool
 ) -> tuple[Call, Call]:
+    torch: Any = library("torch")
     layout = torch.channels_last if channels_last else torch.contiguous_format
     tensors = [torch.from_numpy(a).clone() for a in arrays]
     tensors = [t.to(memory_format=layout) if t.ndim == 4 else t for t in tensors]
@@ -49,14 +48,15 @@ def contest(layer: Layer) -> tuple[Contest, float] | None:
     """Return the contestants of a layer and the floating-point operations of its forward."""
     rng = np.random.default_rng(0)
     make = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
-    t = torch.nn.functional
+    torch: Any = library("torch")
+    t = torch.nn.functional if torch else None
     n = layer.numbers
     if layer.kind == "conv":
         batch, c, h, w, f, kh, kw, stride, pad, dilation, groups = n
         arrays = [make(batch, c, h, w), make(f, c // groups, kh, kw), make(f)]
         settings = {"stride": stride, "padding": pad, "dilation": dilation, "groups": groups}
         ours: Callable[..., object] = lambda x, k, b: F.conv2d(x, k, b, **settings)  # noqa: E731
-        theirs: Callable[..., torch.Tensor] = lambda x, k, b: t.conv2d(x, k, b, **settings)  # noqa: E731
+        theirs: Callable[..., Any] = lambda x, k, b: t.conv2d(x, k, b, **settings)  # noqa: E731
     elif layer.kind == "conv_transpose":
         batch, c, h, w, f, kh, kw, stride, pad, output_padding, groups = n
         arrays = [make(batch, c, h, w), make(c, f // groups, kh, kw), make(f)]
@@ -78,8 +78,10 @@ def contest(layer: Layer) -> tuple[Contest, float] | None:
     else:
         return None
     forward, backward, dy = tenfold_calls(ours, arrays)
-    contestants: Contest = {"tenfold": (forward, backward), "torch": torch_calls(theirs, arrays, dy, False)}
-    if arrays[0].ndim == 4:
+    contestants: Contest = {"tenfold": (forward, backward)}
+    if torch:
+        contestants["torch"] = torch_calls(theirs, arrays, dy, False)
+    if torch and arrays[0].ndim == 4:
         contestants["channels_last"] = torch_calls(theirs, arrays, dy, True)
     y = dy
     flops = 2.0 * y.size * arrays[1].size / arrays[1].shape[0] if layer.kind == "conv" else 0.0
@@ -88,38 +90,14 @@ def contest(layer: Layer) -> tuple[Contest, float] | None:
     return contestants, flops
 
 
-def per_call(calls: dict[str, Call], seconds: float) -> dict[str, Times]:
-    """Time calls in turns, short ones several at a time."""
-    repeated = {name: repeat_for(call) for name, call in calls.items()}
-    times = take_turns({name: call for name, (call, _) in repeated.items()}, seconds, rest=0.01, warm_up=1)
-    return {name: Times(tuple(s / repeated[name][1] for s in t.seconds)) for name, t in times.items()}
-
-
-def run(seconds: float, threads: int, models: list[str] | None) -> str:
-    torch.set_num_threads(threads)
-    tenfold.set_num_threads(threads)
-    rows = []
-    ratios: dict[str, list[float]] = {"torch": [], "channels_last": []}
+def works(models: list[str] | None) -> Iterator[Work]:
+    """Yield two works per layer: forward and backward."""
     for layer in read(models):
         made = contest(layer)
         if made is None:
             continue
         contestants, flops = made
         for direction, which in (("forward", 0), ("backward", 1)):
-            times = per_call({name: calls[which] for name, calls in contestants.items()}, seconds / 2)
-            ours = times["tenfold"]
-            work = flops * (2 if which else 1)
-            cells = [f"{layer.title} {direction}", f"{ours.median * 1e3:.3f}"]
-            cells.append(f"{work / ours.median / 1e9:.0f}" if work else "")
-            for name in ("torch", "channels_last"):
-                if name not in times:
-                    cells.append("")
-                    continue
-                ratio = times[name].median / ours.median
-                ratios[name].append(ratio)
-                cells.append(f"{ratio:.2f}")
-            rows.append(cells)
-            print("  ".join(cells), flush=True)
-    means = [f"{math.exp(sum(map(math.log, r)) / len(r)):.2f}" if r else "" for r in ratios.values()]
-    rows.append(["geometric mean", "", "", *means])
-    return "\n" + table(["layer", "ms", "GFLOP/s", "torch / ours", "channels_last / ours"], rows)
+            calls = {name: pair[which] for name, pair in contestants.items()}
+            facts = {"model": layer.model, "kind": layer.kind, "layer": layer.name, "direction": direction}
+            yield Work("layers", f"{layer.title} {direction}", calls, flops * (1 + which), facts=facts)

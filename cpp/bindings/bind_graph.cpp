@@ -3,6 +3,7 @@
 
 #include "bindings.h"
 #include "tenfold/error.h"
+#include "tenfold/gemm.h"
 #include "tenfold/memory.h"
 #include "tenfold/parallel.h"
 
@@ -43,9 +44,39 @@ std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays
   return results;
 }
 
+// out = op(a) op(b): the bare product, for measurements.
+void product(const py::array& a, const py::array& b, py::array out, bool transpose_a, bool transpose_b) {
+  const TensorType type = type_of(out);
+  if (type.shape.size() != 2 || a.ndim() != 2 || b.ndim() != 2)
+    reject("gemm", "a, b and out", "must be matrices");
+  const index m = type.shape[0], n = type.shape[1], k = static_cast<index>(a.shape(transpose_a ? 0 : 1));
+  const Shape a_shape = transpose_a ? Shape{k, m} : Shape{m, k};
+  const Shape b_shape = transpose_b ? Shape{n, k} : Shape{k, n};
+  const void* from_a = read_pointer(a, {type.dtype, a_shape}, "a");
+  const void* from_b = read_pointer(b, {type.dtype, b_shape}, "b");
+  void* to = write_pointer(out, type, "out");
+  const Transpose ta = transpose_a ? Transpose::yes : Transpose::no;
+  const Transpose tb = transpose_b ? Transpose::yes : Transpose::no;
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    gemm<T>(ta, tb, m, n, k, T{1}, static_cast<const T*>(from_a), a_shape[1], static_cast<const T*>(from_b),
+            b_shape[1], zero, static_cast<T*>(to), n);
+  };
+  if (!is_floating(type.dtype)) reject_type("gemm", "out", "must be float32 or float64");
+  const py::gil_scoped_release release;
+  if (type.dtype == DType::float32) {
+    run(0.0f);
+  } else {
+    run(0.0);
+  }
+}
+
 }  // namespace
 
 void bind_graph(py::module_& module) {
+  module.def("gemm", &product, py::arg("a"), py::arg("b"), py::arg("out"), py::arg("transpose_a") = false,
+             py::arg("transpose_b") = false);
+
   py::class_<Op, std::shared_ptr<Op>>(module, "Op")
       .def(py::init(
                [](const std::string& kind, const py::dict& attributes, const std::vector<py::array>& inputs) {
