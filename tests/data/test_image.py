@@ -132,6 +132,13 @@ def test_what_is_no_image_is_named(tmp_path):
         data.load_image(tmp_path / "d.png")
 
 
+def test_more_pixels_than_pillow_dares_to_read(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", np.zeros((90, 90), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read \(Image size \(8100 pixels\) exceeds"):
+        data.load_image(path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -186,7 +186,16 @@ def test_cifar10_refuses_half_a_record_and_a_missing_batch(tmp_path):
     cifar(path, dict.fromkeys(BATCHES[:-1], b"\0" * 3073))
     with pytest.raises(ValueError, match=r"it has no test_batch\.bin"):
         data.cifar10(tmp_path)
-    path.write_bytes(b"nothing of the kind")
+    whole = gzip.compress(np.random.default_rng(0).bytes(20000))
+    half = len(whole) // 2
+    for damaged in (b"nothing of the kind", whole[:half] + bytes(50) + whole[half + 50 :], whole[:half]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            data.cifar10(tmp_path)
+    cifar(path, dict.fromkeys(BATCHES, np.random.default_rng(0).bytes(3073 * 3)))
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    path.write_bytes(whole[:half] + bytes(50) + whole[half + 50 :])
     with pytest.raises(ValueError, match="damaged"):
         data.cifar10(tmp_path)
 

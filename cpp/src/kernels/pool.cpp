@@ -3,13 +3,8 @@
 // input are peeled.
 #include "kernels/pool.h"
 
+#include "kernels/shuffle.h"
 #include "kernels/vec.h"
-
-#if defined(__clang__)
-#define TENFOLD_SHUFFLE(M, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define TENFOLD_SHUFFLE(M, a, b, ...) __builtin_shuffle(a, b, (M){__VA_ARGS__})
-#endif
 
 namespace tenfold {
 namespace TENFOLD_ISA {
@@ -47,70 +42,65 @@ TENFOLD_INLINE Mask<T> iota() {
 // Elements 0, 2, 4, ... of a followed by b.
 template <class T>
 TENFOLD_INLINE Vec<T> evens(Vec<T> a, Vec<T> b) {
-  typedef Mask<T> M;
   if constexpr (kLanes<T> == 16) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   } else if constexpr (kLanes<T> == 8) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 4, 6, 8, 10, 12, 14);
   } else if constexpr (kLanes<T> == 4) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 4, 6);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 4, 6);
   } else {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2);
   }
 }
 // Elements 1, 3, 5, ... of a followed by b.
 template <class T>
 TENFOLD_INLINE Vec<T> odds(Vec<T> a, Vec<T> b) {
-  typedef Mask<T> M;
   if constexpr (kLanes<T> == 16) {
-    return TENFOLD_SHUFFLE(M, a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return TENFOLD_SHUFFLE(T, a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   } else if constexpr (kLanes<T> == 8) {
-    return TENFOLD_SHUFFLE(M, a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    return TENFOLD_SHUFFLE(T, a, b, 1, 3, 5, 7, 9, 11, 13, 15);
   } else if constexpr (kLanes<T> == 4) {
-    return TENFOLD_SHUFFLE(M, a, b, 1, 3, 5, 7);
+    return TENFOLD_SHUFFLE(T, a, b, 1, 3, 5, 7);
   } else {
-    return TENFOLD_SHUFFLE(M, a, b, 1, 3);
+    return TENFOLD_SHUFFLE(T, a, b, 1, 3);
   }
 }
 // The even elements of a, then the odd ones of b: what two loads that overlap by one element need.
 template <class T>
 TENFOLD_INLINE Vec<T> evens_odds(Vec<T> a, Vec<T> b) {
-  typedef Mask<T> M;
   if constexpr (kLanes<T> == 16) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
   } else if constexpr (kLanes<T> == 8) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 4, 6, 9, 11, 13, 15);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 4, 6, 9, 11, 13, 15);
   } else if constexpr (kLanes<T> == 4) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2, 5, 7);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2, 5, 7);
   } else {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 3);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 3);
   }
 }
 // a[0], b[0], a[1], b[1], ...: the first and the second half.
 template <class T>
 TENFOLD_INLINE Vec<T> zip_low(Vec<T> a, Vec<T> b) {
-  typedef Mask<T> M;
   if constexpr (kLanes<T> == 16) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   } else if constexpr (kLanes<T> == 8) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
   } else if constexpr (kLanes<T> == 4) {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 4, 1, 5);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 4, 1, 5);
   } else {
-    return TENFOLD_SHUFFLE(M, a, b, 0, 2);
+    return TENFOLD_SHUFFLE(T, a, b, 0, 2);
   }
 }
 template <class T>
 TENFOLD_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b) {
-  typedef Mask<T> M;
   if constexpr (kLanes<T> == 16) {
-    return TENFOLD_SHUFFLE(M, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return TENFOLD_SHUFFLE(T, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   } else if constexpr (kLanes<T> == 8) {
-    return TENFOLD_SHUFFLE(M, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+    return TENFOLD_SHUFFLE(T, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
   } else if constexpr (kLanes<T> == 4) {
-    return TENFOLD_SHUFFLE(M, a, b, 2, 6, 3, 7);
+    return TENFOLD_SHUFFLE(T, a, b, 2, 6, 3, 7);
   } else {
-    return TENFOLD_SHUFFLE(M, a, b, 1, 3);
+    return TENFOLD_SHUFFLE(T, a, b, 1, 3);
   }
 }
 

@@ -55,7 +55,7 @@ def _open(path: str | os.PathLike[str], mode: str) -> Any:
         raise ValueError(
             f"load_image: {os.fspath(path)} is not an image that Pillow can read ({error})"
         ) from None
-    except OSError as error:
+    except (OSError, pil.Image.DecompressionBombError) as error:
         raise ValueError(f"load_image: {os.fspath(path)} cannot be read ({error})") from None
 
 

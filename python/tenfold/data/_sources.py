@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,10 @@ def digits(standardize: bool = True, dtype: npt.DTypeLike = np.float32) -> tuple
     (Dataset, Dataset)
         ``x`` of shape (N, 1, 8, 8).
 
-    Notes ----- E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
-    Repository, 1998 (CC BY 4.0): its test part, with the unchanged numbers.
+    References
+    ----------
+    E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998
+    (CC BY 4.0): its test part, with the unchanged numbers.
 
     Examples
     --------
@@ -222,7 +226,7 @@ def cifar10(
                 stream = tar.extractfile(member) if member.name.endswith(".bin") else None
                 if stream is not None:
                     batches[Path(member.name).name] = stream.read()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"cifar10: {archive} is damaged ({error}); delete it and fetch it again") from None
     wanted = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
     if missing := [name for name in wanted if name not in batches]:

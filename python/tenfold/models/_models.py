@@ -51,9 +51,11 @@ def lenet5(
     ValueError
         If an argument is out of range.
 
-    Notes ----- Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Gradient-based learning applied to document
-    recognition, Proceedings of the IEEE 86 (1998) 2278-2324. The original squashes with tanh and averages
-    instead of pooling.
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Gradient-based learning applied to document recognition,
+    Proceedings of the IEEE 86 (1998) 2278-2324. The original squashes with tanh and averages instead of
+    taking maxima.
     """
     height, width = _side(image_size, "lenet5", 4)
     if min(height, width) < _SMALL:
