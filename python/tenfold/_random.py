@@ -14,8 +14,27 @@ def manual_seed(seed: int) -> None:
     ----------
     seed : int
         Non-negative. The same seed gives the same numbers on every machine.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is no int, or negative.
+
+    Examples
+    --------
+    >>> import tenfold
+    >>> from tenfold import nn
+    >>> tenfold.manual_seed(1)
+    >>> a = nn.Linear(2, 1).weight.data[0, 0]
+    >>> tenfold.manual_seed(1)
+    >>> bool(a == nn.Linear(2, 1).weight.data[0, 0])
+    True
     """
     global _generator  # noqa: PLW0603
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"manual_seed: seed must be an int; received {seed!r}")
+    if seed < 0:
+        raise ValueError(f"manual_seed: seed must be at least 0; received {seed}")
     _generator = np.random.default_rng(seed)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tenfold
 from tenfold import functional as F
 from tenfold import nn, optim
 
@@ -60,6 +61,14 @@ def test_what_is_no_number_is_a_type_error(name, bad):
         return  # the default
     with pytest.raises(TypeError, match=f"^{name} must be a number; received"):
         NUMBERS[name](bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"), [(-1, ValueError), (1.5, TypeError), ("x", TypeError), (True, TypeError)]
+)
+def test_a_seed_is_a_natural_number(bad, error):
+    with pytest.raises(error, match=r"^manual_seed: seed must be"):
+        tenfold.manual_seed(bad)
 
 
 def test_a_numpy_integer_is_an_integer():

@@ -186,7 +186,31 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
 
 
 def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """Return a function that evaluates the gradient of a scalar function; see :func:`value_and_grad`."""
+    """Return a function that evaluates the gradient of a scalar function.
+
+    Parameters
+    ----------
+    f : callable
+    argnums : int or sequence of int
+        As for :func:`value_and_grad`, whose errors these are too.
+
+    Returns
+    -------
+    callable
+        Takes ``f``'s arguments and returns the gradient: an array for an int `argnums`, a tuple for a sequence.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When called, as from :func:`value_and_grad`.
+
+    Examples
+    --------
+    >>> import numpy as np, tenfold
+    >>> from tenfold import functional as F
+    >>> tenfold.grad(lambda x: F.sum(x * x))(np.array([1.0, 3.0]))
+    array([2., 6.])
+    """
     evaluate = value_and_grad(f, argnums)
 
     @functools.wraps(f)

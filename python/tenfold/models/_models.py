@@ -46,6 +46,11 @@ def lenet5(
     image_size : int or (H, W)
         At least 4.
 
+    Returns
+    -------
+    Sequential
+        From (N, in_channels, H, W) to logits (N, num_classes).
+
     Raises
     ------
     ValueError
@@ -98,10 +103,21 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
         Inputs, hidden units layer by layer, outputs; ``(784, 128, 10)`` has one hidden layer. Images are
         flattened.
 
+    Returns
+    -------
+    Sequential
+        From (N, ...) with sizes[0] numbers per sample to (N, sizes[-1]).
+
     Raises
     ------
     ValueError
         If there are fewer than two sizes.
+
+    Examples
+    --------
+    >>> from tenfold import models
+    >>> models.mlp((784, 128, 10)).num_parameters()
+    101770
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"mlp: sizes must be two or more positive ints; received {sizes!r}")
@@ -112,7 +128,28 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
 
 
 def linear(num_classes: int = 10, in_features: int = 784) -> nn.Sequential:
-    """Return softmax regression: one linear layer on the flattened image."""
+    """Return softmax regression: one linear layer on the flattened image.
+
+    Parameters
+    ----------
+    num_classes, in_features : int
+
+    Returns
+    -------
+    Sequential
+        From (N, ...) with in_features numbers per sample to logits (N, num_classes).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not positive.
+
+    Examples
+    --------
+    >>> from tenfold import models
+    >>> models.linear(10, 784).num_parameters()
+    7850
+    """
     return nn.Sequential(nn.Flatten(), nn.Linear(in_features, num_classes))
 
 
@@ -150,6 +187,11 @@ def resnet(
         Channels of every stage; each stage but the first halves the image.
     blocks : int
         Residual blocks per stage: 3 with the default widths is the ResNet-20 of the paper.
+
+    Returns
+    -------
+    Sequential
+        From (N, in_channels, H, W) to logits (N, num_classes).
 
     Raises
     ------
@@ -195,10 +237,21 @@ def create(name: str, num_classes: int = 10, input_shape: Sequence[int] = (1, 28
     num_classes : int
     input_shape : (C, H, W)
 
+    Returns
+    -------
+    Sequential
+        From (N, C, H, W) to logits (N, num_classes).
+
     Raises
     ------
     ValueError
         If there is no model of this name.
+
+    Examples
+    --------
+    >>> from tenfold import models
+    >>> models.create("lenet5").num_parameters()
+    61706
     """
     if name not in MODELS:
         raise ValueError(f"models.create: name must be one of {', '.join(MODELS)}; received {name!r}")
