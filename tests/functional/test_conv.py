@@ -19,6 +19,7 @@ from tests.tolerance import assert_close
 import tenfold
 from tenfold import _core
 from tenfold import functional as F
+from tenfold.graph import FunctionProgram
 
 BORDERS = ["constant", "reflect", "symmetric", "replicate", "circular"]
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -55,6 +56,11 @@ GEOMETRIES = {
     "volume_of_one_slice": (1, 2, 3, 1, (2, 6, 5), (2, 3, 3), (1, 1, 1), ((0, 0), (0, 0), (0, 0)), (1, 1, 1)),
     "padding_beyond_image": (2, 3, 5, 1, (2, 3), (3, 2), (1, 2), ((5, 4), (7, 6)), (1, 1)),
     "padding_beyond_image_transposed": (2, 3, 5, 1, (8, 9), (3, 2), (1, 1), ((4, 3), (3, 4)), (1, 1)),
+    "narrow_rows_in_place": (1, 2, 5, 1, (41, 4), (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "pixels_beyond_a_tile_in_place": (1, 3, 13, 1, (5, 11), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "few_pixels_many_weights": (1, 40, 19, 1, (4, 3), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    "chunks_of_strips": (1, 4, 5, 1, (173, 7), (3, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "filters_in_shares": (1, 9, 70, 1, (4, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     "empty_batch": (0, 3, 5, 1, (7, 11), (3, 2), (1, 1), ((1, 1), (0, 0)), (1, 1)),
 }
 
@@ -175,6 +181,8 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((9, 33, 70, 1, 7, 7, 3, 1), id="images_share_panels"),
     pytest.param((3, 20, 65, 1, 15, 15, 3, 2), id="stride"),
     pytest.param((2, 300, 34, 1, 6, 6, 1, 1), id="deep_one_by_one"),
+    pytest.param((1, 40, 150, 1, 7, 7, 3, 1), id="few_pixels"),
+    pytest.param((1, 3, 40, 1, 50, 50, 3, 1), id="chunks_of_strips"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):
     n, c, f, groups, h, w, k, s = shape
@@ -255,6 +263,29 @@ def test_adjoint_of_drawn_geometries(data):
     back = TRANSPOSED[rank](c, w, None, stride, pads, extra, groups, dilation, border=border)
     assert back.shape == x.shape
     assert np.vdot(y, c) == np.vdot(x, back)
+
+
+@pytest.mark.parametrize("at_zero", [0, 0.5, 1])
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "unfused"])
+def test_relu_after_conv(fused, at_zero, isa):
+    """Sums that are exactly zero get the chosen derivative, whether relu is part of the convolution or not."""
+    x, w, b, stride, pads, dilation, groups = make("padded_unevenly")
+    args = (stride, pads, dilation, groups)
+    pre = reference.conv(x, w, b, *args)
+    assert np.count_nonzero(pre == 0) > 4
+
+    def function(x, w, b):
+        z = F.conv2d(x, w, b, *args)
+        y = F.relu(z, at_zero=at_zero)
+        return y if fused else (y, z)  # what is asked for itself cannot be fused away
+
+    program = FunctionProgram(function, [x, w, b])
+    np.testing.assert_array_equal(program.forward([x, w, b])[0], np.maximum(pre, 0))
+    dy = 2 * integers(np.random.default_rng(8), *pre.shape)
+    expected = reference.conv_backward(x, w, np.where(pre > 0, dy, (pre == 0) * at_zero * dy), *args)
+    gradients = program.backward([dy] if fused else [dy, np.zeros_like(dy)])
+    for name, a, e in zip(("dx", "dw", "db"), gradients, expected):
+        np.testing.assert_array_equal(a, e, err_msg=name)
 
 
 def test_unbatched_is_a_batch_of_one():

@@ -30,23 +30,28 @@ template <class T>
 ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
     : problem_(std::move(problem)),
       k_(kernels<ConvKernels, T>()),
+      gemm_(kernels<GemmKernels, T>()),
       source_(&problem_.axes, problem_.source_channels) {
   const auto& axes = problem_.axes;
   target_pitch_ = {axes[1].target * axes[2].target, axes[2].target, 1};
   target_plane_ = axes[0].target * target_pitch_[0];
-  // The tallest tile does most work per load; one a little lower may leave fewer rows empty.
-  const index channels = problem_.target_channels,
-              low = divide_up(channels, divide_up(channels, k_.max_rows));
-  double least = 0;
-  for (index rows = low; rows >= std::max<index>(1, low - 2); --rows) {
-    const double cost =
-        static_cast<double>(divide_up(channels, rows) * rows) * (1 + 0.02 * static_cast<double>(low - rows));
-    if (rows == low || cost < least) least = cost, MR_ = rows;
-  }
-  tiles_ = divide_up(channels, MR_);
-  NR_ = k_.vectors[MR_] * k_.lanes;
   choose();
   build_parts();
+}
+
+// Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
+// a vector multiply-add per unit, but no less than the loads (most looks straddle two lines) or the latency of
+// the sums; looks come from the second-level cache, which a low tile asks for more often.
+template <class T>
+double ShiftEngine<T>::tile_time(index rows, index columns, index widest) const {
+  const auto time = [rows](index vectors) {
+    if (vectors == 0) return 0.0;
+    const auto r = static_cast<double>(rows), v = static_cast<double>(vectors);
+    return std::max({r * v, r + 2 * v, 8.0}) + 0.5 * v;
+  };
+  const index vectors = divide_up(columns, k_.lanes);
+  return static_cast<double>(divide_up(problem_.target_channels, rows)) *
+         (static_cast<double>(vectors / widest) * time(widest) + time(vectors % widest));
 }
 
 template <class T>
@@ -59,25 +64,49 @@ void ShiftEngine<T>::choose() {
     pixels *= count[i];
     taps *= problem_.kernel[j];
   }
-  // The direct form computes the gaps between rows as well, and a tile's rest per image; im2col fills its
-  // tiles better, with as many images as do it best, but packs, which costs about as much as kPacking
-  // filters.
-  constexpr double kPacking = 6;
-  const auto waste_of = [&](index columns, index useful) {
-    return static_cast<double>(divide_up(columns, NR_) * NR_) / static_cast<double>(useful);
+  // The direct form computes the gaps between rows as well; im2col fills its tiles better, with as many images
+  // as do it best, but packs: so much time a piece of a row, so much a vector.
+  constexpr double kPiece = 5, kVector = 2;
+  struct Form {
+    index rows = 1, vectors = 1;
+    double time = 0;
+  };
+  const auto consider = [&](Form& best, index rows, index vectors, index columns) {
+    const Form form{rows, vectors, tile_time(rows, columns, vectors)};
+    if (best.time == 0 || form.time < best.time) best = form;
+  };
+  const auto direct_form = [&](index columns) {
+    Form best;
+    for (index rows = k_.max_rows; rows >= 1; --rows) consider(best, rows, k_.vectors[rows], columns);
+    return best;
+  };
+  const auto packed_form = [&](index columns) {
+    Form best;
+    for (int v = kGemmMaxVectors; v >= 1; --v) {
+      for (index rows = gemm_.rows_at_most[v - 1]; rows >= 1; --rows) consider(best, rows, v, columns);
+    }
+    return best;
   };
   const bool whole_rows = source_.in_place() && count[2] == source_.extent(2);
   const index flat = whole_rows ? count[1] * count[2] : (count[1] - 1) * source_.extent(2) + count[2];
   double packed = 0;
   index together = 1;
+  Form panel, form = direct_form(std::max<index>(1, flat));
   for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
-    const double waste = waste_of(n * pixels, n * pixels);
-    if (n == 1 || waste <= packed) packed = waste, together = n;
+    const Form of_n = packed_form(n * pixels);
+    const index rows = whole_rows ? n : n * count[0] * count[1], vectors = divide_up(n * pixels, k_.lanes);
+    const double packing =
+        kPiece * static_cast<double>(rows + vectors / of_n.vectors) + kVector * static_cast<double>(vectors);
+    const double time = (1.05 * of_n.time + packing) / static_cast<double>(n);
+    if (n == 1 || time <= packed) packed = time, together = n, panel = of_n;
   }
-  packed *= 1.05 + kPacking / static_cast<double>(problem_.target_channels);
   im2col_ = problem_.algorithm == ConvAlgorithm::im2col ||
-            (problem_.algorithm == ConvAlgorithm::automatic && pixels > 0 &&
-             static_cast<double>(count[0]) * waste_of(flat, pixels) > packed);
+            (problem_.algorithm == ConvAlgorithm::automatic &&
+             static_cast<double>(count[0]) * form.time > packed && pixels > 0);
+  if (im2col_) form = panel;
+  MR_ = form.rows;
+  NR_ = form.vectors * k_.lanes;
+  tiles_ = divide_up(problem_.target_channels, MR_);
 
   const index grid = std::max<index>(1, source_.grid());
   const double work =
@@ -93,8 +122,7 @@ void ShiftEngine<T>::choose() {
     const index tiles = std::max<index>(1, divide_up(together * pixels, NR_));
     panels_ = divide_up(tiles, divide_up(tiles, std::max<index>(1, kBlockColumns / NR_)));
     tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
-    panel_offset_.resize(static_cast<std::size_t>(depth_));
-    for (index k = 0; k < depth_; ++k) panel_offset_[static_cast<std::size_t>(k)] = k * NR_;
+    late_ = problem_.images <= images_per_item_ && tiles <= panels_;
     const index items =
         divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
     if (items > 0 && items < wanted) {
@@ -115,17 +143,18 @@ void ShiftEngine<T>::choose() {
   strip = std::clamp<index>(strip, 1, grid);
   // Of the strips about as long, the one whose tiles compute least beside the pixels.
   const int t = source_.strip_axis();
-  const auto tiles_of = [&](index positions) {
-    if (t == 2) return divide_up(positions, NR_);
+  const auto time_of = [&](index positions) {
+    const auto time = [&](index n) { return tile_time(MR_, n, NR_ / k_.lanes); };
+    if (t == 2) return time(positions);
     if (t == 1)
-      return divide_up(whole_rows ? positions * count[2] : (positions - 1) * source_.extent(2) + count[2],
-                       NR_);
-    return positions * divide_up(flat, NR_);
+      return time(whole_rows ? positions * count[2] : (positions - 1) * source_.extent(2) + count[2]);
+    return static_cast<double>(positions) * time(flat);
   };
-  index best = 0, best_strip = strip;
+  double best = 0;
+  index best_strip = strip;
   for (index s = std::min(strip, std::max(least, strip / 2)); s <= strip; ++s) {
     const index whole = grid / s, rest = grid % s;
-    const index total = whole * tiles_of(s) + (rest > 0 ? tiles_of(rest) : 0);
+    const double total = static_cast<double>(whole) * time_of(s) + (rest > 0 ? time_of(rest) : 0);
     if (best == 0 || total <= best) best = total, best_strip = s;
   }
   source_.set_strip(best_strip);
@@ -161,7 +190,7 @@ void ShiftEngine<T>::build_parts() {
         }
         part.K = static_cast<index>(part.offset.size());
         part.packed = packed_group_;
-        packed_group_ += part.K * MR_ * tiles_;
+        if (!late_) packed_group_ += part.K * MR_ * tiles_;
         const index rows = p0.count * p1.count;
         index tiles, lines;
         if (im2col_) {
@@ -172,7 +201,7 @@ void ShiftEngine<T>::build_parts() {
           lines = rows;
         }
         max_tiles_ = std::max(max_tiles_, tiles + 1);
-        max_runs_ = std::max(max_runs_, tiles + lines + 1);
+        max_runs_ = std::max(max_runs_, tiles + lines + 1 + k_.lanes);  // a tile moved back repeats runs
         parts_.push_back(std::move(part));
       }
     }
@@ -187,6 +216,7 @@ std::size_t ShiftEngine<T>::scratch_bytes() const {
   std::size_t total = bytes(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
   total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T));
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
+  total += bytes(late_ ? depth_ * MR_ : 0, sizeof(T));
   total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
   return total;
 }
@@ -204,6 +234,7 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
       reinterpret_cast<T*>(take(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T)));
   s.tile = reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T)));
   s.panels = reinterpret_cast<T*>(take(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T)));
+  s.weights = reinterpret_cast<T*>(take(late_ ? depth_ * MR_ : 0, sizeof(T)));
   s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
   s.runs = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
   s.looks = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
@@ -235,6 +266,7 @@ void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std:
     const index g = piece / tiles_, first = piece % tiles_ * MR_;
     const index rows = std::min(MR_, problem_.target_channels - first);
     for (const Part& part : parts_) {
+      if (late_) break;
       k_.pack_weights(part.K, MR_, rows, weight + g * problem_.weight_group + first * problem_.weight_row,
                       problem_.weight_row, part.map.data(),
                       packed + g * packed_group_ + part.packed + first * part.K);
@@ -298,12 +330,13 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     T* to = target + (item.image * target_channels + item.group * problem_.target_channels) * target_plane_;
     const T* group_bias = packed_bias ? packed_bias + item.group * tiles_ * MR_ : nullptr;
     const T* group_packed = packed + item.group * packed_group_;
+    const T* group_weight = weight + item.group * problem_.weight_group;
     if (shared_) {
       const index stride = problem_.groups * strips * source_.scratch_elements();
       const T* base = shared + item.image * stride +
                       (item.group * strips + item.strip / source_.strip()) * source_.scratch_elements();
       if (im2col_) {
-        run_im2col(item, s, base, stride, group_bias, group_packed, to);
+        run_im2col(item, s, base, stride, group_bias, group_packed, group_weight, to);
       } else {
         run_direct(item, s, base, group_bias, group_packed, to);
       }
@@ -311,18 +344,33 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     }
     if (!im2col_) {
       const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip,
-                                   static_cast<T>(problem_.fill), s.source);
+                                   static_cast<T>(problem_.fill), s.source, slack_of(item.strip));
       run_direct(item, s, base, group_bias, group_packed, to);
     } else if (source_.in_place()) {
-      run_im2col(item, s, first, image_elements, group_bias, group_packed, to);
+      run_im2col(item, s, first, image_elements, group_bias, group_packed, group_weight, to);
     } else {
       for (index n = 0; n < item.images; ++n) {
         source_.load(k_, first + n * image_elements, end, problem_.source_channels, 0,
                      static_cast<T>(problem_.fill), s.source + n * source_.scratch_elements());
       }
-      run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, group_packed, to);
+      run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, group_packed, group_weight, to);
     }
   });
+}
+
+// Elements that the tiles of a strip read behind the last one they need, where the source is its own buffer.
+template <class T>
+index ShiftEngine<T>::slack_of(index strip) const {
+  const int t = source_.strip_axis();
+  index count[3];
+  for (int i = 0; i < 3; ++i) {
+    count[i] = source_.axis(i).grid;
+    for (const Part& part : parts_) {
+      if (part.axis[static_cast<std::size_t>(i)]->count != count[i]) return kShiftSlack;
+    }
+  }
+  count[t] = std::min(source_.strip(), source_.grid() - strip);
+  return (count[1] - 1) * source_.extent(2) + count[2] >= NR_ ? 0 : k_.lanes;
 }
 
 template <class T>
@@ -359,10 +407,14 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
       const index flat = (count[1] - 1) * pitch + count[2];
       index row = 0;
       for (index at = 0; at < flat; at += NR_) {
-        Tile tile{origin + at, runs, 0};
+        // The rest of the columns gets a narrower tile, moved back where nothing may be read behind them.
+        const index vectors = divide_up(std::min(NR_, flat - at), k_.lanes);
+        if (source_.in_place()) at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
+        const index end = std::min(flat, at + vectors * k_.lanes);
+        Tile tile{origin + at, runs, 0, vectors};
         while (row < count[1] && row * pitch + count[2] <= at) ++row;
-        for (index r = row; r < count[1] && r * pitch < at + NR_; ++r) {
-          const index from = std::max(at, r * pitch), until = std::min(at + NR_, r * pitch + count[2]);
+        for (index r = row; r < count[1] && r * pitch < end; ++r) {
+          const index from = std::max(at, r * pitch), until = std::min(end, r * pitch + count[2]);
           if (until <= from) continue;
           s.runs[runs++] = {from - at, until - from,
                             to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
@@ -381,12 +433,13 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
       for (index i = 0; i < tiles; ++i) {
         const Tile& tile = s.tiles[i];
         const ConvRun& run = s.runs[tile.run];
-        if (rows == MR_ && run.count == NR_ && step[2] == 1) {
-          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
-                       start_value, false, problem_.activation);
+        const auto compute = k_.tile[MR_][tile.vectors];
+        if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
+          compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
+                  start_value, false, problem_.activation);
         } else {
-          k_.tile[MR_](part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                       problem_.activation);
+          compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
+                  problem_.activation);
           k_.scatter(rows, tile.runs, s.runs + tile.run, s.tile, NR_, out, target_plane_, step[2]);
         }
       }
@@ -394,9 +447,23 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
   }
 }
 
+// Asks for the weights that are packed next: their pieces are too short and far apart for the processor to
+// guess.
+template <class T>
+void ShiftEngine<T>::fetch_weights(index K, index rows, const T* weight, const index* map) const {
+  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  const index row = problem_.weight_row, step = std::max<index>(1, kLine / row);
+  index next = -1;
+  for (index k = 0; k < K; ++k) {
+    if (map[k] < next && map[k] >= next - kLine) continue;
+    next = map[k] + kLine;
+    for (index m = 0; m < rows; m += step) __builtin_prefetch(weight + map[k] + m * row);
+  }
+}
+
 template <class T>
 void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride,
-                                const T* bias, const T* packed, T* target) const {
+                                const T* bias, const T* packed, const T* weight, T* target) const {
   const index target_image = problem_.groups * problem_.target_channels * target_plane_;
   for (const Part& part : parts_) {
     index begin[3], count[3], start[3], step[3];
@@ -418,11 +485,12 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
           index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
                      (start[1] + h * step[1]) * target_pitch_[1] + start[2];
           for (index left = count[2]; left > 0;) {
-            if (column == 0) s.tiles[tiles++] = {0, runs, 0};
+            if (column == 0) s.tiles[tiles++] = {0, runs, 0, 0};
             const index fits = std::min(left, NR_ - column);
             s.looks[runs] = {column, fits, look};
             s.runs[runs++] = {column, fits, to};
             ++s.tiles[tiles - 1].runs;
+            s.tiles[tiles - 1].vectors = divide_up(column + fits, k_.lanes);
             look += fits, to += fits * step[2], left -= fits;
             column = (column + fits) % NR_;
           }
@@ -439,16 +507,38 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
                         s.panels + (i - first) * depth_ * NR_, NR_);
         }
         for (index f = item.tile_begin; f < item.tile_end; ++f) {
-          const T* a = packed + part.packed + f * MR_ * part.K + k0 * MR_;
           const index rows = std::min(MR_, problem_.target_channels - f * MR_);
           T* out = target + f * MR_ * target_plane_;
+          GemmTile<T> t{};
+          t.k = K, t.a_row = 1, t.a_step = MR_, t.b_step = NR_;
+          t.alpha = 1, t.beta = k0 > 0 ? T(1) : T(0);
+          if (late_) {
+            k_.pack_weights(K, MR_, rows, weight + f * MR_ * problem_.weight_row, problem_.weight_row,
+                            part.map.data() + k0, s.weights);
+            t.a = s.weights;
+            if (f + 1 < item.tile_end) {
+              fetch_weights(K, std::min(MR_, problem_.target_channels - (f + 1) * MR_),
+                            weight + (f + 1) * MR_ * problem_.weight_row, part.map.data() + k0);
+            }
+          } else {
+            t.a = packed + part.packed + f * MR_ * part.K + k0 * MR_;
+          }
+          if (finish) {
+            t.bias_row = bias ? bias + f * MR_ : nullptr;
+            t.activation = static_cast<int>(problem_.activation);
+          }
           for (index i = first; i < last; ++i) {
             const Tile& tile = s.tiles[i];
+            const ConvRun& run = s.runs[tile.run];
+            // A tile whose sum and place are each in one piece goes straight there.
+            const bool straight = K == part.K && tile.runs == 1 && step[2] == 1;
             T* sums = s.tile + ((f - item.tile_begin) * panels_ + i - first) * MR_ * NR_;
-            k_.tile[MR_](K, a, s.panels + (i - first) * depth_ * NR_, panel_offset_.data(), sums, NR_,
-                         bias ? bias + f * MR_ : nullptr, k0 > 0,
-                         finish ? problem_.activation : ConvActivation::none);
-            if (finish)
+            t.b = s.panels + (i - first) * depth_ * NR_;
+            t.c = straight ? out + run.target : sums;
+            t.ldc = straight ? target_plane_ : NR_;
+            t.n = straight ? run.count : tile.vectors * k_.lanes;
+            gemm_.tile[0][tile.vectors - 1][rows - 1](t);
+            if (finish && !straight)
               k_.scatter(rows, tile.runs, s.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
           }
         }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "conv/source.h"
+#include "kernels/gemm.h"
 #include "tenfold/conv.h"
 #include "tenfold/parallel.h"
 
@@ -40,12 +41,13 @@ class ShiftEngine {
     index packed = 0;                // elements before its packed weights of a group
   };
   struct Tile {  // columns of a tile: where they look and where they go
-    index flat, run, runs;
+    index flat, run, runs, vectors;
   };
   struct Scratch {
     T* source;
     T* tile;
     T* panels;
+    T* weights;
     Tile* tiles;
     ConvRun* runs;
     ConvRun* looks;
@@ -55,18 +57,22 @@ class ShiftEngine {
   };
 
   void choose();
+  double tile_time(index rows, index columns, index widest) const;
   void build_parts();
   Scratch scratch_of(int rank, std::byte* workspace) const;
   std::size_t scratch_bytes() const;
   std::size_t shared_bytes() const;
+  index slack_of(index strip) const;
   void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
+  void fetch_weights(index K, index rows, const T* weight, const index* map) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
                   T* target) const;
   void run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
-                  const T* packed, T* target) const;
+                  const T* packed, const T* weight, T* target) const;
 
   ShiftProblem problem_;
   const ConvKernels<T>& k_;
+  const GemmKernels<T>& gemm_;
   ShiftSource<T> source_;
   std::vector<Part> parts_;
   std::array<index, 3> target_pitch_;
@@ -78,7 +84,7 @@ class ShiftEngine {
   index images_per_item_ = 1, tiles_per_item_ = 1;
   index max_tiles_ = 0, max_runs_ = 0;
   index panels_ = 0, depth_ = 0;  // im2col: panels per block, k per block
-  std::vector<index> panel_offset_;
+  bool late_ = false;  // im2col: weights are used by one item only, which packs them itself, block by block
 };
 
 }  // namespace tenfold

@@ -80,13 +80,17 @@ class ShiftSource {
   // Makes the strip that starts at grid position `begin` available: returns where grid position `begin` of
   // channel 0 of `channels` lies. `source` is the first channel's plane; `end` is the end of the tensor.
   const T* load(const ConvKernels<T>& k, const T* source, const T* end, index channels, index begin, T fill,
-                T* scratch) const {
+                T* scratch, index slack = kShiftSlack) const {
     const index rows = std::min(strip_, grid() - begin) + axis(strip_axis_).reach;
     if (in_place_) {
       const index skip = begin * pitch(strip_axis_);
       index span = rows * pitch(strip_axis_);
       for (int i = 0; i < strip_axis_; ++i) span += (extent(i) - 1) * pitch(i);
-      if (end - source >= (channels - 1) * channel_stride_ + skip + span + kShiftSlack) return source + skip;
+      // A tile of fewer columns than a vector reads on.
+      if (end - source >= (channels - 1) * channel_stride_ + skip + span + slack) {
+        if (strips() > 1) fetch(source + skip, channels, span);
+        return source + skip;
+      }
       for (index c = 0; c < channels; ++c) {
         std::memcpy(scratch + c * channel_stride_, source + c * channel_stride_ + skip,
                     static_cast<std::size_t>(span) * sizeof(T));
@@ -109,6 +113,14 @@ class ShiftSource {
   }
 
  private:
+  // Asks for the strip: its channels are more streams than the processor follows by itself.
+  void fetch(const T* source, index channels, index span) const {
+    for (index c = 0; c < channels; ++c) {
+      const T* from = source + c * channel_stride_;
+      for (index i = 0; i < span; i += 64 / static_cast<index>(sizeof(T))) __builtin_prefetch(from + i);
+    }
+  }
+
   void load_phase(const ConvKernels<T>& k, const std::array<const ShiftPhase*, 3>& phase, const T* source,
                   index begin, index rows, T fill, T* to) const {
     index first[3] = {0, 0, 0}, count[3] = {extent(0), extent(1), extent(2)};

@@ -10,6 +10,7 @@ constexpr index kStripBytes =
     256 * 1024;  // of the padded source and of dy: they stay in the second-level cache
 constexpr index kSlotBytes = 4 * 1024 * 1024;  // of all chunks together
 constexpr index kChunks = 16;
+constexpr index kChunkPixels = 512;  // fewer are not worth a slot of their own
 constexpr index kItems = 16;
 
 index divide_up(index a, index b) {
@@ -23,6 +24,7 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
                                   index channels, index filters, double fill)
     : axes_(std::move(forward_axes)),
       k_(kernels<ConvKernels, T>()),
+      gemm_(kernels<GemmKernels, T>()),
       source_(&axes_, channels),
       images_(images),
       groups_(groups),
@@ -48,12 +50,30 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
     width_ = vectors_ * k_.lanes;
     slot_ = groups * blocks_ * channels * taps_ * width_;
   }
-  chunks_ =
-      std::min({images, kChunks, std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_)});
-  chunks_ = std::max<index>(chunks_, 1);
+  // Items: chunks first, they cost the adding of their slots only (which are many times larger in the dot form). Shares of the filters repeat the padding of
+  // x, shares of the channels the packing of dy.
   const double work = static_cast<double>(images * pixels_) * static_cast<double>(groups * sums);
   const index wanted = work > kSerialWork ? kItems : 1;
-  channel_blocks_ = std::clamp<index>(divide_up(wanted, chunks_ * groups), 1, channels);
+  const index most = std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_);
+  const index wanted_chunks = divide_up(wanted, groups);
+  const index worth =
+      dot_ ? images : std::max(images, std::min(wanted_chunks, images * pixels_ / kChunkPixels));
+  chunks_ = std::max<index>(1, std::min({worth, kChunks, most}));
+  const index rest = divide_up(wanted, chunks_ * groups);
+  const index filter_first = dot_ ? 1 : std::clamp<index>(rest, 1, blocks_),
+              channel_first = std::clamp<index>(rest, 1, channels);
+  const index channels_then = std::clamp<index>(divide_up(rest, filter_first), 1, channels),
+              filters_then = dot_ ? 1 : std::clamp<index>(divide_up(rest, channel_first), 1, blocks_);
+  const double padding = source_.in_place() ? 0.0
+                                            : (axes_[2].step == 1 ? 0.3 : 1.5) *
+                                                  static_cast<double>(channels * source_.source_plane()),
+               packing = dot_ ? 0.0 : 0.6 * static_cast<double>(filters * pixels_);
+  const auto cost = [&](index by_filters, index by_channels) {
+    return padding * static_cast<double>(by_filters) + packing * static_cast<double>(by_channels);
+  };
+  const bool filters_lead = cost(filter_first, channels_then) <= cost(filters_then, channel_first);
+  shares_ = filters_lead ? filter_first : filters_then;
+  channel_blocks_ = filters_lead ? channels_then : channel_first;
   channels_per_block_ = divide_up(channels, channel_blocks_);
   channel_blocks_ = divide_up(channels, channels_per_block_);
 
@@ -63,7 +83,9 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   const index grid = std::max<index>(1, source_.grid());
   index strip = kStripBytes / static_cast<index>(sizeof(T)) / std::max<index>(1, section) - along;
   strip = std::clamp<index>(std::max(strip, divide_up(kPixelBlock, std::max<index>(1, across))), 1, grid);
+  if (chunks_ > images) strip = std::min(strip, divide_up(grid * std::max<index>(1, images), chunks_));
   source_.set_strip(divide_up(grid, divide_up(grid, strip)));
+  chunks_ = std::clamp<index>(chunks_, 1, std::max<index>(1, images * source_.strips()));
 
   offset_.reserve(static_cast<std::size_t>(channels_per_block_ * taps_));
   for (index c = 0; c < channels_per_block_; ++c) {
@@ -113,9 +135,11 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
       scratch_of(team.rank(), workspace + align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)));
   const index plane = source_.source_plane();
   const T* end = x + images_ * groups_ * channels_ * plane;
-  team.for_each(chunks_ * groups_ * channel_blocks_, [&](index i) {
-    const index block = i % channel_blocks_, g = i / channel_blocks_ % groups_,
-                chunk = i / channel_blocks_ / groups_;
+  const index strips = source_.strips(), units = images_ * strips;
+  team.for_each(chunks_ * groups_ * shares_ * channel_blocks_, [&](index i) {
+    const index block = i % channel_blocks_, share = i / channel_blocks_ % shares_,
+                g = i / channel_blocks_ / shares_ % groups_, chunk = i / channel_blocks_ / shares_ / groups_;
+    const index block_begin = blocks_ * share / shares_, block_end = blocks_ * (share + 1) / shares_;
     const index first = block * channels_per_block_;
     const index channels = std::min(channels_per_block_, channels_ - first);
     T* slot = slots + chunk * slot_ + g * (slot_ / groups_);
@@ -124,20 +148,20 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
     } else {
       slot += first * taps_ * width_;
     }
-    const index from = images_ * chunk / chunks_, to = images_ * (chunk + 1) / chunks_;
+    const index from = units * chunk / chunks_, to = units * (chunk + 1) / chunks_;
     bool resume = false;
-    for (index n = from; n < to; ++n) {
-      for (index strip = 0; strip < source_.grid(); strip += source_.strip()) {
-        const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels,
-                                     strip, fill_, s.source);
-        const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
-        if (dot_) {
-          dot(s, strip, channels, base, d, slot, resume);
-        } else {
-          outer(s, strip, channels, base, d, slot, resume);
-        }
-        resume = true;
+    for (index unit = from; unit < to; ++unit) {
+      const index n = unit / strips, strip = unit % strips * source_.strip();
+      // Sums are over exactly the pixels: nothing is read behind them.
+      const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels,
+                                   strip, fill_, s.source, 0);
+      const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
+      if (dot_) {
+        dot(s, strip, channels, base, d, slot, resume);
+      } else {
+        outer(s, strip, channels, block_begin, block_end, base, d, slot, resume);
       }
+      resume = true;
     }
     if (resume) return;
     // No images: sums of nothing.
@@ -145,7 +169,7 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
       for (index f = 0; f < filters_; ++f)
         k_.fill(channels * taps_ * k_.lanes, 0, slot + f * channels_ * taps_ * k_.lanes);
     } else {
-      for (index b = 0; b < blocks_; ++b)
+      for (index b = block_begin; b < block_end; ++b)
         k_.fill(channels * taps_ * width_, 0, slot + b * channels_ * taps_ * width_);
     }
   });
@@ -186,8 +210,8 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
 
 // slot[block][c][tap][f] += look[c][tap] * dyt[f] over the pixels of the strip
 template <class T>
-void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, const T* base, const T* dy,
-                              T* slot, bool resume) const {
+void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, index block_begin,
+                              index block_end, const T* base, const T* dy, T* slot, bool resume) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
   count[t] = std::min(source_.strip(), source_.grid() - strip);
@@ -203,7 +227,7 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, con
   const index looks = channels * taps_;
   for (index p = 0; p < pixels; p += kPixelBlock) {
     const index n = std::min(kPixelBlock, pixels - p);
-    for (index b = 0; b < blocks_; ++b) {
+    for (index b = block_begin; b < block_end; ++b) {
       k_.pack_dy(n, std::min(width_, filters_ - b * width_), width_, from + b * width_ * pixels_ + p, pixels_,
                  s.packed);
       T* sums = slot + b * channels_ * taps_ * width_;
@@ -216,7 +240,7 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, con
 }
 
 template <class T>
-void WeightGradient<T>::reduce(const Team& team, const T* slots, T* dw) const {
+void WeightGradient<T>::reduce(const Team& team, T* slots, T* dw) const {
   const index looks = channels_ * taps_;
   if (dot_) {
     team.for_range(groups_ * filters_ * looks, 16, [&](index begin, index end) {
@@ -229,20 +253,19 @@ void WeightGradient<T>::reduce(const Team& team, const T* slots, T* dw) const {
     });
     return;
   }
-  // A tile of looks x filters at a time: both sides stay in the cache while it is turned.
-  constexpr index kLooks = 16;
-  const index tiles = divide_up(looks, kLooks);
-  team.for_each(groups_ * blocks_ * tiles, [&](index i) {
-    const index tile = i % tiles, b = i / tiles % blocks_, g = i / tiles / blocks_;
-    const index filters = std::min(width_, filters_ - b * width_);
-    for (index j = tile * kLooks; j < std::min(looks, (tile + 1) * kLooks); ++j) {
-      const T* sums = slots + ((g * blocks_ + b) * looks + j) * width_;
-      for (index f = 0; f < filters; ++f) {
-        T total = sums[f];
-        for (index chunk = 1; chunk < chunks_; ++chunk) total += sums[chunk * slot_ + f];
-        dw[(g * filters_ + b * width_ + f) * looks + j] = total;
-      }
-    }
+  if (chunks_ > 1) {
+    team.for_range(slot_, 256, [&](index begin, index end) {
+      gemm_.add_rows(chunks_, end - begin, slots + begin, slot_, false, slots + begin);
+    });
+  }
+  // dw[f][look] <-- slot[look][f], a vector of filters at a time.
+  const index parts = divide_up(width_, k_.lanes);
+  team.for_each(groups_ * blocks_ * parts, [&](index i) {
+    const index b = i / parts % blocks_, g = i / parts / blocks_, f = b * width_ + i % parts * k_.lanes;
+    if (f >= filters_) return;
+    gemm_.pack(looks, std::min(k_.lanes, filters_ - f),
+               slots + (g * blocks_ + b) * looks * width_ + f - b * width_, width_, 1, looks,
+               dw + (g * filters_ + f) * looks);
   });
 }
 

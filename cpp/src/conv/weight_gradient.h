@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "conv/source.h"
+#include "kernels/gemm.h"
 #include "tenfold/parallel.h"
 
 namespace tenfold {
 
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
-// taps; `outer` packs dy and has the filters as vectors. Images are cut into chunks by shape alone; every
+// taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every
 // chunk has its own slot of sums, and slots are added in order.
 template <class T>
 class WeightGradient {
@@ -33,12 +34,13 @@ class WeightGradient {
   Scratch scratch_of(int rank, std::byte* workspace) const;
   void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
            bool resume) const;
-  void outer(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
-             bool resume) const;
-  void reduce(const Team& team, const T* slots, T* dw) const;
+  void outer(const Scratch& s, index strip, index channels, index block_begin, index block_end, const T* base,
+             const T* dy, T* slot, bool resume) const;
+  void reduce(const Team& team, T* slots, T* dw) const;
 
   std::array<ShiftAxis, 3> axes_;
   const ConvKernels<T>& k_;
+  const GemmKernels<T>& gemm_;
   ShiftSource<T> source_;
   index images_, groups_, channels_, filters_, taps_;
   T fill_;
@@ -47,6 +49,7 @@ class WeightGradient {
   index vectors_ = 1;  // outer: of a block of filters
   index width_ = 1;    // outer: filters of a block, vectors_ * lanes
   index blocks_ = 1;   // outer: blocks of filters
+  index shares_ = 1;   // outer: shares of the blocks, each an item of its own
   index chunks_ = 1, channel_blocks_ = 1, channels_per_block_ = 1;
   index slot_ = 0;             // elements of a chunk's sums
   std::vector<index> offset_;  // by (channel of a block, tap)

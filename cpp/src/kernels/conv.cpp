@@ -140,6 +140,11 @@ void pack_weights(index K, index MR, index rows, const T* weight, index row_stri
     const T* from = weight + map[k];
     T* to = packed + k * MR;
     index m = 0;
+    if (row_stride == 1) {
+      copy(rows, from, to);
+      for (m = rows; m < MR; ++m) to[m] = 0;
+      continue;
+    }
 #if defined(__SSE__)
     if constexpr (sizeof(T) == 4) {
       if (k + 4 <= K && map[k + 3] == map[k] + 3 && map[k + 1] == map[k] + 1 && map[k + 2] == map[k] + 2) {
@@ -370,12 +375,19 @@ void mask(index n, const T* y, const T* dy, T at_zero, T* d) {
   if (i < n) store_first(d + i, apply(load_first(y + i, n - i), load_first(dy + i, n - i)), n - i);
 }
 
+// The tile of MR x NV and the narrower ones for the rest of a row of tiles.
+template <class T, int MR, int NV>
+constexpr void add_tiles(ConvKernels<T>& t) {
+  t.tile[MR][NV] = tile<T, MR, NV>;
+  if constexpr (NV > 1) add_tiles<T, MR, NV - 1>(t);
+}
+
 template <class T>
 constexpr ConvKernels<T> make_table() {
   ConvKernels<T> t = {};
   t.lanes = kLanes<T>;
+#define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, add_tiles<T, MR, NV>(t)
 #if TENFOLD_VECTOR_REGISTERS == 32
-#define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, t.tile[MR] = tile<T, MR, NV>
   TENFOLD_TILE(1, 8);
   TENFOLD_TILE(2, 8);
   TENFOLD_TILE(3, 7);
@@ -385,7 +397,10 @@ constexpr ConvKernels<T> make_table() {
   TENFOLD_TILE(7, 3);
   TENFOLD_TILE(8, 3);
   TENFOLD_TILE(9, 3);
-  t.max_rows = 9;
+  TENFOLD_TILE(10, 2);
+  TENFOLD_TILE(11, 2);
+  TENFOLD_TILE(12, 2);
+  t.max_rows = 12;
   t.dot_filters = 6;
 #define TENFOLD_DOT(MF, NT) t.dot_taps[MF] = NT, t.dot[MF] = dot<T, MF, NT>
   TENFOLD_DOT(1, 9);
@@ -401,7 +416,6 @@ constexpr ConvKernels<T> make_table() {
   TENFOLD_OUTER(3, 8);
   TENFOLD_OUTER(4, 6);
 #else
-#define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, t.tile[MR] = tile<T, MR, NV>
   TENFOLD_TILE(1, 8);
   TENFOLD_TILE(2, 4);
   TENFOLD_TILE(3, 3);

@@ -11,7 +11,7 @@
 
 namespace tenfold {
 
-constexpr ptrdiff_t kConvMaxRows = 9;
+constexpr ptrdiff_t kConvMaxRows = 12, kConvMaxVectors = 8;
 
 // What happens to a finished sum: see the activation rule in conv.h of the public headers.
 enum class ConvActivation : int { none = 0, relu = 1, relu_keep_sign = 2 };
@@ -25,13 +25,14 @@ template <class T>
 struct ConvKernels {
   ptrdiff_t lanes;                      // elements of a vector
   ptrdiff_t max_rows;                   // largest legal MR below, at most kConvMaxRows
-  ptrdiff_t vectors[kConvMaxRows + 1];  // a forward tile of MR rows has vectors[MR] * lanes columns
+  ptrdiff_t vectors[kConvMaxRows + 1];  // widest legal NV below, by MR
 
   // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume),
-  // bias[m], or 0 (bias null). Reads b[offset[k] .. offset[k] + columns), any alignment; c does not overlap a
-  // or b.
-  void (*tile[kConvMaxRows + 1])(ptrdiff_t K, const T* a, const T* b, const ptrdiff_t* offset, T* c,
-                                 ptrdiff_t ldc, const T* bias, bool resume, ConvActivation activation);
+  // bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
+  // element has the same bits whatever NV is. By MR and NV.
+  void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, const T* b,
+                                                      const ptrdiff_t* offset, T* c, ptrdiff_t ldc,
+                                                      const T* bias, bool resume, ConvActivation activation);
 
   // target[m * plane + run.target + i * step] <- c[m * ldc + run.column + i]  for m < rows and every run.
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,
