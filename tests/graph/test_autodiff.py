@@ -171,6 +171,15 @@ def test_more_threads_do_not_change_a_pull(threads):
         ),
         pytest.param(lambda: tenfold.vjp(lambda x: None, X), TypeError, "must return an array", id="returns None"),
         pytest.param(
+            lambda: tenfold.vjp(lambda x: F.relu(x) if x > 0 else x, X),
+            TypeError,
+            "a comparison needs numbers",
+            id="comparison",
+        ),
+        pytest.param(
+            lambda: tenfold.vjp(lambda x: x * int(x), X), TypeError, "to a number needs numbers", id="int"
+        ),
+        pytest.param(
             lambda: tenfold.vjp(lambda x: F.relu(x) if x else x, X), TypeError, "a condition needs numbers", id="if"
         ),
         pytest.param(

@@ -110,6 +110,14 @@ class Symbol(Operators):
     def __float__(self) -> float:
         raise self._no_value("conversion to a number")
 
+    def __int__(self) -> int:
+        raise self._no_value("conversion to a number")
+
+    def __lt__(self, other: Any) -> bool:
+        raise self._no_value("a comparison")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
     def __iter__(self) -> Iterator[Any]:
         raise self._no_value("iteration")
 
