@@ -476,3 +476,48 @@ def test_shared_parameters_train_as_one():
     assert t.model.a.weight is t.model.b.weight
     assert not np.array_equal(before["a.weight"], t.model.a.weight.data)
     assert np.array_equal(t.predict(X), t.model(X))
+
+
+class Hinge(tenfold.Function):
+    """ReLU written in NumPy; its backward fails when told to."""
+
+    fails_at = None
+    calls = 0
+
+    def forward(self, x):
+        return np.maximum(x, 0)
+
+    def backward(self, inputs, outputs, d_outputs):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise RuntimeError("as asked")
+        return d_outputs[0] * (inputs[0] >= 0)
+
+
+class HingeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = model()
+        self.hinge = Hinge()
+
+    def forward(self, x):
+        return self.net[2](self.hinge(self.net[0](x)))
+
+
+class TestCustomOperations:
+    def test_train_like_built_in_ones(self, threads):
+        built_in, custom = trainer(optim.Adam(lr=0.02)), trainer(optim.Adam(lr=0.02), net=HingeNet())
+        expected = built_in.fit((X, Y), epochs=3, batch_size=10)
+        history = custom.fit((X, Y), epochs=3, batch_size=10)
+        assert custom.model.hinge.calls == 3 * 11
+        np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+        for name, array in weights(built_in).items():
+            np.testing.assert_allclose(weights(custom)[f"net.{name}"], array, rtol=1e-4, atol=1e-5)
+
+    def test_an_error_in_one_ends_training_and_keeps_the_weights_before_the_step(self):
+        whole, t = trainer(net=HingeNet()), trainer(net=HingeNet())
+        whole.fit((X[:40], Y[:40]), batch_size=10, shuffle=False)
+        t.model.hinge.fails_at = 5
+        with pytest.raises(RuntimeError, match="as asked"):
+            t.fit((X[:50], Y[:50]), batch_size=10, shuffle=False)
+        assert same(weights(t), weights(whole))
