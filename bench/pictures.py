@@ -125,6 +125,9 @@ def _curves(found: dict[str, Any], results: dict[str, Any], path: Path) -> Path:
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.1)
         grid = figure.subplots(2, 2).flat
         for axes, (name, curve) in zip(grid, found["curves"].items()):
+            if len(curve["points"]) < 2:  # one thread
+                axes.set_axis_off()
+                continue
             points = curve["points"]
             values = [p["value"] for p in points]
             threads = [p["value"] if name == "threads" else found["threads"] for p in points]
