@@ -39,8 +39,7 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along
   // rows.
   const index sums = filters * channels * taps_;
-  dot_ =
-      filters <= 4 || (sums <= 10 * 1024 && (filters <= 16 || channels * taps_ <= 160) && axes_[2].grid >= 8);
+  dot_ = filters <= 4 || (sums <= 10 * 1024 && filters <= 16 && axes_[2].grid >= 8);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
