@@ -10,12 +10,15 @@ namespace {
 
 // Transformed tiles of an item: they stay in the second-level cache.
 constexpr index kBlockBytes = 512 * 1024;
-// Transformed weights of an item.
+// Transformed weights of an item: of all its channels, and of those at a time that stay in the second-level
+// cache.
 constexpr index kGroupBytes = 768 * 1024;
+constexpr index kDepthBytes = 256 * 1024;
 // Products that wait for their transform.
 constexpr index kSumBytes = 192 * 1024;
-// Channels that one register tile sums at a time (GEMM's KC).
-constexpr index kChunk = 512;
+constexpr index kWholeBytes = 384 * 1024;
+// Most channels that a register tile sums at a time (GEMM's KC).
+constexpr index kDepth = 512;
 // Channels whose taps are staged at a time, and those of a piece of the shared transform of tiles.
 constexpr index kStaged = 16;
 // Items to aim at, so that several threads have even shares.
@@ -145,15 +148,25 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
   NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
   panels_ = divide_up(p.target_channels, gemm_.rows);
   most_rows_ = divide_up(p.target_channels, panels_);
-  chunks_ = divide_up(p.source_channels, kChunk);
 
   const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
   filters_out_ = p.target_channels > tiles_;
   const index panel_sums = elements_ * most_rows_ * NR_;
+  depth_ = divide_up(p.source_channels, divide_up(p.source_channels, kDepth));
   if (filters_out_) {
-    group_ = std::clamp<index>(elements(kGroupBytes) / (elements_ * p.source_channels * most_rows_), 1,
-                               std::max<index>(1, panels_ / kItems));
-    block_ = NR_ * std::max<index>(1, elements(kSumBytes) / (panel_sums * group_));
+    const index all = std::max<index>(1, divide_up(tiles_, NR_)),
+                share = std::max<index>(1, panels_ / kItems);
+    whole_ = panel_sums * all <= elements(kWholeBytes);
+    if (whole_) {
+      group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * all), 1, share);
+      block_ = NR_ * all;
+      depth_ = elements(kDepthBytes) / (elements_ * most_rows_ * group_) / kStaged * kStaged;
+      depth_ = std::clamp(depth_, 4 * kStaged, kDepth);
+    } else {
+      group_ =
+          std::clamp<index>(elements(kGroupBytes) / (elements_ * p.source_channels * most_rows_), 1, share);
+      block_ = NR_ * std::max<index>(1, elements(kSumBytes) / (panel_sums * group_));
+    }
   } else {
     block_ = NR_ * std::max<index>(1, elements(kBlockBytes) / v_panel());
     block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
@@ -170,7 +183,8 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
 
 template <class T>
 std::size_t Winograd<T>::shared_bytes() const {
-  const index elements = filters_out_ ? divide_up(tiles_, NR_) * v_panel() : u_panel(panels_);
+  const index elements =
+      filters_out_ ? divide_up(tiles_, NR_) * v_panel() : u_panel(panels_, problem_.source_channels);
   return align_up(static_cast<std::size_t>(elements) * sizeof(T));
 }
 
@@ -183,8 +197,9 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* works
     return taken;
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  const index own = filters_out_ ? elements_ * group_ * (most_rows_ * problem_.source_channels + kSkew)
-                                 : block_ / NR_ * v_panel();
+  const index own =
+      filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
+                   : block_ / NR_ * v_panel();
   Scratch s;
   s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)));
   s.taps = reinterpret_cast<T*>(take(kStaged * 16 * width, sizeof(T)));
@@ -201,8 +216,9 @@ std::size_t Winograd<T>::scratch_bytes() const {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  const index own = filters_out_ ? elements_ * group_ * (most_rows_ * problem_.source_channels + kSkew)
-                                 : block_ / NR_ * v_panel();
+  const index own =
+      filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
+                   : block_ / NR_ * v_panel();
   return bytes(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)) +
          bytes(kStaged * 16 * width, sizeof(T)) + bytes(own, sizeof(T)) +
          bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
@@ -238,19 +254,19 @@ void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
   s.first[divide_up(end - begin, NR_)] = run;
 }
 
-// u[element][k][row] of a panel of filters
+// u[element][k - k_begin][row] of a panel of filters
 template <class T>
-void Winograd<T>::transform_weights(index panel, const T* weight, const Scratch& s, T* u) const {
+void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, const T* weight,
+                                    const Scratch& s, T* u) const {
   const WinogradProblem& p = problem_;
   const index f = row(panel), rows = row(panel + 1) - f;
   const index width = divide_up(rows, k_.lanes) * k_.lanes;
   // The packing is fast for whole vectors: the filters behind the panel's come along, and nothing uses them.
   const index count = std::min(width, p.target_channels - f);
-  const index K = p.source_channels;
   const index all = p.source_channels * p.target_channels * 9;
   const auto& transform = k_.weights[m_ == 2 ? 0 : 1];
-  for (index k = 0; k < K; k += kStaged) {
-    const index kk = std::min(kStaged, K - k);
+  for (index k = k_begin; k < k_end; k += kStaged) {
+    const index kk = std::min(kStaged, k_end - k);
     const T* from = weight + f * p.weight_row + k * p.weight_channel;
     index k_step = 9 * width;
     if (p.weight_channel == 9) {
@@ -265,7 +281,7 @@ void Winograd<T>::transform_weights(index panel, const T* weight, const Scratch&
       }
     }
     transform(kk, rows, p.rotated ? s.taps + 8 * width : s.taps, k_step, p.rotated ? -width : width,
-              u + k * rows, u_step(rows));
+              u + (k - k_begin) * rows, u_step(rows, k_end - k_begin));
   }
 }
 
@@ -307,46 +323,47 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   }
 }
 
-// Products and outputs of filter panels p_begin .. p_end - 1 (u is the first) and of column panels q_begin ..
-// q_end - 1 of v, of whose block the runs are made.
+// sums[panel][column panel][element] (+)= the products of filter panels p_begin .. p_end - 1 and of v's column
+// panels over channels k_begin .. k_end - 1; u holds K channels of panel p_begin and on, v that of channel
+// k_begin on.
 template <class T>
-void Winograd<T>::multiply(index p_begin, index p_end, const T* u, index q_begin, index q_end, const T* v,
-                           index tiles, const T* bias, const Scratch& s, T* target) const {
-  const index K = problem_.source_channels, base = u_panel(p_begin);
-  const index area = problem_.axes[0].output * problem_.axes[1].output;
-  const index room = elements_ * most_rows_ * NR_;
-  const auto sums_of = [&](index p, index q) {
-    return s.sums + ((p - p_begin) * (q_end - q_begin) + q - q_begin) * room;
-  };
+void Winograd<T>::multiply(index p_begin, index p_end, index K, index k_begin, index k_end, bool resume,
+                           const T* u, const T* v, index tiles, const Scratch& s) const {
+  const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
   for (index e = 0; e < elements_; ++e) {
-    for (index chunk = 0; chunk < chunks_; ++chunk) {
-      const index k = K * chunk / chunks_, kc = K * (chunk + 1) / chunks_ - k;
-      for (index p = p_begin; p < p_end; ++p) {
-        const index rows = row(p + 1) - row(p);
-        for (index q = q_begin; q < q_end; ++q) {
-          const index columns = std::min(NR_, tiles - q * NR_);
-          const index vectors = divide_up(columns, gemm_.lanes);
-          GemmTile<T> tile{};
-          tile.k = kc;
-          tile.a = u + u_panel(p) - base + e * u_step(rows) + k * rows, tile.a_row = 1, tile.a_step = rows;
-          tile.b = v + q * v_panel() + e * v_step() + k * NR_, tile.b_step = NR_;
-          tile.c = sums_of(p, q) + e * rows * NR_, tile.ldc = NR_;
-          tile.n = vectors * gemm_.lanes;
-          tile.alpha = 1, tile.beta = chunk > 0 ? T(1) : T(0);
-          gemm_.tile[0][vectors - 1][rows - 1](tile);
-        }
+    for (index p = p_begin; p < p_end; ++p) {
+      const index rows = row(p + 1) - row(p);
+      const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K) + k_begin * rows;
+      for (index q = 0; q < panels; ++q) {
+        const index vectors = divide_up(std::min(NR_, tiles - q * NR_), gemm_.lanes);
+        GemmTile<T> tile{};
+        tile.k = k_end - k_begin;
+        tile.a = a, tile.a_row = 1, tile.a_step = rows;
+        tile.b = v + q * v_panel() + e * v_step(), tile.b_step = NR_;
+        tile.c = s.sums + ((p - p_begin) * panels + q) * room + e * rows * NR_, tile.ldc = NR_;
+        tile.n = vectors * gemm_.lanes;
+        tile.alpha = 1, tile.beta = resume ? T(1) : T(0);
+        gemm_.tile[0][vectors - 1][rows - 1](tile);
       }
     }
   }
+}
+
+// The outputs of these panels and of the block whose runs are made.
+template <class T>
+void Winograd<T>::transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
+                                     T* target) const {
+  const index area = problem_.axes[0].output * problem_.axes[1].output;
+  const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
   const auto& transform = k_.output[m_ == 2 ? 0 : 1];
   for (index p = p_begin; p < p_end; ++p) {
     const index rows = row(p + 1) - row(p);
     for (index i = 0; i < rows; ++i) {
       const index f = row(p) + i;
-      for (index q = q_begin; q < q_end; ++q) {
-        transform(s.first[q + 1] - s.first[q], s.runs + s.first[q], sums_of(p, q) + i * NR_ - q * v_panel(),
-                  rows * NR_, bias ? bias[f] : T(0), problem_.activation, target + f * area,
-                  problem_.axes[1].output);
+      for (index q = 0; q < panels; ++q) {
+        const T* sums = s.sums + ((p - p_begin) * panels + q) * room + i * NR_;
+        transform(s.first[q + 1] - s.first[q], s.runs + s.first[q], sums - q * v_panel(), rows * NR_,
+                  bias ? bias[f] : T(0), problem_.activation, target + f * area, problem_.axes[1].output);
       }
     }
   }
@@ -367,27 +384,43 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
       transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s,
                       shared + begin / NR_ * v_panel());
     });
-    const index groups = divide_up(panels_, group_);
-    team.for_each(groups, [&](index item) {
+    const index groups = divide_up(panels_, group_), room = whole_ ? depth_ : C;
+    team.for_each(tiles_ > 0 ? groups : 0, [&](index item) {
       const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
-      for (index p = p_begin; p < p_end; ++p)
-        transform_weights(p, weight, s, s.own + u_panel(p) - u_panel(p_begin));
+      if (whole_) make_runs(0, tiles_, s);
+      for (index k = 0; k < C; k += room) {
+        const index k_end = std::min(C, k + room);
+        for (index p = p_begin; p < p_end; ++p) {
+          transform_weights(p, k, k_end, weight, s,
+                            s.own + u_panel(p, k_end - k) - u_panel(p_begin, k_end - k));
+        }
+        if (whole_)
+          multiply(p_begin, p_end, k_end - k, 0, k_end - k, k > 0, s.own, shared + k * NR_, tiles_, s);
+      }
+      if (whole_) return transform_products(p_begin, p_end, tiles_, bias, s, target);
       for (index begin = 0; begin < tiles_; begin += block_) {
+        const index tiles = end_of(begin) - begin;
+        const T* v = shared + begin / NR_ * v_panel();
+        for (index k = 0; k < C; k += depth_)
+          multiply(p_begin, p_end, C, k, std::min(C, k + depth_), k > 0, s.own, v + k * NR_, tiles, s);
         make_runs(begin, end_of(begin), s);
-        multiply(p_begin, p_end, s.own, 0, divide_up(end_of(begin) - begin, NR_),
-                 shared + begin / NR_ * v_panel(), end_of(begin) - begin, bias, s, target);
+        transform_products(p_begin, p_end, tiles, bias, s, target);
       }
     });
     return;
   }
-  team.for_each(panels_, [&](index p) { transform_weights(p, weight, s, shared + u_panel(p)); });
+  team.for_each(panels_, [&](index p) { transform_weights(p, 0, C, weight, s, shared + u_panel(p, C)); });
   team.for_each(blocks, [&](index item) {
     const index begin = item * block_, end = end_of(begin);
     make_runs(begin, end, s);
     transform_tiles(begin, end, 0, C, source, s, s.own);
     for (index p = 0; p < panels_; p += group_) {
-      multiply(p, std::min(panels_, p + group_), shared + u_panel(p), 0, divide_up(end - begin, NR_), s.own,
-               end - begin, bias, s, target);
+      const index p_end = std::min(panels_, p + group_);
+      for (index k = 0; k < C; k += depth_) {
+        multiply(p, p_end, C, k, std::min(C, k + depth_), k > 0, shared + u_panel(p, C), s.own + k * NR_,
+                 end - begin, s);
+      }
+      transform_products(p, p_end, end - begin, bias, s, target);
     }
   });
 }

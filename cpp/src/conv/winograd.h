@@ -66,10 +66,9 @@ class Winograd {
   };
 
   index row(index panel) const { return problem_.target_channels * panel / panels_; }
-  index u_step(index rows) const { return problem_.source_channels * rows + kSkew; }
-  index u_panel(index panel) const {  // where a panel of transformed weights begins
-    return elements_ * (row(panel) * problem_.source_channels + panel * kSkew);
-  }
+  // Transformed weights of K channels: u[panel][element][k][row].
+  index u_step(index rows, index K) const { return K * rows + kSkew; }
+  index u_panel(index panel, index K) const { return elements_ * (row(panel) * K + panel * kSkew); }
   index v_step() const { return problem_.source_channels * NR_ + kSkew; }
   index v_panel() const { return elements_ * v_step(); }
   std::size_t shared_bytes() const;
@@ -77,11 +76,14 @@ class Winograd {
   Scratch scratch_of(int rank, std::byte* workspace) const;
 
   void make_runs(index begin, index end, const Scratch& s) const;
-  void transform_weights(index panel, const T* weight, const Scratch& s, T* u) const;
+  void transform_weights(index panel, index k_begin, index k_end, const T* weight, const Scratch& s,
+                         T* u) const;
   void transform_tiles(index begin, index end, index c_begin, index c_end, const T* source, const Scratch& s,
                        T* v) const;
-  void multiply(index p_begin, index p_end, const T* u, index q_begin, index q_end, const T* v, index tiles,
-                const T* bias, const Scratch& s, T* target) const;
+  void multiply(index p_begin, index p_end, index K, index k_begin, index k_end, bool resume, const T* u,
+                const T* v, index tiles, const Scratch& s) const;
+  void transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
+                          T* target) const;
 
   // Elements between transformed planes: planes a multiple of 4096 bytes apart would fight for the same cache
   // lines.
@@ -95,9 +97,10 @@ class Winograd {
   index m_, t_, elements_;          // outputs and looks of a tile along an axis, t * t
   index TH_, TW_, tiles_;           // tiles of an image by rows and columns; of all images
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
-  index chunks_;                    // of the sum over channels
+  index depth_ = 1;                 // channels summed at a time
   bool filters_out_ = false;        // filters are shared out
-  index block_ = 1;                 // tiles of an item, or that one column of products covers
+  bool whole_ = false;              // ... and the products of all tiles exist at one time
+  index block_ = 1;                 // tiles of an item, or whose products exist at one time
   index group_ = 1;                 // filter panels whose products exist at one time
   index pitch_ = 0, staged_rows_ = 0;
 };

@@ -7,6 +7,14 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
+// Hides from the compiler where a pointer comes from: it would otherwise carry one pointer per plane through the
+// loop, t * t of them on the stack (the transform of weights for m = 4 took twice as long).
+#if defined(__GNUC__)
+#define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#else
+#define TENFOLD_OPAQUE(pointer)
+#endif
+
 // Interpolation at 0, +-a, +-b and infinity with a^2 = 1/2, b^2 = 2.
 template <class T>
 struct Points {
@@ -94,6 +102,19 @@ TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
   }
 }
 
+// Stores the first `left` lanes of t vectors `step` apart; returns where the next would go.
+template <class T, int t>
+TENFOLD_INLINE T* put(const Vec<T>* v, index step, index left, T* out) {
+  if (left >= kLanes<T>) {
+#pragma GCC unroll 8
+    for (int i = 0; i < t; ++i, out += step) store(out, v[i]);
+  } else {
+#pragma GCC unroll 8
+    for (int i = 0; i < t; ++i, out += step) store_first(out, v[i], left);
+  }
+  return out;
+}
+
 template <class T, int m>
 void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
   constexpr int t = m + 2;
@@ -107,21 +128,17 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
         load_looks<T, m>(p + r * pitch, d);
         input_line<T, m>(d, lines[r]);
       }
-      T* out = to + run->column + i;
+      T* first = to + run->column + i;
       const index left = run->count - i;
 #pragma GCC unroll 8
-      for (int c = 0; c < t; ++c) {
+      for (int c = 0; c < t; ++c, first += step) {
         Vec<T> column[t], v[t];
 #pragma GCC unroll 8
         for (int r = 0; r < t; ++r) column[r] = lines[r][c];
         input_line<T, m>(column, v);
-        if (left >= kLanes<T>) {
-#pragma GCC unroll 8
-          for (int r = 0; r < t; ++r) store(out + (r * t + c) * step, v[r]);
-        } else {
-#pragma GCC unroll 8
-          for (int r = 0; r < t; ++r) store_first(out + (r * t + c) * step, v[r], left);
-        }
+        T* out = first;
+        TENFOLD_OPAQUE(out);
+        put<T, t>(v, t * step, left, out);
       }
     }
   }
@@ -140,19 +157,14 @@ void weights(index K, index rows, const T* taps, index k_step, index tap_step, T
                           lines[c]);
       }
       T* out = to + k * rows + f;
+      TENFOLD_OPAQUE(out);
       // Lanes beyond the filters fall into the next k, which is written later.
       const index left = k + 1 < K ? kLanes<T> : rows - f;
 #pragma GCC unroll 8
       for (int r = 0; r < t; ++r) {
         Vec<T> u[t];
         weight_line<T, m>(lines[0][r], lines[1][r], lines[2][r], u);
-        if (left >= kLanes<T>) {
-#pragma GCC unroll 8
-          for (int c = 0; c < t; ++c) store(out + (r * t + c) * step, u[c]);
-        } else {
-#pragma GCC unroll 8
-          for (int c = 0; c < t; ++c) store_first(out + (r * t + c) * step, u[c], left);
-        }
+        out = put<T, t>(u, step, left, out);
       }
     }
   }
