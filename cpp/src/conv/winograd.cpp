@@ -274,6 +274,12 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
     } else {
       k_step = 16 * width;
       for (index i = 0; i < kk; ++i) {
+        // The rows of w lie far apart: no hardware fetches the next ones by itself.
+        if (k + kStaged + i < k_end) {
+          const T* next = from + (kStaged + i) * p.weight_channel;
+          for (index at = 0; at < 9 * rows; at += 64 / static_cast<index>(sizeof(T)))
+            __builtin_prefetch(next + at);
+        }
         // Sixteen taps instead of nine where there are so many: whole squares are transposed.
         const index begin = from + i * p.weight_channel - weight;
         const bool whole = begin + (count - 1) * p.weight_row + 16 <= all;

@@ -190,8 +190,10 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
 #pragma GCC unroll 8
       for (int c = 0; c < t; ++c) {
         Vec<T> column[t];
+        const T* p = from + c * step;
+        TENFOLD_OPAQUE(p);
 #pragma GCC unroll 8
-        for (int r = 0; r < t; ++r) column[r] = load(from + (r * t + c) * step);
+        for (int r = 0; r < t; ++r, p += t * step) column[r] = load(p);
         output_line<T, m>(column, lines[c]);
       }
       T* to = y + run->target + i * m;
