@@ -3,6 +3,7 @@
 #include "tenfold/conv.h"
 
 #include <cmath>
+#include <utility>
 
 #include "common.h"
 #include "tenfold/memory.h"
@@ -59,13 +60,15 @@ bool consistent(const ConvGeometry& g, const std::vector<float>& x, const std::v
                terms);
 }
 
-void convolve(benchmark::State& state, const ConvGeometry& g, What what) {
+void convolve(benchmark::State& state, const ConvGeometry& g, What what, ConvAlgorithm algorithm) {
   const auto count = [](const Shape& shape) { return checked_count(shape, "bench_conv", "shape"); };
   const auto x = random_values<float>(count(g.input_shape()), 1);
   const auto w = random_values<float>(count(g.weight_shape()), 2);
   const auto dy = random_values<float>(count(g.output_shape()), 3);
   std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
-  const Convolution<float> conv(g);
+  ConvOptions options;
+  options.algorithm = algorithm;
+  const Convolution<float> conv(g, options);
   const int threads = num_threads();
   const Buffer workspace(std::max({conv.apply_workspace(threads), conv.adjoint_workspace(threads),
                                    conv.weight_gradient_workspace(threads)}));
@@ -89,10 +92,25 @@ void convolve(benchmark::State& state, const ConvGeometry& g, What what) {
   run_flops<float>(state, 2 * g.multiply_adds(), [&] { run(what); });
 }
 
-void add(const std::string& title, const ConvGeometry& g, What what) {
-  benchmark::RegisterBenchmark(title.c_str(), [g, what](benchmark::State& state) {
-    convolve(state, g, what);
+void add(const std::string& title, const ConvGeometry& g, What what,
+         ConvAlgorithm algorithm = ConvAlgorithm::automatic) {
+  benchmark::RegisterBenchmark(title.c_str(), [g, what, algorithm](benchmark::State& state) {
+    convolve(state, g, what, algorithm);
   })->UseRealTime();
+}
+
+// The forms that may be asked for by name where Winograd's exists. GFLOP/s count the multiply-adds of the
+// definition, so that all forms compare; Winograd's share of the peak may therefore exceed 1.
+void add_forms(const std::string& title, const ConvGeometry& g) {
+  const Window& w = g.window;
+  if (g.groups != 1 || w[1].kernel != 3 || w[2].kernel != 3 || w[1].stride != 1 || w[2].stride != 1) return;
+  const std::pair<const char*, ConvAlgorithm> forms[] = {{"direct", ConvAlgorithm::direct},
+                                                         {"winograd2", ConvAlgorithm::winograd2},
+                                                         {"winograd4", ConvAlgorithm::winograd4}};
+  for (const auto& [name, algorithm] : forms) {
+    add(title + "/forward/" + name, g, What::forward, algorithm);
+    add(title + "/input_gradient/" + name, g, What::input_gradient, algorithm);
+  }
 }
 
 // N C H W  F KH KW  stride pad dilation groups
@@ -125,6 +143,7 @@ void register_benchmarks() {
       add(line.title() + "/forward", g, What::forward);
       add(line.title() + "/input_gradient", g, What::input_gradient);
       add(line.title() + "/weight_gradient", g, What::weight_gradient);
+      add_forms(line.title(), g);
     }
     for (const ShapeLine& line : read_shapes(model, "conv_transpose")) {
       const ConvGeometry g = transposed_geometry(line.numbers);

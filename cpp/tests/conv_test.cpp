@@ -88,6 +88,13 @@ TEST(Convolution, EqualsTheDefinition) {
       check<float>(c, Border::constant, algorithm);
       check<double>(c, Border::constant, algorithm);
     }
+    // Halves and small integers: exact as well.
+    if (c.kernel == Shape{3, 3} && c.stride == Shape{1, 1} && c.dilation == Shape{1, 1} && c.groups == 1) {
+      for (Border border : {Border::constant, Border::symmetric}) {
+        check<float>(c, border, ConvAlgorithm::winograd2);
+        check<double>(c, border, ConvAlgorithm::winograd2);
+      }
+    }
     check<float>(c, Border::reflect, ConvAlgorithm::automatic);
     check<float>(c, Border::circular, ConvAlgorithm::automatic);
   }

@@ -101,15 +101,17 @@ double winograd_cost(const WinogradProblem& p, index m) {
   const double tiles = static_cast<double>(divide_up(p.images * rows * columns, kCostLanes));
   const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
   const double products = static_cast<double>(t * t) * tiles * c * f;
-  const double of_weights = (m == 2 ? 25 : 60) * c * f;
-  const double of_tiles = 5 * static_cast<double>(t * t) * lines * (c + f);
+  const double of_weights = (m == 2 ? 25 : 40) * c * f;
+  const double of_tiles = 8 * static_cast<double>(t * t) * lines * (c + f);
   return products + of_weights + of_tiles;
 }
 
 double direct_cost(const WinogradProblem& p) {
-  constexpr double kShare = 0.85;  // of the multiply-add peak
-  const double pixels = static_cast<double>(p.images * p.axes[0].output * p.axes[1].output);
-  return 9 / kShare / static_cast<double>(kCostLanes) * pixels * static_cast<double>(p.source_channels) *
+  constexpr double kShare = 0.8;   // of the multiply-add peak
+  constexpr double kPacking = 12;  // of a weight's nine taps
+  const double columns =
+      static_cast<double>(divide_up(p.images * p.axes[0].output * p.axes[1].output, kCostLanes));
+  return (9 / kShare * columns + kPacking) * static_cast<double>(p.source_channels) *
          static_cast<double>(p.target_channels);
 }
 
