@@ -24,7 +24,9 @@ double measured_triad(index count) {
         team.for_range(count, 1024, [&](index first, index last) {
           float* to = a.as<float>();
           const float *x = b.as<float>(), *y = c.as<float>();
+#if !defined(__clang__)
 #pragma GCC ivdep
+#endif
           for (index i = first; i < last; ++i) to[i] = x[i] + 3.0f * y[i];
         });
       });

@@ -3,6 +3,7 @@
 from ..graph import Buffer, Parameter
 from . import init
 from ._activation import ELU, GELU, Add, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from ._container import ModuleList
 from ._conv import (
     Conv1d,
     Conv2d,
@@ -100,6 +101,7 @@ __all__ = [
     "MaxPool2d",
     "MaxPool3d",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Parameter",
     "ReLU",

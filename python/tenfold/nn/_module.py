@@ -52,7 +52,7 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         _revision.number += 1
         if isinstance(value, Module) and value._name is None:
-            object.__setattr__(value, "_name", name)
+            value._take_name(name)
         for kind, table in self._tables():
             table.pop(name, None)
             if isinstance(value, kind):
@@ -74,6 +74,9 @@ class Module:
             if name in found:
                 return found[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def _take_name(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
 
     # -- the parts -------------------------------------------------------------------------------------------
 
