@@ -39,7 +39,9 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along
   // rows.
   const index sums = filters * channels * taps_;
-  dot_ = filters <= 4 || (sums <= 10 * 1024 && filters <= 16 && axes_[2].grid >= 8);
+  // The other form packs dy, which so few looks do not repay (measured: 9 and 27 do not, 32 do).
+  const bool few_looks = channels * taps_ < 32;
+  dot_ = filters <= 4 || (sums <= 10 * 1024 && (filters <= 16 || few_looks) && axes_[2].grid >= 8);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
