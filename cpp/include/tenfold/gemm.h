@@ -14,7 +14,7 @@ enum class Transpose { no, yes };
 // row pitch lda, or as K x M when transpose_a is yes; likewise B. C is not read when beta is 0 and must not
 // overlap A or B.
 //
-// SPMD: every member of the team calls it with the same arguments; it returns after a barrier. `workspace`
+// SPMD: every member of the team calls it with the same arguments; it returns when all is done. `workspace`
 // points to gemm_workspace bytes aligned to 64, shared by the team. The result has the same bits for every
 // team size.
 template <class T>

@@ -3,7 +3,7 @@
 // An Op is created from (kind, attributes, input types) by the registry below; creating it checks everything that can
 // be wrong (InvalidArgument / InvalidType naming the function and the argument) and computes the output types. After
 // that nothing can fail: forward and backward neither check, allocate nor throw. They are SPMD (see parallel.h): every
-// member of the team calls them with the same arguments, and they return after a barrier.
+// member of the team calls them with the same arguments, and they return when the work of all is finished.
 //
 // An Op has no state: everything it needs between forward and backward is an input, an output or a `saved` tensor.
 #pragma once

@@ -25,7 +25,7 @@ void report(const char* function, const ClassGeometry& g, index position, index 
   }
 }
 
-// term(position, partial) for all positions; returns the sum of all chunks on every member, after a barrier.
+// term(position, partial) for all positions; returns the sum of all chunks on every member.
 template <class Term>
 Partial sum_positions(const Team& team, const ClassGeometry& g, Partial* partials, Term&& term) {
   const index total = g.positions();
