@@ -40,6 +40,7 @@ GEOMETRIES = {
     "filters_beyond_panels": (1, 3, 37, (6, 5), ((1, 1), (1, 1))),
     "filters_shared_out": (1, 5, 70, (5, 6), ((1, 1), (1, 1))),
     "channels_staged_in_parts": (1, 37, 3, (9, 7), ((1, 1), (1, 1))),
+    "channels_and_filters_in_blocks": (2, 35, 70, (6, 9), ((1, 1), (1, 1))),
 }
 
 
@@ -64,20 +65,22 @@ def defined(name, dtype=np.float32, integer=False, border="constant", border_val
     y = reference.conv(x, w, b, *args)
     dy = np.sin(np.arange(y.size)).reshape(y.shape)
     dy = np.round(4 * dy) if integer else dy.astype(dtype)
-    return y, dy.astype(dtype), reference.conv_backward(x, w, dy, *args)[0]
+    return y, dy.astype(dtype), *reference.conv_backward(x, w, dy, *args)[:2]
 
 
 def check_bounded(name, algorithm, dtype=np.float32, border="constant", border_value=0.0):
     x, w, b, pads = make(name, dtype)
-    exact, dy, exact_dx = defined(name, dtype, False, border, border_value)
+    exact, dy, exact_dx, exact_dw = defined(name, dtype, False, border, border_value)
     options = {"border": border, "border_value": border_value, "algorithm": algorithm}
-    y, pull = tenfold.vjp(lambda x: F.conv2d(x, w, b, 1, pads, **options), x)
+    y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, b, 1, pads, **options), x, w)
     assert y.dtype == dtype
     assert y.shape == exact.shape
     assert largest_error(y, exact) <= TILES[algorithm] * rtol(dtype, 9 * x.shape[1])
+    dx, dw = pull(dy)
     # The border sends up to nine places of the padding to one of the image.
     places = 1 if border == "constant" else 9
-    assert largest_error(pull(dy)[0], exact_dx) <= TILES[algorithm] * rtol(dtype, 9 * w.shape[0] * places)
+    assert largest_error(dx, exact_dx) <= TILES[algorithm] * rtol(dtype, 9 * w.shape[0] * places)
+    assert largest_error(dw, exact_dw) <= TILES[algorithm] * rtol(dtype, dy.size // dy.shape[1])
 
 
 @pytest.mark.parametrize("algorithm", TILES)
@@ -102,10 +105,12 @@ def test_every_border(algorithm, border):
 def test_two_by_two_is_exact_for_small_integers(name, isa):
     """Its transforms only add, subtract and halve."""
     x, w, b, pads = make(name, integer=True)
-    exact, dy, exact_dx = defined(name, integer=True)
-    y, pull = tenfold.vjp(lambda x: F.conv2d(x, w, b, 1, pads, algorithm="winograd2"), x)
+    exact, dy, exact_dx, exact_dw = defined(name, integer=True)
+    y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, b, 1, pads, algorithm="winograd2"), x, w)
+    dx, dw = pull(dy)
     np.testing.assert_array_equal(y, exact)
-    np.testing.assert_array_equal(pull(dy)[0], exact_dx)
+    np.testing.assert_array_equal(dx, exact_dx)
+    np.testing.assert_array_equal(dw, exact_dw)
 
 
 @pytest.mark.parametrize("algorithm", TILES)
@@ -140,6 +145,7 @@ def test_finite_differences(algorithm):
 @pytest.mark.parametrize("shape", [
     pytest.param((2, 20, 40, 33, 29), id="tiles_shared_out"),
     pytest.param((2, 60, 130, 9, 8), id="filters_shared_out"),
+    pytest.param((6, 40, 40, 97, 95), id="gradient_in_chunks"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape, algorithm):
     n, c, f, h, width = shape
@@ -152,7 +158,7 @@ def test_bits_do_not_depend_on_threads(shape, algorithm):
         for threads in (1, 2, 3):
             _core.set_num_threads(threads)
             y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, padding=1, algorithm=algorithm), x, w)
-            results.append((y, pull(dy)[0]))
+            results.append((y, *pull(dy)))
     finally:
         _core.set_num_threads(before)
     for other in results[1:]:
@@ -185,7 +191,9 @@ def test_empty_batch(algorithm):
     x, w = np.ones((0, 3, 7, 11), np.float32), np.ones((5, 3, 3, 3), np.float32)
     y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, padding=1, algorithm=algorithm), x, w)
     assert y.shape == (0, 5, 7, 11)
-    assert pull(y)[0].shape == x.shape
+    dx, dw = pull(y)
+    assert dx.shape == x.shape
+    np.testing.assert_array_equal(dw, np.zeros_like(w))
 
 
 def test_relu_that_is_fused():
@@ -227,6 +235,29 @@ def test_the_automatic_choice_errs_at_most_four_times_as_much(c, f, size, weight
     assert errors["winograd2"] <= errors["direct"]
 
 
+def weight_gradient(x, w, dy, algorithm):
+    return tenfold.vjp(lambda w: F.conv2d(x, w, padding=1, algorithm=algorithm), w)[1](dy)[0]
+
+
+@pytest.mark.parametrize("kind", ["normal", "after_relu", "positive"])
+@pytest.mark.parametrize(
+    ("n", "c", "f", "size"), [(1, 48, 40, 12), (2, 64, 64, 14), (1, 32, 64, 56), (16, 64, 32, 31)]
+)
+def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, size, kind):
+    rng = np.random.default_rng(9)
+    x, dy = (rng.standard_normal((n, k, size, size)).astype("f") for k in (c, f))
+    if kind == "after_relu":
+        x = np.maximum(x, 0)
+    elif kind == "positive":
+        x, dy = np.abs(x), np.abs(dy)
+    w = np.ones((f, c, 3, 3), np.float32)
+    results = {a: weight_gradient(x, w, dy, a) for a in ("auto", "direct", *TILES)}
+    assert any(np.array_equal(results["auto"], results[a]) for a in TILES), "not chosen for this layer"
+    exact = weight_gradient(x.astype(float), w.astype(float), dy.astype(float), "im2col")
+    errors = {a: largest_error(dw, exact) for a, dw in results.items()}
+    assert errors["auto"] <= 4 * errors["direct"]
+
+
 @pytest.mark.parametrize(("reason", "c", "f", "size", "dtype"), [
     ("few_channels", 3, 64, 40, np.float32),
     ("few_filters", 64, 16, 40, np.float32),
@@ -239,6 +270,9 @@ def test_the_automatic_choice_leaves_the_rest_alone(reason, c, f, size, dtype):
     w = rng.standard_normal((f, c, 3, 3)).astype(dtype)
     y = F.conv2d(x, w, padding=1)
     assert any(np.array_equal(y, F.conv2d(x, w, padding=1, algorithm=a)) for a in ("direct", "im2col"))
+    if reason in ("few_channels", "float64"):
+        dw = weight_gradient(x, w, y, "auto")
+        np.testing.assert_array_equal(dw, weight_gradient(x, w, y, "direct"))
 
 
 X = np.ones((2, 4, 7, 11), np.float32)

@@ -5,6 +5,7 @@
 #include "conv/engine.h"
 #include "conv/weight_gradient.h"
 #include "conv/winograd.h"
+#include "conv/winograd_gradient.h"
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
 
@@ -114,6 +115,45 @@ std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOpti
   return p.tile ? std::make_unique<Winograd<T>>(p) : nullptr;
 }
 
+// The product behind weight_gradient, in one of two forms.
+template <class T>
+struct WeightProduct {
+  std::unique_ptr<WeightGradient<T>> plain;
+  std::unique_ptr<WinogradGradient<T>> winograd;
+
+  std::size_t workspace(int threads) const {
+    return winograd ? winograd->workspace(threads) : plain->workspace(threads);
+  }
+  void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+    if (winograd) {
+      winograd->run(team, x, dy, dw, workspace);
+    } else {
+      plain->run(team, x, dy, dw, workspace);
+    }
+  }
+};
+
+template <class T>
+WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& options) {
+  int tile = 0;
+  if (options.algorithm == ConvAlgorithm::automatic) {
+    if (sizeof(T) == sizeof(float) && winograd_applies(g)) tile = winograd_gradient_choice(g);
+  } else if (options.algorithm == ConvAlgorithm::winograd) {
+    tile = winograd_gradient_tile(g);
+  } else if (is_winograd(options.algorithm)) {
+    tile = options.algorithm == ConvAlgorithm::winograd2 ? 2 : 4;
+  }
+  WeightProduct<T> product;
+  if (tile > 0) {
+    product.winograd = std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
+  } else {
+    product.plain =
+        std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups, g.channels / g.groups,
+                                            g.filters / g.groups, options.border_value);
+  }
+  return product;
+}
+
 }  // namespace
 
 ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function) {
@@ -168,14 +208,9 @@ struct Convolution<T>::Parts {
     });
     return backward_;
   }
-  const WeightGradient<T>& weights() const {
-    std::call_once(made[2], [this] {
-      const ConvGeometry& g = geometry;
-      weights_ = std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups,
-                                                     g.channels / g.groups, g.filters / g.groups,
-                                                     options.border_value);
-    });
-    return *weights_;
+  const WeightProduct<T>& weights() const {
+    std::call_once(made[2], [this] { weights_ = make_weight_product<T>(geometry, options); });
+    return weights_;
   }
 
   std::size_t padded_bytes() const {
@@ -211,7 +246,7 @@ struct Convolution<T>::Parts {
  private:
   mutable std::once_flag made[3];
   mutable Product<T> forward_, backward_;
-  mutable std::unique_ptr<WeightGradient<T>> weights_;
+  mutable WeightProduct<T> weights_;
 };
 
 template <class T>

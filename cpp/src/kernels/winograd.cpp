@@ -81,6 +81,42 @@ TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
   }
 }
 
+// The transposes of output_line and weight_line.
+template <class T, int m>
+TENFOLD_INLINE void gradient_line(const Vec<T>* y, Vec<T>* s) {
+  s[0] = y[0];
+  if constexpr (m == 2) {
+    s[1] = y[0] + y[1];
+    s[2] = y[0] - y[1];
+    s[3] = -y[1];
+  } else {
+    constexpr T a = Points<T>::a, b = Points<T>::b;
+    const Vec<T> even_a = y[0] + y[2] * T(0.5), odd_a = (y[1] + y[3] * T(0.5)) * a;
+    const Vec<T> even_b = y[0] + y[2] * T(2), odd_b = (y[1] + y[3] * T(2)) * b;
+    s[1] = even_a + odd_a;
+    s[2] = even_a - odd_a;
+    s[3] = even_b + odd_b;
+    s[4] = even_b - odd_b;
+    s[5] = y[3];
+  }
+}
+
+template <class T, int m>
+TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
+  const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
+  if constexpr (m == 2) {
+    g[0] = s[0] + sum * T(0.5);
+    g[1] = difference * T(0.5);
+    g[2] = sum * T(0.5) + s[3];
+  } else {
+    constexpr T a = Points<T>::a, b = Points<T>::b;
+    const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
+    g[0] = s[0] + sum * T(-2.0 / 3) + sum_b * T(1.0 / 6);
+    g[1] = difference * (a * T(-2.0 / 3)) + difference_b * (b * T(1.0 / 6));
+    g[2] = sum * T(-1.0 / 3) + sum_b * T(1.0 / 3) + s[5];
+  }
+}
+
 // Elements 0 .. t - 1 of the looks of kLanes tiles that begin m apart.
 template <class T, int m>
 TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
@@ -236,10 +272,82 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
   }
 }
 
+// The two-dimensional transform of n x n vectors to t x t by a line transform; column by column, then row by row.
+template <class T, int n, int t, void (*line)(const Vec<T>*, Vec<T>*)>
+TENFOLD_INLINE void transform_vectors(index tiles, index m, const T* rows, index pitch, T* to, index step,
+                                      index tile_step) {
+  for (index i = 0; i < tiles; ++i, rows += m * kLanes<T>, to += tile_step) {
+    Vec<T> lines[n][t];
+#pragma GCC unroll 8
+    for (int c = 0; c < n; ++c) {
+      Vec<T> column[n];
+      const T* p = rows + c * kLanes<T>;
+#pragma GCC unroll 8
+      for (int r = 0; r < n; ++r, p += pitch) column[r] = load(p);
+      line(column, lines[c]);
+    }
+    T* out = to;
+    TENFOLD_OPAQUE(out);
+#pragma GCC unroll 8
+    for (int r = 0; r < t; ++r) {
+      Vec<T> row[n], v[t];
+#pragma GCC unroll 8
+      for (int c = 0; c < n; ++c) row[c] = lines[c][r];
+      line(row, v);
+#pragma GCC unroll 8
+      for (int c = 0; c < t; ++c, out += step) store(out, v[c]);
+    }
+  }
+}
+
+template <class T, int m>
+void looks(index tiles, const T* rows, index pitch, T* to, index step, index tile_step) {
+  transform_vectors<T, m + 2, m + 2, input_line<T, m>>(tiles, m, rows, pitch, to, step, tile_step);
+}
+
+template <class T, int m>
+void gradients(index tiles, const T* rows, index pitch, T* to, index step, index tile_step) {
+  transform_vectors<T, m, m + 2, gradient_line<T, m>>(tiles, m, rows, pitch, to, step, tile_step);
+}
+
+template <class T, int m>
+void taps(index rows, index width, const T* s, index step, T* to) {
+  constexpr int t = m + 2;
+  for (index i = 0; i < rows; ++i) {
+    for (index f = 0; f < width; f += kLanes<T>) {
+      const T* from = s + i * width + f;
+      TENFOLD_OPAQUE(from);
+      Vec<T> lines[t][3];  // [row of s][column of s G]
+#pragma GCC unroll 8
+      for (int r = 0; r < t; ++r) {
+        Vec<T> row[t];
+#pragma GCC unroll 8
+        for (int c = 0; c < t; ++c, from += step) row[c] = load(from);
+        tap_line<T, m>(row, lines[r]);
+      }
+      T* out = to + i * 9 * width + f;
+#pragma GCC unroll 3
+      for (int c = 0; c < 3; ++c) {
+        Vec<T> column[t], g[3];
+#pragma GCC unroll 8
+        for (int r = 0; r < t; ++r) column[r] = lines[r][c];
+        tap_line<T, m>(column, g);
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r) store(out + (r * 3 + c) * width, g[r]);
+      }
+    }
+  }
+}
+
 template <class T>
 constexpr WinogradKernels<T> make_table() {
-  return {
-      kLanes<T>, {input<T, 2>, input<T, 4>}, {weights<T, 2>, weights<T, 4>}, {output<T, 2>, output<T, 4>}};
+  return {kLanes<T>,
+          {input<T, 2>, input<T, 4>},
+          {weights<T, 2>, weights<T, 4>},
+          {output<T, 2>, output<T, 4>},
+          {looks<T, 2>, looks<T, 4>},
+          {gradients<T, 2>, gradients<T, 4>},
+          {taps<T, 2>, taps<T, 4>}};
 }
 
 }  // namespace

@@ -7,6 +7,10 @@
 //   weights  u = G g G^T      g are the 3 x 3 taps of a filter and channel
 //   output   y = act(A^T s A + bias)
 //
+// and of its weight gradient, the same form transposed, with channels or filters in the lanes:
+//
+//   dg = G^T [ sum over tiles of (A dy A^T) . (B^T d B) ] G
+//
 // The matrices come from interpolation at 0, +-1 and infinity for m = 2, and at 0, +-sqrt(1/2), +-sqrt(2) and
 // infinity for m = 4: the numbers then stay near 1, and the error is several times less than at the usual
 // points 0, +-1, +-2 (docs/numerics.md).
@@ -43,6 +47,18 @@ struct WinogradKernels {
   // vectors of s, writes only outputs that exist.
   void (*output[2])(ptrdiff_t runs, const WinogradRun* run, const T* s, ptrdiff_t step, T bias,
                     ConvActivation activation, T* y, ptrdiff_t pitch);
+
+  // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * m + c) * lanes]; element
+  // j of its transform goes to the vector at to[j * step + i * tile_step].
+  // v = B^T d B of t x t pixels.
+  void (*looks[2])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
+                   ptrdiff_t tile_step);
+  // A dy A^T of m x m pixels.
+  void (*gradients[2])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
+                       ptrdiff_t tile_step);
+  // taps[(i * 9 + tap) * width + f] <-- G^T s G of s[j * step + i * width + f], i < rows, f < width, a multiple
+  // of lanes.
+  void (*taps[2])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
 };
 TENFOLD_DECLARE_KERNELS(WinogradKernels)
 

@@ -1,0 +1,319 @@
+#include "conv/winograd_gradient.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+// Transformed tiles of a chunk, of x and dy together: all of them where that is little, else parts that stay in the
+// last-level cache of small machines.
+constexpr index kWholeBytes = 16 * 1024 * 1024;
+constexpr index kChunkBytes = 6 * 1024 * 1024;
+// Tiles that a register tile sums at a time: two panels of them stay in the first-level cache.
+constexpr index kDepth = 160;
+// Sums of an item: they stay in the second-level cache.
+constexpr index kSumBytes = 448 * 1024;
+// Turned rows of a piece: they stay in the second-level cache.
+constexpr index kTurnedBytes = 192 * 1024;
+// Items to aim at, so that several threads have even shares.
+constexpr index kItems = 16;
+// Elements between blocks that lie a multiple of 4096 bytes apart would fight for the same cache lines.
+constexpr index kSkew = 16;
+
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
+
+// Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
+constexpr index kCostLanes = 16;
+
+double gradient_cost(const ConvGeometry& g, index m) {
+  const Axis &h = g.window[1], &w = g.window[2];
+  const index t = m + 2;
+  const double tiles =
+      static_cast<double>(g.images * divide_up(h.output, m)) * static_cast<double>(divide_up(w.output, m));
+  const double c = static_cast<double>(divide_up(g.channels, kCostLanes)),
+               f = static_cast<double>(divide_up(g.filters, kCostLanes));
+  const double elements = static_cast<double>(t * t);
+  const double products = elements * tiles * c * f * kCostLanes / 0.85;
+  const double of_tiles = 9 * elements * tiles * (c + f);
+  const double of_taps = (6 * elements + 60) * c * f * kCostLanes;
+  return products + of_tiles + of_taps;
+}
+
+}  // namespace
+
+int winograd_gradient_tile(const ConvGeometry& g) {
+  return gradient_cost(g, 4) < gradient_cost(g, 2) ? 4 : 2;
+}
+
+int winograd_gradient_choice(const ConvGeometry& g) {
+  constexpr index kLeastChannels = 16;
+  // Few products: little time to save, and the direct form, which has little to add up, is hard to match in error.
+  constexpr index kLeastPixels = 128;
+  constexpr double kClearly = 0.8, kShare = 0.8;  // of the multiply-add peak
+  const index pixels = g.images * g.window.output_count();
+  if (std::min(g.channels, g.filters) < kLeastChannels || pixels < kLeastPixels) return 0;
+  const double direct = 9 / kShare * static_cast<double>(pixels) * static_cast<double>(g.channels) *
+                        static_cast<double>(divide_up(g.filters, kCostLanes));
+  const int m = winograd_gradient_tile(g);
+  return gradient_cost(g, m) < kClearly * direct ? m : 0;
+}
+
+template <class T>
+WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, double fill)
+    : geometry_(geometry),
+      k_(kernels<WinogradKernels, T>()),
+      gemm_(kernels<GemmKernels, T>()),
+      conv_(kernels<ConvKernels, T>()),
+      m_(tile),
+      t_(m_ + 2),
+      elements_(t_ * t_),
+      fill_(static_cast<T>(fill)) {
+  const Window& w = geometry_.window;
+  const index L = k_.lanes;
+  TH_ = divide_up(w[1].output, m_);
+  TW_ = divide_up(w[2].output, m_);
+  lines_ = geometry_.images * TH_;
+  for (int i = 0; i < 2; ++i) {
+    const auto j = static_cast<std::size_t>(i);
+    Axis axis = w[i + 1];
+    const index outputs = axis.output, covered = (i == 0 ? TH_ : TW_) * m_;
+    axis.output = covered;
+    x_look_[j] = shift_forward(axis, w.border).phases[0];
+    // dy, with zeros behind its end.
+    ShiftPhase& dy = dy_look_[j];
+    for (index p = 0; p < covered; ++p) dy.table.push_back(p < outputs ? p : -1);
+    dy.inside_end = outputs;
+  }
+  pitch_ = divide_up(TW_ * m_ + 2, L) * L;
+
+  // A register tile: half a vector or a vector of channels, and as many vectors of filters as leave least over.
+  R_ = L;
+  while (R_ > gemm_.rows_at_most[1]) R_ /= 2;
+  double best = 0;
+  index vectors = 1;
+  for (index v = 1; v <= kGemmMaxVectors; ++v) {
+    if (gemm_.rows_at_most[v - 1] < R_) continue;
+    const double time = static_cast<double>(divide_up(geometry_.filters, v * L)) *
+                        (static_cast<double>(std::max(R_ * v, index{8})) + 1);
+    if (best == 0 || time <= best) best = time, vectors = v;
+  }
+  width_ = vectors * L;
+  blocks_ = divide_up(geometry_.channels, L);
+  panels_ = divide_up(geometry_.filters, width_);
+
+  const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
+  const index of_line = std::max<index>(1, elements_ * TW_ * (blocks_ * L + panels_ * width_));
+  chunk_lines_ =
+      lines_ * of_line <= elements(kWholeBytes)
+          ? lines_
+          : std::max(elements(kChunkBytes) / of_line, divide_up(kDepth / 2, std::max<index>(1, TW_)));
+  chunk_lines_ = std::clamp<index>(chunk_lines_, 1, std::max<index>(1, lines_));
+  chunks_ = std::max<index>(1, divide_up(lines_, chunk_lines_));
+  chunk_lines_ = std::max<index>(1, divide_up(lines_, chunks_));
+  v_block_ = chunk_tiles() * L + kSkew;
+  u_panel_ = chunk_tiles() * width_ + kSkew;
+  together_ = std::clamp<index>(elements(kTurnedBytes) / (pitch_ * L * m_), 1, std::max<index>(1, TH_));
+
+  // An item: about a square of channels and filters whose sums fit, smaller where there would be few items.
+  const auto too_many = [&] { return elements_ * group_ * L * filters_ * width_ > elements(kSumBytes); };
+  const auto few = [&] { return divide_up(blocks_, group_) * divide_up(panels_, filters_) < kItems; };
+  group_ = blocks_, filters_ = panels_;
+  while (group_ * filters_ > 1 && (too_many() || few())) {
+    index& larger = group_ * L >= filters_ * width_ && group_ > 1 ? group_ : filters_ > 1 ? filters_ : group_;
+    larger = divide_up(larger, 2);
+  }
+}
+
+template <class T>
+std::size_t WinogradGradient<T>::shared_bytes() const {
+  const index items = divide_up(blocks_, group_) * divide_up(panels_, filters_);
+  const auto bytes = [](index count) { return align_up(static_cast<std::size_t>(count) * sizeof(T)); };
+  return bytes(elements_ * v_step()) + bytes(elements_ * u_step()) +
+         (chunks_ > 1 ? bytes(items * elements_ * item_step()) : 0);
+}
+
+// Elements of the buffers of a Scratch, in order.
+template <class T>
+std::array<index, 5> WinogradGradient<T>::scratch_elements() const {
+  const index L = k_.lanes, of_taps = group_ * L * 9 * width_;
+  return {L * pitch_, (together_ * m_ + 2) * pitch_ * L, elements_ * item_step(), of_taps, of_taps};
+}
+
+template <class T>
+std::size_t WinogradGradient<T>::scratch_bytes() const {
+  std::size_t total = 0;
+  for (index count : scratch_elements()) total += align_up(static_cast<std::size_t>(count) * sizeof(T));
+  return total;
+}
+
+template <class T>
+typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(int rank, std::byte* workspace) const {
+  std::byte* at = workspace + shared_bytes() + static_cast<std::size_t>(rank) * scratch_bytes();
+  T* buffers[5];
+  const auto counts = scratch_elements();
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    buffers[i] = reinterpret_cast<T*>(at);
+    at += align_up(static_cast<std::size_t>(counts[i]) * sizeof(T));
+  }
+  return {buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]};
+}
+
+template <class T>
+std::size_t WinogradGradient<T>::workspace(int threads) const {
+  return shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+}
+
+// pixels[row][column][l] <-- source[l][first_row + row][column] through the look's tables; zeros for channels <= l.
+template <class T>
+void WinogradGradient<T>::turn(const std::array<ShiftPhase, 2>& look, index height, index width,
+                               const T* source, index channels, index first_row, index rows, T fill,
+                               const Scratch& s) const {
+  const ShiftPhase &h = look[0], &w = look[1];
+  const auto columns = static_cast<index>(w.table.size());
+  const index L = k_.lanes;
+  for (index l = channels; l < L; ++l) conv_.fill(pitch_, 0, s.rows + l * pitch_);
+  for (index r = 0; r < rows; ++r) {
+    const index from = h.table[static_cast<std::size_t>(first_row + r)];
+    for (index l = 0; l < channels; ++l) {
+      T* row = s.rows + l * pitch_;
+      if (from < 0) {
+        conv_.fill(columns, fill, row);
+      } else {
+        conv_.pad_row(columns, w.table.data(), w.inside_begin, w.inside_end, w.first, 1,
+                      source + (l * height + from) * width, fill, row);
+      }
+    }
+    gemm_.pack(L, divide_up(columns, L) * L, s.rows, pitch_, 1, L, s.pixels + r * pitch_ * L);
+  }
+}
+
+// A chunk's rows of tiles, `together_` of an image at a time: a block of channels, or a panel of filters.
+template <class T>
+void WinogradGradient<T>::transform(index begin, index end, index piece, const T* x, const T* dy, T* v, T* u,
+                                    const Scratch& s) const {
+  const Window& w = geometry_.window;
+  const index L = k_.lanes, which = m_ == 2 ? 0 : 1;
+  for (index line = begin; line < end;) {
+    const index image = line / TH_, th = line % TH_;
+    const index count = std::min({end - line, TH_ - th, together_});
+    const auto turn_block = [&](bool of_x, index channel) {
+      const index all = of_x ? geometry_.channels : geometry_.filters;
+      const index height = of_x ? w[1].size : w[1].output, width = of_x ? w[2].size : w[2].output;
+      turn(of_x ? x_look_ : dy_look_, height, width,
+           (of_x ? x : dy) + (image * all + channel) * height * width, std::min(L, all - channel), th * m_,
+           count * m_ + (of_x ? 2 : 0), of_x ? fill_ : T(0), s);
+    };
+    if (piece < blocks_) {
+      turn_block(true, piece * L);
+      for (index i = 0; i < count; ++i) {
+        k_.looks[which](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
+                        v + piece * v_block_ + (line - begin + i) * TW_ * L, v_step(), L);
+      }
+    } else {
+      const index panel = piece - blocks_;
+      for (index f = 0; f < width_; f += L) {
+        T* to = u + panel * u_panel_ + f;
+        if (panel * width_ + f >= geometry_.filters) continue;  // nobody looks there
+        turn_block(false, panel * width_ + f);
+        for (index i = 0; i < count; ++i) {
+          k_.gradients[which](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
+                              to + (line - begin + i) * TW_ * width_, u_step(), width_);
+        }
+      }
+    }
+    line += count;
+  }
+}
+
+// sums[element][channel panel][filter panel] (+)= v u over a chunk's tiles.
+template <class T>
+void WinogradGradient<T>::multiply(index c_group, index f_group, index tiles, bool resume, const T* v,
+                                   const T* u, T* sums) const {
+  const index L = k_.lanes, parts = divide_up(tiles, kDepth);
+  const index first = c_group * group_, last = std::min(blocks_, first + group_);
+  const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
+  for (index e = 0; e < elements_; ++e) {
+    for (index part = 0; part < parts; ++part) {
+      const index k = tiles * part / parts, k_end = tiles * (part + 1) / parts;
+      for (index q = q_begin; q < q_end; ++q) {
+        const index columns = std::min(width_, geometry_.filters - q * width_);
+        const index vectors = divide_up(columns, L);
+        for (index c = first * L; c < std::min(last * L, geometry_.channels); c += R_) {
+          const index rows = std::min(R_, geometry_.channels - c);
+          GemmTile<T> t{};
+          t.k = k_end - k;
+          t.a = v + e * v_step() + c / L * v_block_ + k * L + c % L, t.a_row = 1, t.a_step = L;
+          t.b = u + e * u_step() + q * u_panel_ + k * width_, t.b_step = width_;
+          t.c = sums + e * item_step() + ((c - first * L) / R_ * filters_ + q - q_begin) * R_ * width_;
+          t.ldc = width_, t.n = vectors * L;
+          t.alpha = 1, t.beta = resume || part > 0 ? T(1) : T(0);
+          gemm_.tile[0][vectors - 1][rows - 1](t);
+        }
+      }
+    }
+  }
+}
+
+// dw[f][c][tap] <-- the taps of an item's sums.
+template <class T>
+void WinogradGradient<T>::finish(index c_group, index f_group, const T* sums, T* dw, const Scratch& s) const {
+  const index L = k_.lanes, C = geometry_.channels;
+  const index c_begin = c_group * group_ * L, c_end = std::min(C, c_begin + group_ * L),
+              run = 9 * (c_end - c_begin);
+  const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
+  for (index q = q_begin; q < q_end; ++q) {
+    for (index c = c_begin; c < c_end; c += R_) {
+      k_.taps[m_ == 2 ? 0 : 1](std::min(R_, c_end - c), width_,
+                               sums + ((c - c_begin) / R_ * filters_ + q - q_begin) * R_ * width_,
+                               item_step(), s.taps + (c - c_begin) * 9 * width_);
+    }
+    const index columns = std::min(width_, geometry_.filters - q * width_);
+    gemm_.pack(run, divide_up(columns, L) * L, s.taps, width_, 1, run, s.turned);
+    for (index f = 0; f < columns; ++f) {
+      std::memcpy(dw + ((q * width_ + f) * C + c_begin) * 9, s.turned + f * run,
+                  static_cast<std::size_t>(run) * sizeof(T));
+    }
+  }
+}
+
+template <class T>
+void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+  const auto bytes = [](index count) { return align_up(static_cast<std::size_t>(count) * sizeof(T)); };
+  T* v = reinterpret_cast<T*>(workspace);
+  T* u = reinterpret_cast<T*>(workspace + bytes(elements_ * v_step()));
+  T* all_sums = reinterpret_cast<T*>(workspace + bytes(elements_ * v_step()) + bytes(elements_ * u_step()));
+  const Scratch s = scratch_of(team.rank(), workspace);
+  const index c_groups = divide_up(blocks_, group_), f_groups = divide_up(panels_, filters_);
+  if (lines_ * TW_ == 0) {  // sums of nothing
+    team.for_range(geometry_.filters * geometry_.channels * 9, 1024,
+                   [&](index begin, index end) { conv_.fill(end - begin, 0, dw + begin); });
+    return;
+  }
+  for (index chunk = 0; chunk < chunks_; ++chunk) {
+    const index begin = lines_ * chunk / chunks_, end = lines_ * (chunk + 1) / chunks_;
+    // Strips of a chunk: as many rows of tiles as are turned together.
+    const index strips = divide_up(end - begin, together_);
+    team.for_each(strips * (blocks_ + panels_), [&](index i) {
+      const index piece = i % (blocks_ + panels_), from = begin + i / (blocks_ + panels_) * together_;
+      const index tile = (from - begin) * TW_;
+      transform(from, std::min(end, from + together_), piece, x, dy, v + tile * k_.lanes, u + tile * width_,
+                s);
+    });
+    team.for_each(c_groups * f_groups, [&](index item) {
+      const index c_group = item / f_groups, f_group = item % f_groups;
+      T* sums = chunks_ > 1 ? all_sums + item * elements_ * item_step() : s.sums;
+      multiply(c_group, f_group, (end - begin) * TW_, chunk > 0, v, u, sums);
+      if (chunk + 1 == chunks_) finish(c_group, f_group, sums, dw, s);
+    });
+  }
+}
+
+template class WinogradGradient<float>;
+template class WinogradGradient<double>;
+
+}  // namespace tenfold
