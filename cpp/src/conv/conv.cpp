@@ -136,8 +136,10 @@ struct WeightProduct {
 template <class T>
 WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& options) {
   int tile = 0;
-  if (options.algorithm == ConvAlgorithm::automatic) {
-    if (sizeof(T) == sizeof(float) && winograd_applies(g)) tile = winograd_gradient_choice(g);
+  if (!winograd_gradient_applies(g)) {
+    // plain
+  } else if (options.algorithm == ConvAlgorithm::automatic) {
+    if (sizeof(T) == sizeof(float)) tile = winograd_gradient_choice(g);
   } else if (options.algorithm == ConvAlgorithm::winograd) {
     tile = winograd_gradient_tile(g);
   } else if (is_winograd(options.algorithm)) {
@@ -252,7 +254,8 @@ struct Convolution<T>::Parts {
 template <class T>
 Convolution<T>::Convolution(const ConvGeometry& geometry, const ConvOptions& options) {
   check(geometry);
-  if (is_winograd(options.algorithm)) require_winograd(geometry);
+  if (is_winograd(options.algorithm))
+    require_winograd(geometry, options.algorithm == ConvAlgorithm::winograd4 ? 4 : 0);
   parts_ = std::make_unique<Parts>(geometry, options);
 }
 template <class T>

@@ -31,30 +31,39 @@ index divide_up(index a, index b) {
 WinogradProblem common_problem(const ConvGeometry& g) {
   WinogradProblem p;
   p.images = g.images;
+  p.kernel = g.window[1].kernel;
   return p;
+}
+
+int form_of(index m, index r) {
+  int form = 0;
+  while (kWinogradForms[form].m != m || kWinogradForms[form].r != r) ++form;
+  return form;
 }
 
 }  // namespace
 
 bool winograd_applies(const ConvGeometry& g) {
   const Window& w = g.window;
-  const auto fits = [](const Axis& a) { return a.kernel == 3 && a.stride == 1 && a.dilation == 1; };
-  return w.rank == 2 && g.groups == 1 && fits(w[1]) && fits(w[2]);
+  const auto fits = [](const Axis& a) {
+    return (a.kernel == 3 || a.kernel == 5) && a.stride == 1 && a.dilation == 1;
+  };
+  return w.rank == 2 && g.groups == 1 && fits(w[1]) && fits(w[2]) && w[1].kernel == w[2].kernel;
 }
 
-void require_winograd(const ConvGeometry& g) {
-  if (winograd_applies(g)) return;
+void require_winograd(const ConvGeometry& g, int tile) {
   const Window& w = g.window;
+  if (winograd_applies(g) && (tile != 4 || w[1].kernel == 3)) return;
   const auto pair = [&](index Axis::* member) {
     Shape shape;
     for (int i = 3 - w.rank; i < 3; ++i) shape.push_back(w[i].*member);
     return to_string(shape);
   };
   reject(g.function, "algorithm",
-         "of Winograd is for 2-D kernels of (3, 3) with stride 1, dilation 1 and groups 1; received "
-         "kernel_size ",
-         pair(&Axis::kernel), ", stride ", pair(&Axis::stride), ", dilation ", pair(&Axis::dilation),
-         " and groups ", g.groups);
+         tile == 4 ? "of Winograd with tiles of 4 is for 2-D kernels of (3, 3)"
+                   : "of Winograd is for 2-D kernels of (3, 3) or (5, 5)",
+         " with stride 1, dilation 1 and groups 1; received kernel_size ", pair(&Axis::kernel), ", stride ",
+         pair(&Axis::stride), ", dilation ", pair(&Axis::dilation), " and groups ", g.groups);
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& options) {
@@ -63,14 +72,14 @@ WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& optio
   p.border = g.window.border;
   p.source_channels = g.channels;
   p.target_channels = g.filters;
-  p.weight_row = 9 * g.channels;
-  p.weight_channel = 9;
+  p.weight_channel = p.kernel * p.kernel;
+  p.weight_row = p.weight_channel * g.channels;
   p.fill = options.border_value;
   if (options.relu) p.activation = options.keep_sign ? ConvActivation::relu_keep_sign : ConvActivation::relu;
   return p;
 }
 
-// x[p - pad] = sum over k of y[p - k] w[k]: y with a border of 2 - pad zeros, taps in reverse order.
+// x[p - pad] = sum over k of y[p - k] w[k]: y with a border of r - 1 - pad zeros, taps in reverse order.
 WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
   WinogradProblem p = common_problem(g);
   for (std::size_t i = 0; i < 2; ++i) {
@@ -79,13 +88,13 @@ WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
     to = a;
     to.size = a.output;
     to.output = padded ? a.padded() : a.size;
-    to.pad_before = 2 - (padded ? 0 : a.pad_before);
-    to.pad_after = to.output + 2 - to.size - to.pad_before;
+    to.pad_before = p.kernel - 1 - (padded ? 0 : a.pad_before);
+    to.pad_after = to.output + p.kernel - 1 - to.size - to.pad_before;
   }
   p.source_channels = g.filters;
   p.target_channels = g.channels;
-  p.weight_row = 9;
-  p.weight_channel = 9 * g.channels;
+  p.weight_row = p.kernel * p.kernel;
+  p.weight_channel = p.weight_row * g.channels;
   p.rotated = true;
   return p;
 }
@@ -96,36 +105,39 @@ namespace {
 constexpr index kCostLanes = 16;
 
 double winograd_cost(const WinogradProblem& p, index m) {
-  const index t = m + 2, rows = divide_up(p.axes[0].output, m), columns = divide_up(p.axes[1].output, m);
+  const index t = m + p.kernel - 1, rows = divide_up(p.axes[0].output, m),
+              columns = divide_up(p.axes[1].output, m);
   const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
   const double tiles = static_cast<double>(divide_up(p.images * rows * columns, kCostLanes));
   const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
   const double products = static_cast<double>(t * t) * tiles * c * f;
-  const double of_weights = (m == 2 ? 25 : 40) * c * f;
+  const double of_weights = (t == 4 ? 25 : p.kernel == 3 ? 40 : 60) * c * f;
   const double of_tiles = 8 * static_cast<double>(t * t) * lines * (c + f);
   return products + of_weights + of_tiles;
 }
 
 double direct_cost(const WinogradProblem& p) {
-  constexpr double kShare = 0.8;   // of the multiply-add peak
-  constexpr double kPacking = 12;  // of a weight's nine taps
+  constexpr double kShare = 0.8;    // of the multiply-add peak
+  constexpr double kPacking = 1.3;  // of a tap of a weight
   const double columns =
       static_cast<double>(divide_up(p.images * p.axes[0].output * p.axes[1].output, kCostLanes));
-  return (9 / kShare * columns + kPacking) * static_cast<double>(p.source_channels) *
-         static_cast<double>(p.target_channels);
+  return static_cast<double>(p.kernel * p.kernel) * (columns / kShare + kPacking) *
+         static_cast<double>(p.source_channels) * static_cast<double>(p.target_channels);
 }
 
 }  // namespace
 
 int winograd_tile(const WinogradProblem& p) {
+  if (p.kernel == 5) return 2;
   return winograd_cost(p, 4) < winograd_cost(p, 2) ? 4 : 2;
 }
 
 int winograd_choice(const WinogradProblem& p) {
-  constexpr index kLeastChannels = 32;  // below, the transforms cost what the products save
+  // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md).
+  constexpr index kLeastChannels = 8, kLeastChannelsOfFour = 16;
   constexpr double kClearly = 0.8;
-  if (std::min(p.source_channels, p.target_channels) < kLeastChannels) return 0;
-  const int m = winograd_tile(p);
+  if (p.source_channels < kLeastChannels) return 0;
+  const int m = p.source_channels < kLeastChannelsOfFour ? 2 : winograd_tile(p);
   return winograd_cost(p, m) < kClearly * direct_cost(p) ? m : 0;
 }
 
@@ -136,8 +148,10 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
       gemm_(kernels<GemmKernels, T>()),
       conv_(kernels<ConvKernels, T>()),
       m_(problem.tile),
-      t_(m_ + 2),
-      elements_(t_ * t_) {
+      r_(problem.kernel),
+      t_(m_ + r_ - 1),
+      elements_(t_ * t_),
+      form_(form_of(m_, r_)) {
   const WinogradProblem& p = problem_;
   TH_ = divide_up(p.axes[0].output, m_);
   TW_ = divide_up(p.axes[1].output, m_);
@@ -175,12 +189,12 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
   }
   // The last tiles' vectors look up to m * lanes further.
-  pitch_ = (TW_ * m_ + 2 + 15) / 16 * 16;
+  pitch_ = (TW_ * m_ + r_ - 1 + 15) / 16 * 16;
   if (pitch_ * static_cast<index>(sizeof(T)) % 1024 == 0) pitch_ += 16;
   if (tiles_ == 0) return;
   const index lines = std::min((block_ - 2 + TW_) / TW_ + 1, p.images * TH_);
   const index images = std::min((block_ - 2 + TH_ * TW_) / (TH_ * TW_) + 1, p.images);
-  staged_rows_ = lines * m_ + 2 * images;
+  staged_rows_ = lines * m_ + (r_ - 1) * images;
 }
 
 template <class T>
@@ -204,7 +218,7 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* works
                    : block_ / NR_ * v_panel();
   Scratch s;
   s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)));
-  s.taps = reinterpret_cast<T*>(take(kStaged * 16 * width, sizeof(T)));
+  s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
   s.own = reinterpret_cast<T*>(take(own, sizeof(T)));
   s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
   s.runs = reinterpret_cast<WinogradRun*>(take(block_ + block_ / NR_ + 1, sizeof(WinogradRun)));
@@ -222,7 +236,7 @@ std::size_t Winograd<T>::scratch_bytes() const {
       filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
                    : block_ / NR_ * v_panel();
   return bytes(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)) +
-         bytes(kStaged * 16 * width, sizeof(T)) + bytes(own, sizeof(T)) +
+         bytes(kStaged * taps_room() * width, sizeof(T)) + bytes(own, sizeof(T)) +
          bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
          bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
 }
@@ -251,7 +265,7 @@ void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
     r.rows = std::min(m_, p.axes[0].output - th * m_);
     r.columns = std::min(count * m_, p.axes[1].output - tw * m_);
     tile += count;
-    if (tw + count == TW_) staged += th + 1 == TH_ ? m_ + 2 : m_;  // the next image's rows follow these
+    if (tw + count == TW_) staged += th + 1 == TH_ ? m_ + r_ - 1 : m_;  // the next image's rows follow these
   }
   s.first[divide_up(end - begin, NR_)] = run;
 }
@@ -265,30 +279,31 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
   const index width = divide_up(rows, k_.lanes) * k_.lanes;
   // The packing is fast for whole vectors: the filters behind the panel's come along, and nothing uses them.
   const index count = std::min(width, p.target_channels - f);
-  const index all = p.source_channels * p.target_channels * 9;
-  const auto& transform = k_.weights[m_ == 2 ? 0 : 1];
+  const index taps = r_ * r_, all = p.source_channels * p.target_channels * taps;
+  const auto& transform = k_.weights[form_];
   for (index k = k_begin; k < k_end; k += kStaged) {
     const index kk = std::min(kStaged, k_end - k);
     const T* from = weight + f * p.weight_row + k * p.weight_channel;
-    index k_step = 9 * width;
-    if (p.weight_channel == 9) {
-      gemm_.pack(count, 9 * kk, from, p.weight_row, 1, width, s.taps);
+    index k_step = taps * width;
+    if (p.weight_channel == taps) {
+      gemm_.pack(count, taps * kk, from, p.weight_row, 1, width, s.taps);
     } else {
-      k_step = 16 * width;
+      k_step = taps_room() * width;
       for (index i = 0; i < kk; ++i) {
         // The rows of w lie far apart: no hardware fetches the next ones by itself.
         if (k + kStaged + i < k_end) {
           const T* next = from + (kStaged + i) * p.weight_channel;
-          for (index at = 0; at < 9 * rows; at += 64 / static_cast<index>(sizeof(T)))
+          for (index at = 0; at < taps * rows; at += 64 / static_cast<index>(sizeof(T)))
             __builtin_prefetch(next + at);
         }
-        // Sixteen taps instead of nine where there are so many: whole squares are transposed.
+        // More taps than there are, where something follows them: whole squares are transposed.
         const index begin = from + i * p.weight_channel - weight;
-        const bool whole = begin + (count - 1) * p.weight_row + 16 <= all;
-        gemm_.pack(count, whole ? 16 : 9, weight + begin, p.weight_row, 1, width, s.taps + i * k_step);
+        const bool whole = begin + (count - 1) * p.weight_row + taps_room() <= all;
+        gemm_.pack(count, whole ? taps_room() : taps, weight + begin, p.weight_row, 1, width,
+                   s.taps + i * k_step);
       }
     }
-    transform(kk, rows, p.rotated ? s.taps + 8 * width : s.taps, k_step, p.rotated ? -width : width,
+    transform(kk, rows, p.rotated ? s.taps + (taps - 1) * width : s.taps, k_step, p.rotated ? -width : width,
               u + (k - k_begin) * rows, u_step(rows, k_end - k_begin));
   }
 }
@@ -304,19 +319,19 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   // Tiles of one row look at a part of it only.
   const bool single = begin / TW_ == (end - 1) / TW_;
   const index u_begin = single ? begin % TW_ * m_ : 0,
-              u_end = single ? ((end - 1) % TW_ + 1) * m_ + 2 : TW_ * m_ + 2;
+              u_end = (single ? (end - 1) % TW_ + 1 : TW_) * m_ + r_ - 1;
   const index inside_begin = std::clamp(columns.inside_begin - u_begin, index{0}, u_end - u_begin);
   const index inside_end = std::clamp(columns.inside_end - u_begin, inside_begin, u_end - u_begin);
   const index* table = columns.table.data() + u_begin;
   const T fill = static_cast<T>(p.fill);
-  const auto& transform = k_.input[m_ == 2 ? 0 : 1];
+  const auto& transform = k_.input[form_];
   for (index c = c_begin; c < c_end; ++c) {
     T* to = s.rows + u_begin;
     for (index line = begin / TW_; line <= (end - 1) / TW_;) {  // rows of tiles, image by image
       const index image = line / TH_, th = line % TH_;
       const index th_end = std::min(TH_, (end - 1) / TW_ + 1 - image * TH_);
       const T* plane = source + (image * p.source_channels + c) * H * W;
-      for (index r = th * m_; r < th_end * m_ + 2; ++r, to += pitch_) {
+      for (index r = th * m_; r < th_end * m_ + r_ - 1; ++r, to += pitch_) {
         const index h = rows.table[static_cast<std::size_t>(r)];
         if (h < 0) {
           conv_.fill(u_end - u_begin, fill, to);
@@ -363,7 +378,7 @@ void Winograd<T>::transform_products(index p_begin, index p_end, index tiles, co
                                      T* target) const {
   const index area = problem_.axes[0].output * problem_.axes[1].output;
   const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
-  const auto& transform = k_.output[m_ == 2 ? 0 : 1];
+  const auto& transform = k_.output[form_];
   for (index p = p_begin; p < p_end; ++p) {
     const index rows = row(p + 1) - row(p);
     for (index i = 0; i < rows; ++i) {

@@ -1,5 +1,6 @@
-// Winograd's minimal filtering F(m x m, 3 x 3) for 3 x 3 windows of stride 1: t * t products with K = C per
-// tile of m x m outputs, t = m + 2, instead of 9 m m: 2.25 times fewer for m = 2, 4 times for m = 4.
+// Winograd's minimal filtering F(m x m, r x r) for r x r windows of stride 1: t * t products with K = C per tile of
+// m x m outputs, t = m + r - 1, instead of r r m m: F(2 x 2, 3 x 3) has 2.25 times fewer, F(4 x 4, 3 x 3) 4 times,
+// F(2 x 2, 5 x 5) 2.8 times.
 #pragma once
 
 #include <array>
@@ -18,6 +19,7 @@ struct WinogradProblem {
   std::array<Axis, 2> axes;          // of the source, with its padding (perhaps negative) and output
   Border border = Border::constant;  // of the source
   index images = 1, source_channels = 1, target_channels = 1;
+  index kernel = 3;                          // r
   index weight_row = 9, weight_channel = 9;  // strides of w by target channel and source channel
   bool rotated = false;                      // taps in reverse order
   double fill = 0;
@@ -25,10 +27,10 @@ struct WinogradProblem {
   int tile = 2;  // m
 };
 
-// Whether the form exists for a geometry: 2-D windows of 3 x 3, stride 1, dilation 1, one group.
+// Whether the form exists for a geometry: 2-D windows of 3 x 3 or 5 x 5, stride 1, dilation 1, one group.
 bool winograd_applies(const ConvGeometry& geometry);
-// Throws InvalidArgument where it does not.
-void require_winograd(const ConvGeometry& geometry);
+// Throws InvalidArgument where it does not, or not with this tile (0: any).
+void require_winograd(const ConvGeometry& geometry, int tile);
 // The better tile for a problem, from its shape only: 2 or 4; 0 where neither is clearly better than the other
 // algorithms.
 int winograd_choice(const WinogradProblem& problem);
@@ -65,6 +67,8 @@ class Winograd {
     index image, begin, end;
   };
 
+  // Taps of a weight, whole squares of sixteen.
+  index taps_room() const { return (r_ * r_ + 15) / 16 * 16; }
   index row(index panel) const { return problem_.target_channels * panel / panels_; }
   // Transformed weights of K channels: u[panel][element][k][row].
   index u_step(index rows, index K) const { return K * rows + kSkew; }
@@ -94,7 +98,8 @@ class Winograd {
   const GemmKernels<T>& gemm_;
   const ConvKernels<T>& conv_;
   std::array<ShiftPhase, 2> look_;  // padded position -> source position
-  index m_, t_, elements_;          // outputs and looks of a tile along an axis, t * t
+  index m_, r_, t_, elements_;      // outputs, taps and looks of a tile along an axis, t * t
+  int form_ = 0;                    // of kWinogradForms
   index TH_, TW_, tiles_;           // tiles of an image by rows and columns; of all images
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time

@@ -46,6 +46,10 @@ double gradient_cost(const ConvGeometry& g, index m) {
 
 }  // namespace
 
+bool winograd_gradient_applies(const ConvGeometry& g) {
+  return winograd_applies(g) && g.window[1].kernel == 3;
+}
+
 int winograd_gradient_tile(const ConvGeometry& g) {
   return gradient_cost(g, 4) < gradient_cost(g, 2) ? 4 : 2;
 }

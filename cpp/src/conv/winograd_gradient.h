@@ -10,6 +10,9 @@
 
 namespace tenfold {
 
+// Whether the form exists for a geometry: where Winograd's convolution does, for 3 x 3 windows. (5 x 5 taps from tiles
+// of 2 x 2 err more than 4 times as much as the direct form.)
+bool winograd_gradient_applies(const ConvGeometry& geometry);
 // The better tile for the weight gradient of a geometry, from its shape only; 0 where neither is clearly better
 // than the other algorithms.
 int winograd_gradient_choice(const ConvGeometry& geometry);

@@ -22,9 +22,9 @@ struct Points {
 };
 
 // One-dimensional transforms of vectors; the two-dimensional ones apply them along both axes.
-template <class T, int m>
+template <class T, int t>
 TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (m == 2) {
+  if constexpr (t == 4) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
     v[2] = d[2] - d[1];
@@ -43,32 +43,37 @@ TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
   }
 }
 
-template <class T, int m>
-TENFOLD_INLINE void weight_line(Vec<T> g0, Vec<T> g1, Vec<T> g2, Vec<T>* u) {
-  if constexpr (m == 2) {
-    const Vec<T> even = (g0 + g2) * T(0.5), odd = g1 * T(0.5);
-    u[0] = g0;
+template <class T, int t, int r>
+TENFOLD_INLINE void weight_line(const Vec<T>* g, Vec<T>* u) {
+  if constexpr (t == 4) {
+    const Vec<T> even = (g[0] + g[2]) * T(0.5), odd = g[1] * T(0.5);
+    u[0] = g[0];
     u[1] = even + odd;
     u[2] = even - odd;
-    u[3] = g2;
+    u[3] = g[2];
   } else {
     // The value at a point over the product of its distances to the others: 1, -3/2, 6.
     constexpr T a = Points<T>::a, b = Points<T>::b;
-    const Vec<T> even_a = (g0 + g2 * T(0.5)) * T(-2.0 / 3), odd_a = g1 * (a * T(-2.0 / 3));
-    const Vec<T> even_b = (g0 + g2 * T(2)) * T(1.0 / 6), odd_b = g1 * (b * T(1.0 / 6));
-    u[0] = g0;
+    Vec<T> even_a = g[0] + g[2] * T(0.5), even_b = g[0] + g[2] * T(2), odd_a = g[1], odd_b = g[1];
+    if constexpr (r == 5) {
+      even_a += g[4] * T(0.25), even_b += g[4] * T(4);
+      odd_a += g[3] * T(0.5), odd_b += g[3] * T(2);
+    }
+    even_a *= T(-2.0 / 3), odd_a *= a * T(-2.0 / 3);
+    even_b *= T(1.0 / 6), odd_b *= b * T(1.0 / 6);
+    u[0] = g[0];
     u[1] = even_a + odd_a;
     u[2] = even_a - odd_a;
     u[3] = even_b + odd_b;
     u[4] = even_b - odd_b;
-    u[5] = g2;
+    u[5] = g[r - 1];
   }
 }
 
-template <class T, int m>
+template <class T, int m, int t>
 TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
   const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
-  if constexpr (m == 2) {
+  if constexpr (t == 4) {
     y[0] = s[0] + sum;
     y[1] = difference - s[3];
   } else {
@@ -76,12 +81,16 @@ TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
     const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
     y[0] = s[0] + sum + sum_b;
     y[1] = difference * a + difference_b * b;
-    y[2] = sum * T(0.5) + sum_b * T(2);
-    y[3] = difference * (a * T(0.5)) + difference_b * (b * T(2)) + s[5];
+    if constexpr (m == 2) {
+      y[1] += s[5];
+    } else {
+      y[2] = sum * T(0.5) + sum_b * T(2);
+      y[3] = difference * (a * T(0.5)) + difference_b * (b * T(2)) + s[5];
+    }
   }
 }
 
-// The transposes of output_line and weight_line.
+// The transposes of output_line and weight_line for three taps.
 template <class T, int m>
 TENFOLD_INLINE void gradient_line(const Vec<T>* y, Vec<T>* s) {
   s[0] = y[0];
@@ -118,12 +127,12 @@ TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
 }
 
 // Elements 0 .. t - 1 of the looks of kLanes tiles that begin m apart.
-template <class T, int m>
+template <class T, int m, int t>
 TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
   constexpr index L = kLanes<T>;
   if constexpr (m == 2) {
-    separate<T>(load(p), load(p + L), d[0], d[1]);
-    separate<T>(load(p + 2), load(p + 2 + L), d[2], d[3]);
+#pragma GCC unroll 3
+    for (int i = 0; i < t; i += 2) separate<T>(load(p + i), load(p + i + L), d[i], d[i + 1]);
   } else {
     Vec<T> even[2], odd[2], unused;
     separate<T>(load(p), load(p + L), even[0], odd[0]);
@@ -151,18 +160,18 @@ TENFOLD_INLINE T* put(const Vec<T>* v, index step, index left, T* out) {
   return out;
 }
 
-template <class T, int m>
+template <class T, int m, int r>
 void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
-  constexpr int t = m + 2;
+  constexpr int t = m + r - 1;
   for (const WinogradRun* end = run + runs; run != end; ++run) {
     for (index i = 0; i < run->count; i += kLanes<T>) {
       const T* p = from + run->source + i * m;
       Vec<T> lines[t][t];  // d B
 #pragma GCC unroll 8
-      for (int r = 0; r < t; ++r) {
+      for (int h = 0; h < t; ++h) {
         Vec<T> d[t];
-        load_looks<T, m>(p + r * pitch, d);
-        input_line<T, m>(d, lines[r]);
+        load_looks<T, m, t>(p + h * pitch, d);
+        input_line<T, t>(d, lines[h]);
       }
       T* first = to + run->column + i;
       const index left = run->count - i;
@@ -170,8 +179,8 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
       for (int c = 0; c < t; ++c, first += step) {
         Vec<T> column[t], v[t];
 #pragma GCC unroll 8
-        for (int r = 0; r < t; ++r) column[r] = lines[r][c];
-        input_line<T, m>(column, v);
+        for (int h = 0; h < t; ++h) column[h] = lines[h][c];
+        input_line<T, t>(column, v);
         T* out = first;
         TENFOLD_OPAQUE(out);
         put<T, t>(v, t * step, left, out);
@@ -180,26 +189,30 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
   }
 }
 
-template <class T, int m>
+template <class T, int m, int r>
 void weights(index K, index rows, const T* taps, index k_step, index tap_step, T* to, index step) {
-  constexpr int t = m + 2;
+  constexpr int t = m + r - 1;
   for (index k = 0; k < K; ++k) {
     for (index f = 0; f < rows; f += kLanes<T>) {
       const T* g = taps + k * k_step + f;
-      Vec<T> lines[3][t];  // [column of g][row of G g]
-#pragma GCC unroll 3
-      for (int c = 0; c < 3; ++c) {
-        weight_line<T, m>(load(g + c * tap_step), load(g + (3 + c) * tap_step), load(g + (6 + c) * tap_step),
-                          lines[c]);
+      Vec<T> lines[r][t];  // [column of g][row of G g]
+#pragma GCC unroll 5
+      for (int c = 0; c < r; ++c) {
+        Vec<T> column[r];
+#pragma GCC unroll 5
+        for (int h = 0; h < r; ++h) column[h] = load(g + (h * r + c) * tap_step);
+        weight_line<T, t, r>(column, lines[c]);
       }
       T* out = to + k * rows + f;
       TENFOLD_OPAQUE(out);
       // Lanes beyond the filters fall into the next k, which is written later.
       const index left = k + 1 < K ? kLanes<T> : rows - f;
 #pragma GCC unroll 8
-      for (int r = 0; r < t; ++r) {
-        Vec<T> u[t];
-        weight_line<T, m>(lines[0][r], lines[1][r], lines[2][r], u);
+      for (int h = 0; h < t; ++h) {
+        Vec<T> row[r], u[t];
+#pragma GCC unroll 5
+        for (int c = 0; c < r; ++c) row[c] = lines[c][h];
+        weight_line<T, t, r>(row, u);
         out = put<T, t>(u, step, left, out);
       }
     }
@@ -214,10 +227,10 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
   return v;
 }
 
-template <class T, int m>
+template <class T, int m, int r>
 void output(index runs, const WinogradRun* run, const T* s, index step, T bias, ConvActivation activation,
             T* y, index pitch) {
-  constexpr int t = m + 2;
+  constexpr int t = m + r - 1;
   constexpr index L = kLanes<T>;
   for (const WinogradRun* end = run + runs; run != end; ++run) {
     for (index i = 0; i < run->count; i += L) {
@@ -229,18 +242,18 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
         const T* p = from + c * step;
         TENFOLD_OPAQUE(p);
 #pragma GCC unroll 8
-        for (int r = 0; r < t; ++r, p += t * step) column[r] = load(p);
-        output_line<T, m>(column, lines[c]);
+        for (int h = 0; h < t; ++h, p += t * step) column[h] = load(p);
+        output_line<T, m, t>(column, lines[c]);
       }
       T* to = y + run->target + i * m;
       const index left = run->columns - i * m;
 #pragma GCC unroll 4
-      for (int r = 0; r < m; ++r) {
-        if (r >= run->rows) break;
+      for (int h = 0; h < m; ++h) {
+        if (h >= run->rows) break;
         Vec<T> line[t], o[m];
 #pragma GCC unroll 8
-        for (int c = 0; c < t; ++c) line[c] = lines[c][r];
-        output_line<T, m>(line, o);
+        for (int c = 0; c < t; ++c) line[c] = lines[c][h];
+        output_line<T, m, t>(line, o);
 #pragma GCC unroll 4
         for (int c = 0; c < m; ++c) o[c] = activate<T>(o[c] + splat(bias), activation);
         if constexpr (m == 2) {
@@ -252,7 +265,7 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
           interleave<T>(low[0], low[1], o[0], o[1]);
           interleave<T>(high[0], high[1], o[2], o[3]);
         }
-        T* row = to + r * pitch;
+        T* row = to + h * pitch;
         if (left >= m * L) {
 #pragma GCC unroll 4
           for (int c = 0; c < m; ++c) store(row + c * L, o[c]);
@@ -302,7 +315,7 @@ TENFOLD_INLINE void transform_vectors(index tiles, index m, const T* rows, index
 
 template <class T, int m>
 void looks(index tiles, const T* rows, index pitch, T* to, index step, index tile_step) {
-  transform_vectors<T, m + 2, m + 2, input_line<T, m>>(tiles, m, rows, pitch, to, step, tile_step);
+  transform_vectors<T, m + 2, m + 2, input_line<T, m + 2>>(tiles, m, rows, pitch, to, step, tile_step);
 }
 
 template <class T, int m>
@@ -341,10 +354,16 @@ void taps(index rows, index width, const T* s, index step, T* to) {
 
 template <class T>
 constexpr WinogradKernels<T> make_table() {
+#define TENFOLD_FORMS(kernel)                                \
+  {                                                          \
+    kernel<T, kWinogradForms[0].m, kWinogradForms[0].r>,     \
+        kernel<T, kWinogradForms[1].m, kWinogradForms[1].r>, \
+        kernel<T, kWinogradForms[2].m, kWinogradForms[2].r>  \
+  }
   return {kLanes<T>,
-          {input<T, 2>, input<T, 4>},
-          {weights<T, 2>, weights<T, 4>},
-          {output<T, 2>, output<T, 4>},
+          TENFOLD_FORMS(input),
+          TENFOLD_FORMS(weights),
+          TENFOLD_FORMS(output),
           {looks<T, 2>, looks<T, 4>},
           {gradients<T, 2>, gradients<T, 4>},
           {taps<T, 2>, taps<T, 4>}};

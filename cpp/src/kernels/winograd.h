@@ -1,18 +1,18 @@
-// The transforms of Winograd's convolution F(m x m, 3 x 3), m = 2 and 4 (Lavin and Gray, "Fast algorithms for
-// convolutional neural networks", CVPR 2016), with tiles or filters in the vector lanes:
+// The transforms of Winograd's convolution F(m x m, r x r) (Lavin and Gray, "Fast algorithms for convolutional neural
+// networks", CVPR 2016), with tiles or filters in the vector lanes:
 //
 //   y = A^T [ sum_c (G g G^T) . (B^T d B) ] A     for every filter and tile of m x m outputs, "." elementwise
 //
-//   input    v = B^T d B      d is the tile's t x t look at a channel, t = m + 2; tiles overlap by 2
-//   weights  u = G g G^T      g are the 3 x 3 taps of a filter and channel
+//   input    v = B^T d B      d is the tile's t x t look at a channel, t = m + r - 1; tiles overlap by r - 1
+//   weights  u = G g G^T      g are the r x r taps of a filter and channel
 //   output   y = act(A^T s A + bias)
 //
 // and of its weight gradient, the same form transposed, with channels or filters in the lanes:
 //
 //   dg = G^T [ sum over tiles of (A dy A^T) . (B^T d B) ] G
 //
-// The matrices come from interpolation at 0, +-1 and infinity for m = 2, and at 0, +-sqrt(1/2), +-sqrt(2) and
-// infinity for m = 4: the numbers then stay near 1, and the error is several times less than at the usual
+// The matrices come from interpolation at 0, +-1 and infinity for t = 4, and at 0, +-sqrt(1/2), +-sqrt(2) and
+// infinity for t = 6: the numbers then stay near 1, and the error is several times less than at the usual
 // points 0, +-1, +-2 (docs/numerics.md).
 #pragma once
 
@@ -29,36 +29,42 @@ struct WinogradRun {
   ptrdiff_t column, count, source, target, rows, columns;
 };
 
+// The forms there are, in the order of the tables below; the weight gradient has the first two.
+struct WinogradForm {
+  ptrdiff_t m, r;
+};
+constexpr WinogradForm kWinogradForms[] = {{2, 3}, {4, 3}, {2, 5}};
+constexpr int kWinogradFormCount = 3, kWinogradGradientForms = 2;
+
 template <class T>
 struct WinogradKernels {
   ptrdiff_t lanes;
 
-  // Index 0: m = 2, index 1: m = 4.
   // to[j * step + run.column + i] <-- element j < t * t of v of the run's tile i, which looks at
   // from[run.source + i * m + row * pitch + ...]. Reads up to m * lanes elements beyond a row's last look;
   // writes the run's columns only.
-  void (*input[2])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch, T* to,
-                   ptrdiff_t step);
+  void (*input[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch,
+                                    T* to, ptrdiff_t step);
   // to[j * step + k * rows + f] <-- element j of u of filter f < rows, from taps[k * k_step + tap * tap_step +
   // f]. The lanes beyond `rows` are read up to the next whole vector.
-  void (*weights[2])(ptrdiff_t K, ptrdiff_t rows, const T* taps, ptrdiff_t k_step, ptrdiff_t tap_step, T* to,
-                     ptrdiff_t step);
+  void (*weights[kWinogradFormCount])(ptrdiff_t K, ptrdiff_t rows, const T* taps, ptrdiff_t k_step,
+                                      ptrdiff_t tap_step, T* to, ptrdiff_t step);
   // y[run.target + ...] <-- the outputs of the run's tiles from s[j * step + run.column + i]; reads whole
   // vectors of s, writes only outputs that exist.
-  void (*output[2])(ptrdiff_t runs, const WinogradRun* run, const T* s, ptrdiff_t step, T bias,
-                    ConvActivation activation, T* y, ptrdiff_t pitch);
+  void (*output[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* s, ptrdiff_t step,
+                                     T bias, ConvActivation activation, T* y, ptrdiff_t pitch);
 
   // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * m + c) * lanes]; element
   // j of its transform goes to the vector at to[j * step + i * tile_step].
   // v = B^T d B of t x t pixels.
-  void (*looks[2])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
-                   ptrdiff_t tile_step);
+  void (*looks[kWinogradGradientForms])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
+                                        ptrdiff_t step, ptrdiff_t tile_step);
   // A dy A^T of m x m pixels.
-  void (*gradients[2])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
-                       ptrdiff_t tile_step);
+  void (*gradients[kWinogradGradientForms])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
+                                            ptrdiff_t step, ptrdiff_t tile_step);
   // taps[(i * 9 + tap) * width + f] <-- G^T s G of s[j * step + i * width + f], i < rows, f < width, a multiple
   // of lanes.
-  void (*taps[2])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
+  void (*taps[kWinogradGradientForms])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
 };
 TENFOLD_DECLARE_KERNELS(WinogradKernels)
 
