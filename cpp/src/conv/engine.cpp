@@ -17,8 +17,9 @@ constexpr index kItemFilters = 512;
 constexpr index kLeastFilters = 128;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
-// Bytes of a strip of the padded source: it stays in the second-level cache.
-constexpr index kStripBytes = 384 * 1024;
+// Bytes of a strip of the padded source, and at most of one that fills its tiles better: it stays in the second-level
+// cache.
+constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
 
 index divide_up(index a, index b) {
   return (a + b - 1) / b;
@@ -37,6 +38,7 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
   target_plane_ = axes[0].target * target_pitch_[0];
   choose();
   build_parts();
+  pair_parts();
 }
 
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
@@ -138,9 +140,12 @@ void ShiftEngine<T>::choose() {
   const index columns =
       std::max<index>(1, pixels / std::max<index>(1, count[source_.strip_axis()]));  // per position
   const index least = std::max({index{1}, along.reach, divide_up(4 * NR_, columns)});
-  index strip = std::max(least, kStripBytes / static_cast<index>(sizeof(T)) / section - along.reach);
-  strip = std::min(strip, std::max(least, divide_up(grid, divide_up(wanted, independent))));
-  strip = std::clamp<index>(strip, 1, grid);
+  const auto fits = [&](index bytes) {
+    return std::max(least, bytes / static_cast<index>(sizeof(T)) / section - along.reach);
+  };
+  const index share = std::max(least, divide_up(grid, divide_up(wanted, independent)));
+  const index strip = std::clamp<index>(std::min(fits(kStripBytes), share), 1, grid);
+  const index most = std::clamp<index>(std::min(fits(kMostStripBytes), share), 1, grid);
   // Of the strips about as long, the one whose tiles compute least beside the pixels.
   const int t = source_.strip_axis();
   const auto time_of = [&](index positions) {
@@ -152,7 +157,7 @@ void ShiftEngine<T>::choose() {
   };
   double best = 0;
   index best_strip = strip;
-  for (index s = std::min(strip, std::max(least, strip / 2)); s <= strip; ++s) {
+  for (index s = std::min(strip, std::max(least, strip / 2)); s <= most; ++s) {
     const index whole = grid / s, rest = grid % s;
     const double total = static_cast<double>(whole) * time_of(s) + (rest > 0 ? time_of(rest) : 0);
     if (best == 0 || total <= best) best = total, best_strip = s;
@@ -208,13 +213,29 @@ void ShiftEngine<T>::build_parts() {
   }
 }
 
+// A row of a target of stride 2 belongs to two parts. Computed tile by tile in turn, they are written in whole vectors
+// and while the line is in the cache.
+template <class T>
+void ShiftEngine<T>::pair_parts() {
+  if (im2col_ || problem_.axes[2].parts.size() != 2) return;
+  // The strips of a row need not hold the same targets of both.
+  if (source_.strip_axis() == 2 && source_.strips() > 1) return;
+  for (std::size_t i = 0; i + 1 < parts_.size(); ++i) {
+    if (parts_[i].axis[0] != parts_[i + 1].axis[0] || parts_[i].axis[1] != parts_[i + 1].axis[1]) continue;
+    if (parts_[i].axis[2]->start > parts_[i + 1].axis[2]->start) std::swap(parts_[i], parts_[i + 1]);
+    const ShiftPartAxis &even = *parts_[i].axis[2], &odd = *parts_[i + 1].axis[2];
+    parts_[i].paired = even.step == 2 && odd.start == even.start + 1 &&
+                       (odd.count == even.count || odd.count + 1 == even.count);
+  }
+}
+
 template <class T>
 std::size_t ShiftEngine<T>::scratch_bytes() const {
   const auto bytes = [](index count, std::size_t size) {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   std::size_t total = bytes(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
-  total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T));
+  total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T));
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
   total += bytes(late_ ? depth_ * MR_ : 0, sizeof(T));
   total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
@@ -232,7 +253,8 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
   Scratch s;
   s.source =
       reinterpret_cast<T*>(take(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T)));
-  s.tile = reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : MR_ * NR_, sizeof(T)));
+  s.tile =
+      reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T)));
   s.panels = reinterpret_cast<T*>(take(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T)));
   s.weights = reinterpret_cast<T*>(take(late_ ? depth_ * MR_ : 0, sizeof(T)));
   s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
@@ -378,7 +400,9 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
                                 const T* packed, T* target) const {
   const int t = source_.strip_axis();
   const index strip_end = std::min(source_.grid(), item.strip + source_.strip());
-  for (const Part& part : parts_) {
+  for (std::size_t p = 0; p < parts_.size(); ++p) {
+    const Part& part = parts_[p];
+    const Part* const odd = part.paired ? &parts_[++p] : nullptr;  // computed along with it
     index begin[3], count[3], start[3];
     for (int i = 0; i < 3; ++i) {
       const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
@@ -399,6 +423,10 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
     }
     const index pitch = source_.pitch(1);
 
+    // Of the pair: how much further the other part looks, and how many targets its rows lack.
+    const index further = odd ? odd->axis[2]->begin - part.axis[2]->begin : 0;
+    const index lacking = odd ? part.axis[2]->count - odd->axis[2]->count : 0;
+
     // Which pixels lie in which tile: flat positions over the pitch of the buffer, gaps belong to no run.
     index tiles = 0, runs = 0;
     for (index d = 0; d < count[0]; ++d) {
@@ -416,7 +444,9 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         for (index r = row; r < count[1] && r * pitch < end; ++r) {
           const index from = std::max(at, r * pitch), until = std::min(end, r * pitch + count[2]);
           if (until <= from) continue;
-          s.runs[runs++] = {from - at, until - from,
+          const bool end_of_row = until == r * pitch + count[2];
+          const index elements = odd ? 2 * (until - from) - (end_of_row ? lacking : 0) : until - from;
+          s.runs[runs++] = {from - at, elements,
                             to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
         }
         tile.runs = runs - tile.run;
@@ -434,7 +464,14 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         const Tile& tile = s.tiles[i];
         const ConvRun& run = s.runs[tile.run];
         const auto compute = k_.tile[MR_][tile.vectors];
-        if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
+        if (odd) {
+          compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
+                  problem_.activation);
+          compute(odd->K, packed + odd->packed + f * MR_ * odd->K, base + tile.flat + further,
+                  odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation);
+          k_.scatter_pair(rows, tile.runs, s.runs + tile.run, s.tile, s.tile + MR_ * NR_, NR_, out,
+                          target_plane_);
+        } else if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
           compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
                   start_value, false, problem_.activation);
         } else {

@@ -39,6 +39,8 @@ class ShiftEngine {
     index K = 0;
     std::vector<index> offset, map;  // by k: where to look, where the weight lies
     index packed = 0;                // elements before its packed weights of a group
+    // The other half of the targets of a row: this part writes every second one, the next part those between.
+    bool paired = false;
   };
   struct Tile {  // columns of a tile: where they look and where they go
     index flat, run, runs, vectors;
@@ -59,6 +61,7 @@ class ShiftEngine {
   void choose();
   double tile_time(index rows, index columns, index widest) const;
   void build_parts();
+  void pair_parts();
   Scratch scratch_of(int rank, std::byte* workspace) const;
   std::size_t scratch_bytes() const;
   std::size_t shared_bytes() const;

@@ -1,5 +1,6 @@
 #include "kernels/conv.h"
 
+#include "kernels/shuffle.h"
 #include "kernels/vec.h"
 
 #if defined(__SSE__)
@@ -111,6 +112,30 @@ void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, 
 }
 
 template <class T>
+void scatter_pair(index rows, index runs, const ConvRun* run, const T* even, const T* odd, index ldc,
+                  T* target, index plane) {
+  for (index m = 0; m < rows; ++m) {
+    for (index r = 0; r < runs; ++r) {
+      const T *e = even + m * ldc + run[r].column, *o = odd + m * ldc + run[r].column;
+      T* to = target + m * plane + run[r].target;
+      // A tile is whole vectors: what lies behind a run's last column may be read.
+      for (index i = 0, left = run[r].count; left > 0; i += kLanes<T>, left -= 2 * kLanes<T>) {
+        Vec<T> both[2];
+        interleave<T>(load(e + i), load(o + i), both[0], both[1]);
+        for (index half = 0; half < 2; ++half, to += kLanes<T>) {
+          const index rest = left - half * kLanes<T>;
+          if (rest >= kLanes<T>) {
+            store(to, both[half]);
+          } else if (rest > 0) {
+            store_first(to, both[half], rest);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
 void pack_panel(index K, const T* b, const index* offset, index runs, const ConvRun* run, T* panel,
                 index columns) {
   for (index k = 0; k < K; ++k) {
@@ -170,15 +195,24 @@ void pad_row(index count, const index* table, index begin, index end, index firs
     if (end > begin) copy(end - begin, source + first + begin, row + begin);
   } else {
     index i = begin;
-#if defined(__SSE__)
-    if constexpr (sizeof(T) == 4) {
-      // Every second of eight; the last one is read only because another source follows.
-      for (; step == 2 && i + 4 < end; i += 4) {
-        const float* from = source + first + i * 2;
-        _mm_storeu_ps(row + i, _mm_shuffle_ps(_mm_loadu_ps(from), _mm_loadu_ps(from + 4), 0x88));
+    if (step == 2) {
+      Vec<T> odd, even;
+      // The last element of two vectors is read only because another source follows it.
+      for (; i + kLanes<T> < end; i += kLanes<T>) {
+        const T* from = source + first + i * 2;
+        separate<T>(load(from), load(from + kLanes<T>), even, odd);
+        store(row + i, even);
       }
-    }
+#if defined(TENFOLD_ISA_avx512)
+      if (i < end) {
+        const T* from = source + first + i * 2;
+        const index span = 2 * (end - i) - 1, low = span < kLanes<T> ? span : kLanes<T>;
+        separate<T>(load_first(from, low), load_first(from + low, span - low), even, odd);
+        store_first(row + i, even, end - i);
+        i = end;
+      }
 #endif
+    }
     for (; i < end; ++i) row[i] = source[first + i * step];
   }
   for (index i = end; i < count; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
@@ -435,6 +469,7 @@ constexpr ConvKernels<T> make_table() {
   TENFOLD_OUTER(2, 6);
 #endif
   t.scatter = scatter<T>;
+  t.scatter_pair = scatter_pair<T>;
   t.pack_panel = pack_panel<T>;
   t.pack_weights = pack_weights<T>;
   t.pad_row = pad_row<T>;

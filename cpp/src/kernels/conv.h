@@ -38,6 +38,11 @@ struct ConvKernels {
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,
                   ptrdiff_t plane, ptrdiff_t step);
 
+  // Two tiles in turn, for every second place each: target[m * plane + run.target + 2 i] <- even[m * ldc +
+  // run.column + i] and target[... + 2 i + 1] <- odd[...], run.count elements in all.
+  void (*scatter_pair)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* even, const T* odd,
+                       ptrdiff_t ldc, T* target, ptrdiff_t plane);
+
   // panel[k * columns + run.column + i] <- b[offset[k] + run.target + i]; other columns are left alone.
   void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,
                      T* panel, ptrdiff_t columns);
