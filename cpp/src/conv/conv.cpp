@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "conv/engine.h"
+#include "conv/pointwise.h"
 #include "conv/weight_gradient.h"
 #include "conv/winograd.h"
 #include "conv/winograd_gradient.h"
@@ -78,27 +79,34 @@ ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) 
   return p;
 }
 
-// The product behind apply or adjoint, in one of two forms.
+// The product behind apply or adjoint, in one of three forms.
 template <class T>
 struct Product {
   std::unique_ptr<ShiftEngine<T>> shift;
   std::unique_ptr<Winograd<T>> winograd;
+  std::unique_ptr<Pointwise<T>> pointwise;
 
+  template <class F>
+  auto with_form(const F& f) const {
+    return winograd ? f(*winograd) : pointwise ? f(*pointwise) : f(*shift);
+  }
   std::size_t workspace(int threads) const {
-    return winograd ? winograd->workspace(threads) : shift->workspace(threads);
+    return with_form([&](const auto& form) { return form.workspace(threads); });
   }
   void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
            std::byte* workspace) const {
-    if (winograd) {
-      winograd->run(team, source, weight, bias, target, workspace);
-    } else {
-      shift->run(team, source, weight, bias, target, workspace);
-    }
+    with_form([&](const auto& form) { form.run(team, source, weight, bias, target, workspace); });
   }
 };
 
 bool is_winograd(ConvAlgorithm a) {
   return a == ConvAlgorithm::winograd || a == ConvAlgorithm::winograd2 || a == ConvAlgorithm::winograd4;
+}
+
+GemmActivation gemm_activation(ConvActivation a) {
+  return a == ConvActivation::relu             ? kGemmRelu
+         : a == ConvActivation::relu_keep_sign ? kGemmReluKeepSign
+                                               : kGemmNone;
 }
 
 // Null where another algorithm is wanted, or better.
@@ -194,19 +202,32 @@ struct Convolution<T>::Parts {
   // three.
   const Product<T>& forward() const {
     std::call_once(made[0], [this] {
+      const ConvGeometry& g = geometry;
       forward_.winograd =
-          make_winograd<T>(geometry, options, [this] { return winograd_forward(geometry, options); });
-      if (!forward_.winograd)
-        forward_.shift = std::make_unique<ShiftEngine<T>>(apply_problem(geometry, options));
+          make_winograd<T>(g, options, [this] { return winograd_forward(geometry, options); });
+      if (forward_.winograd) return;
+      const ShiftProblem problem = apply_problem(g, options);
+      if (options.algorithm == ConvAlgorithm::automatic && pointwise_form(g) != PointwiseForm::none) {
+        forward_.pointwise = std::make_unique<Pointwise<T>>(
+            g, g.filters, g.channels, MatrixLayout{g.channels, 1}, gemm_activation(problem.activation));
+      } else {
+        forward_.shift = std::make_unique<ShiftEngine<T>>(problem);
+      }
     });
     return forward_;
   }
   const Product<T>& backward() const {
     std::call_once(made[1], [this] {
-      backward_.winograd = make_winograd<T>(
-          geometry, options, [this] { return winograd_adjoint(geometry, folds(geometry.window)); });
-      if (!backward_.winograd)
-        backward_.shift = std::make_unique<ShiftEngine<T>>(adjoint_problem(geometry, options));
+      const ConvGeometry& g = geometry;
+      backward_.winograd =
+          make_winograd<T>(g, options, [this] { return winograd_adjoint(geometry, folds(geometry.window)); });
+      if (backward_.winograd) return;
+      if (options.algorithm == ConvAlgorithm::automatic && pointwise_form(g) != PointwiseForm::none) {
+        backward_.pointwise =
+            std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
+      } else {
+        backward_.shift = std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
+      }
     });
     return backward_;
   }
