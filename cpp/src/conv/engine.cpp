@@ -43,13 +43,13 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
 
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
 // a vector multiply-add per unit, but no less than the loads (most looks straddle two lines) or the latency of
-// the sums; looks come from the second-level cache, which a low tile asks for more often.
+// the sums; `look` is what a vector of pixels takes from the second-level cache, which a low tile asks for more often.
 template <class T>
-double ShiftEngine<T>::tile_time(index rows, index columns, index widest) const {
-  const auto time = [rows](index vectors) {
+double ShiftEngine<T>::tile_time(index rows, index columns, index widest, double look) const {
+  const auto time = [rows, look](index vectors) {
     if (vectors == 0) return 0.0;
     const auto r = static_cast<double>(rows), v = static_cast<double>(vectors);
-    return std::max({r * v, r + 2 * v, 8.0}) + 0.5 * v;
+    return std::max({r * v, r + 2 * v, 8.0}) + look * v;
   };
   const index vectors = divide_up(columns, k_.lanes);
   return static_cast<double>(divide_up(problem_.target_channels, rows)) *
@@ -66,26 +66,32 @@ void ShiftEngine<T>::choose() {
     pixels *= count[i];
     taps *= problem_.kernel[j];
   }
-  // The direct form computes the gaps between rows as well; im2col fills its tiles better, with as many images
-  // as do it best, but packs: so much time a piece of a row, so much a vector.
-  constexpr double kPiece = 5, kVector = 2;
+  // The direct form computes the gaps between rows as well, and its looks lie far apart: only the taps of a channel
+  // share lines. im2col fills its tiles better, with as many images as do it best, but packs: so much time a piece of
+  // a row, so much a vector. Weights are packed once for all images, or not at all.
+  constexpr double kPiece = 5, kVector = 2, kWeight = 0.8, kPackedLook = 0.5;
+  const double far_look = kPackedLook + 1 / static_cast<double>(taps);
+  const double weights = kWeight * static_cast<double>(problem_.target_channels) /
+                         static_cast<double>(std::max<index>(1, problem_.images));
   struct Form {
     index rows = 1, vectors = 1;
     double time = 0;
   };
-  const auto consider = [&](Form& best, index rows, index vectors, index columns) {
-    const Form form{rows, vectors, tile_time(rows, columns, vectors)};
+  const auto consider = [&](Form& best, index rows, index vectors, index columns, double look) {
+    const Form form{rows, vectors, tile_time(rows, columns, vectors, look)};
     if (best.time == 0 || form.time < best.time) best = form;
   };
   const auto direct_form = [&](index columns) {
     Form best;
-    for (index rows = k_.max_rows; rows >= 1; --rows) consider(best, rows, k_.vectors[rows], columns);
+    for (index rows = k_.max_rows; rows >= 1; --rows)
+      consider(best, rows, k_.vectors[rows], columns, far_look);
     return best;
   };
   const auto packed_form = [&](index columns) {
     Form best;
     for (int v = kGemmMaxVectors; v >= 1; --v) {
-      for (index rows = gemm_.rows_at_most[v - 1]; rows >= 1; --rows) consider(best, rows, v, columns);
+      for (index rows = gemm_.rows_at_most[v - 1]; rows >= 1; --rows)
+        consider(best, rows, v, columns, kPackedLook);
     }
     return best;
   };
@@ -99,12 +105,13 @@ void ShiftEngine<T>::choose() {
     const index rows = whole_rows ? n : n * count[0] * count[1], vectors = divide_up(n * pixels, k_.lanes);
     const double packing =
         kPiece * static_cast<double>(rows + vectors / of_n.vectors) + kVector * static_cast<double>(vectors);
-    const double time = (1.05 * of_n.time + packing) / static_cast<double>(n);
+    const bool once = problem_.images <= n && n * pixels <= kBlockColumns && problem_.weight_row > 1;
+    const double time = (1.05 * of_n.time + packing) / static_cast<double>(n) + (once ? 0.1 : 1.0) * weights;
     if (n == 1 || time <= packed) packed = time, together = n, panel = of_n;
   }
   im2col_ = problem_.algorithm == ConvAlgorithm::im2col ||
             (problem_.algorithm == ConvAlgorithm::automatic &&
-             static_cast<double>(count[0]) * form.time > packed && pixels > 0);
+             static_cast<double>(count[0]) * form.time + weights > packed && pixels > 0);
   if (im2col_) form = panel;
   MR_ = form.rows;
   NR_ = form.vectors * k_.lanes;
@@ -149,7 +156,7 @@ void ShiftEngine<T>::choose() {
   // Of the strips about as long, the one whose tiles compute least beside the pixels.
   const int t = source_.strip_axis();
   const auto time_of = [&](index positions) {
-    const auto time = [&](index n) { return tile_time(MR_, n, NR_ / k_.lanes); };
+    const auto time = [&](index n) { return tile_time(MR_, n, NR_ / k_.lanes, far_look); };
     if (t == 2) return time(positions);
     if (t == 1)
       return time(whole_rows ? positions * count[2] : (positions - 1) * source_.extent(2) + count[2]);
@@ -194,6 +201,9 @@ void ShiftEngine<T>::build_parts() {
           }
         }
         part.K = static_cast<index>(part.offset.size());
+        part.rows = part.map.back() - part.map.front() == part.K - 1 && problem_.weight_row != 1;
+        for (index k = 0; k < part.K; ++k)
+          part.rows = part.rows && part.map[static_cast<std::size_t>(k)] == part.map[0] + k;
         part.packed = packed_group_;
         if (!late_) packed_group_ += part.K * MR_ * tiles_;
         const index rows = p0.count * p1.count;
@@ -549,7 +559,11 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
           GemmTile<T> t{};
           t.k = K, t.a_row = 1, t.a_step = MR_, t.b_step = NR_;
           t.alpha = 1, t.beta = k0 > 0 ? T(1) : T(0);
-          if (late_) {
+          if (late_ && part.rows) {
+            // Used once: packing them would cost more than their rows' pages.
+            t.a = weight + f * MR_ * problem_.weight_row + part.map[0] + k0;
+            t.a_row = problem_.weight_row, t.a_step = 1;
+          } else if (late_) {
             k_.pack_weights(K, MR_, rows, weight + f * MR_ * problem_.weight_row, problem_.weight_row,
                             part.map.data() + k0, s.weights);
             t.a = s.weights;

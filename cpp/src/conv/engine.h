@@ -41,6 +41,7 @@ class ShiftEngine {
     index packed = 0;                // elements before its packed weights of a group
     // The other half of the targets of a row: this part writes every second one, the next part those between.
     bool paired = false;
+    bool rows = false;  // a row's weights lie side by side: map[k] is map[0] + k
   };
   struct Tile {  // columns of a tile: where they look and where they go
     index flat, run, runs, vectors;
@@ -59,7 +60,7 @@ class ShiftEngine {
   };
 
   void choose();
-  double tile_time(index rows, index columns, index widest) const;
+  double tile_time(index rows, index columns, index widest, double look) const;
   void build_parts();
   void pair_parts();
   Scratch scratch_of(int rank, std::byte* workspace) const;

@@ -65,10 +65,11 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
               channel_first = std::clamp<index>(rest, 1, channels);
   const index channels_then = std::clamp<index>(divide_up(rest, filter_first), 1, channels),
               filters_then = dot_ ? 1 : std::clamp<index>(divide_up(rest, channel_first), 1, blocks_);
+  // Cycles: an element of the padded copy (every second one of a row takes a shuffle), and one of packed dy.
   const double padding = source_.in_place() ? 0.0
-                                            : (axes_[2].step == 1 ? 0.3 : 1.5) *
-                                                  static_cast<double>(channels * source_.source_plane()),
-               packing = dot_ ? 0.0 : 0.6 * static_cast<double>(filters * pixels_);
+                                            : (axes_[2].step == 1 ? 0.2 : 0.5) *
+                                                  static_cast<double>(channels * source_.channel_stride()),
+               packing = dot_ ? 0.0 : 0.4 * static_cast<double>(filters * pixels_);
   const auto cost = [&](index by_filters, index by_channels) {
     return padding * static_cast<double>(by_filters) + packing * static_cast<double>(by_channels);
   };
@@ -229,8 +230,13 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
   for (index p = 0; p < pixels; p += kPixelBlock) {
     const index n = std::min(kPixelBlock, pixels - p);
     for (index b = block_begin; b < block_end; ++b) {
-      k_.pack_dy(n, std::min(width_, filters_ - b * width_), width_, from + b * width_ * pixels_ + p, pixels_,
-                 s.packed);
+      const index filters = std::min(width_, filters_ - b * width_);
+      const T* of_block = from + b * width_ * pixels_ + p;
+      if (filters >= k_.lanes) {
+        gemm_.pack(filters, n, of_block, pixels_, 1, width_, s.packed);
+      } else {
+        k_.pack_dy(n, filters, width_, of_block, pixels_, s.packed);
+      }
       T* sums = slot + b * channels_ * taps_ * width_;
       for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {
         k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j,

@@ -158,32 +158,56 @@ TENFOLD_INLINE void turn(const float* from, index pitch, float* to, index width)
 }
 #endif
 
+// packed[i * MR + m] <-- from[m * row_stride + i] for i < run <= kLanes; `after` rows of `packed` follow these.
+template <class T>
+TENFOLD_INLINE void turn_weights(index run, index MR, index rows, const T* from, index row_stride, T* packed,
+                                 index after) {
+  constexpr int L = static_cast<int>(kLanes<T>);
+  for (index first = 0; first < MR; first += L) {
+    Vec<T> x[L];
+#pragma GCC unroll 16
+    for (int m = 0; m < L; ++m) {
+      const T* p = from + (first + m) * row_stride;
+      x[m] = first + m >= rows ? Vec<T>{} : run == L ? load(p) : load_first(p, run);
+    }
+    transpose_lanes<T>(x);
+    T* to = packed + first;
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i, to += MR) {
+      if (i >= run) break;
+      // A whole vector where what it overwrites is written later.
+      if (MR <= L && (run - i + after) * MR >= L) {
+        store(to, x[i]);
+      } else {
+        store_first(to, x[i], MR - first < L ? MR - first : L);
+      }
+    }
+  }
+}
+
 template <class T>
 void pack_weights(index K, index MR, index rows, const T* weight, index row_stride, const index* map,
                   T* packed) {
-  for (index k = 0; k < K; ++k) {
+  constexpr index kShortest = 4;  // a shorter run is not worth turning a square
+  for (index k = 0; k < K;) {
     const T* from = weight + map[k];
     T* to = packed + k * MR;
-    index m = 0;
     if (row_stride == 1) {
       copy(rows, from, to);
-      for (m = rows; m < MR; ++m) to[m] = 0;
+      for (index m = rows; m < MR; ++m) to[m] = 0;
+      ++k;
       continue;
     }
-#if defined(__SSE__)
-    if constexpr (sizeof(T) == 4) {
-      if (k + 4 <= K && map[k + 3] == map[k] + 3 && map[k + 1] == map[k] + 1 && map[k + 2] == map[k] + 2) {
-        for (; m + 4 <= rows; m += 4) turn(from + m * row_stride, row_stride, to + m, MR);
-        for (index i = 0; i < 4; ++i) {
-          for (index r = m; r < MR; ++r) to[i * MR + r] = r < rows ? from[r * row_stride + i] : 0;
-        }
-        k += 3;
-        continue;
+    index run = 1;
+    while (run < kLanes<T> && k + run < K && map[k + run] == map[k] + run) ++run;
+    if (run >= kShortest) {
+      turn_weights(run, MR, rows, from, row_stride, to, K - k - run);
+    } else {
+      for (index i = 0; i < run; ++i) {
+        for (index m = 0; m < MR; ++m) to[i * MR + m] = m < rows ? from[m * row_stride + i] : 0;
       }
     }
-#endif
-    for (; m < rows; ++m) to[m] = from[m * row_stride];
-    for (; m < MR; ++m) to[m] = 0;
+    k += run;
   }
 }
 

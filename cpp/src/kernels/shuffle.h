@@ -49,6 +49,20 @@ TENFOLD_INLINE void separate(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd) {
   }
 }
 
+// x[i][j] <-- x[j][i] of a square of vectors: log2(kLanes) rounds of the perfect shuffle.
+template <class T>
+TENFOLD_INLINE void transpose_lanes(Vec<T>* x) {
+  constexpr int L = static_cast<int>(kLanes<T>);
+  Vec<T> y[L];
+#pragma GCC unroll 16
+  for (int round = 1; round < L; round *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < L / 2; ++i) interleave<T>(x[i], x[i + L / 2], y[2 * i], y[2 * i + 1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) x[i] = y[i];
+  }
+}
+
 }  // namespace
 }  // namespace TENFOLD_ISA
 }  // namespace tenfold
