@@ -60,6 +60,9 @@ GEOMETRIES = {
     "pixels_beyond_a_tile_in_place": (1, 3, 13, 1, (5, 11), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
     "few_pixels_many_weights": (1, 40, 19, 1, (4, 3), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     "chunks_of_strips": (1, 4, 5, 1, (173, 7), (3, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "images_in_lanes": (31, 1, 6, 1, (9, 8), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    "images_in_lanes_unevenly": (32, 3, 8, 1, (9, 8), (3, 5), (1, 1), ((1, 0), (0, 2)), (2, 1)),
+    "images_in_lanes_stride": (32, 4, 9, 1, (11, 9), (3, 5), (2, 2), ((2, 1), (1, 1)), (1, 1)),
     "filters_in_shares": (1, 9, 70, 1, (4, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     "empty_batch": (0, 3, 5, 1, (7, 11), (3, 2), (1, 1), ((1, 1), (0, 0)), (1, 1)),
 }
@@ -147,7 +150,9 @@ def test_every_algorithm_takes_every_geometry(name, algorithm):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume"])
+@pytest.mark.parametrize(
+    "name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume", "images_in_lanes"]
+)
 def test_borders(name, border):
     check_conv(name, border, border_value=2.0)
 
@@ -165,7 +170,9 @@ def test_transposed_and_gradients_equal_the_definition(name, isa):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume"])
+@pytest.mark.parametrize(
+    "name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume", "images_in_lanes"]
+)
 def test_borders_of_the_transposed(name, border):
     check_transposed(name, border)
 
@@ -183,6 +190,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((2, 300, 34, 1, 6, 6, 1, 1), id="deep_one_by_one"),
     pytest.param((1, 40, 150, 1, 7, 7, 3, 1), id="few_pixels"),
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1), id="chunks_of_strips"),
+    pytest.param((80, 2, 7, 1, 9, 9, 5, 1), id="images_in_lanes"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):
     n, c, f, groups, h, w, k, s = shape

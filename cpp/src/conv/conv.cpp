@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "conv/engine.h"
+#include "conv/lane_conv.h"
 #include "conv/pointwise.h"
 #include "conv/weight_gradient.h"
 #include "conv/winograd.h"
@@ -79,16 +80,17 @@ ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) 
   return p;
 }
 
-// The product behind apply or adjoint, in one of three forms.
+// The product behind apply or adjoint, in one of four forms.
 template <class T>
 struct Product {
   std::unique_ptr<ShiftEngine<T>> shift;
   std::unique_ptr<Winograd<T>> winograd;
   std::unique_ptr<Pointwise<T>> pointwise;
+  std::unique_ptr<LaneProduct<T>> lanes;
 
   template <class F>
   auto with_form(const F& f) const {
-    return winograd ? f(*winograd) : pointwise ? f(*pointwise) : f(*shift);
+    return winograd ? f(*winograd) : pointwise ? f(*pointwise) : lanes ? f(*lanes) : f(*shift);
   }
   std::size_t workspace(int threads) const {
     return with_form([&](const auto& form) { return form.workspace(threads); });
@@ -123,21 +125,22 @@ std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOpti
   return p.tile ? std::make_unique<Winograd<T>>(p) : nullptr;
 }
 
-// The product behind weight_gradient, in one of two forms.
+// The product behind weight_gradient, in one of three forms.
 template <class T>
 struct WeightProduct {
   std::unique_ptr<WeightGradient<T>> plain;
   std::unique_ptr<WinogradGradient<T>> winograd;
+  std::unique_ptr<LaneGradient<T>> lanes;
 
+  template <class F>
+  auto with_form(const F& f) const {
+    return winograd ? f(*winograd) : lanes ? f(*lanes) : f(*plain);
+  }
   std::size_t workspace(int threads) const {
-    return winograd ? winograd->workspace(threads) : plain->workspace(threads);
+    return with_form([&](const auto& form) { return form.workspace(threads); });
   }
   void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-    if (winograd) {
-      winograd->run(team, x, dy, dw, workspace);
-    } else {
-      plain->run(team, x, dy, dw, workspace);
-    }
+    with_form([&](const auto& form) { form.run(team, x, dy, dw, workspace); });
   }
 };
 
@@ -156,6 +159,9 @@ WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& o
   WeightProduct<T> product;
   if (tile > 0) {
     product.winograd = std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
+  } else if (options.algorithm == ConvAlgorithm::automatic &&
+             lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T))) {
+    product.lanes = std::make_unique<LaneGradient<T>>(g, options);
   } else {
     product.plain =
         std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups, g.channels / g.groups,
@@ -203,13 +209,17 @@ struct Convolution<T>::Parts {
   const Product<T>& forward() const {
     std::call_once(made[0], [this] {
       const ConvGeometry& g = geometry;
+      const bool automatic = options.algorithm == ConvAlgorithm::automatic;
       forward_.winograd =
           make_winograd<T>(g, options, [this] { return winograd_forward(geometry, options); });
       if (forward_.winograd) return;
       const ShiftProblem problem = apply_problem(g, options);
-      if (options.algorithm == ConvAlgorithm::automatic && pointwise_form(g) != PointwiseForm::none) {
+      if (automatic && pointwise_form(g) != PointwiseForm::none) {
         forward_.pointwise = std::make_unique<Pointwise<T>>(
             g, g.filters, g.channels, MatrixLayout{g.channels, 1}, gemm_activation(problem.activation));
+      } else if (automatic && problem.activation != ConvActivation::relu_keep_sign &&
+                 lane_conv_choice(g, LaneOperator::apply, sizeof(T))) {
+        forward_.lanes = std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
       } else {
         forward_.shift = std::make_unique<ShiftEngine<T>>(problem);
       }
@@ -219,12 +229,15 @@ struct Convolution<T>::Parts {
   const Product<T>& backward() const {
     std::call_once(made[1], [this] {
       const ConvGeometry& g = geometry;
+      const bool automatic = options.algorithm == ConvAlgorithm::automatic;
       backward_.winograd =
           make_winograd<T>(g, options, [this] { return winograd_adjoint(geometry, folds(geometry.window)); });
       if (backward_.winograd) return;
-      if (options.algorithm == ConvAlgorithm::automatic && pointwise_form(g) != PointwiseForm::none) {
+      if (automatic && pointwise_form(g) != PointwiseForm::none) {
         backward_.pointwise =
             std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
+      } else if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T))) {
+        backward_.lanes = std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
       } else {
         backward_.shift = std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
       }

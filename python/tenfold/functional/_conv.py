@@ -205,8 +205,8 @@ def conv2d(
     algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
         Packed columns, shifted loads, or, for 3x3 and 5x5 kernels with stride 1, dilation 1 and one group,
         Winograd's form with tiles of 2x2 or, for 3x3, 4x4 outputs (``"winograd"``: whichever suits the shape),
-        which multiplies less. ``"auto"`` chooses by the shapes. Results differ in rounding, and near NaN and infinities:
-        Winograd's form spreads these over whole tiles (docs/numerics.md).
+        which multiplies less. ``"auto"`` chooses by the shapes. Results differ in rounding, and near NaN and
+        infinities: Winograd's form spreads these over whole tiles (docs/numerics.md).
 
     Returns
     -------
