@@ -207,6 +207,28 @@ std::vector<Case> cases(index n) {
                                  .flatten()
                                  .linear(3)
                                  .loss());
+  add("tiles_of_three_by_three", ChainBuilder(n, 3, 15, 13)
+                                      .conv(7, 3, 3, 1, 1, 1)
+                                      .relu()
+                                      .pool(2, 2, 2, 2)
+                                      .conv(5, 3, 3, 1, 0, 1)
+                                      .relu(0)
+                                      .pool(4, 1, 4, 1)
+                                      .conv(9, 3, 3, 1, 2, 2)
+                                      .pool(1, 4, 1, 4)
+                                      .flatten()
+                                      .linear(4)
+                                      .loss());
+  add("tiles_of_five_by_five", ChainBuilder(n, 7, 10, 13)
+                                    .conv(5, 5, 5, 1, 2, 2)
+                                    .relu()
+                                    .conv(11, 5, 5, 1, 1, 0)
+                                    .pool(2, 2, 2, 2)
+                                    .relu(0)
+                                    .conv(2, 5, 5, 1, 3, 4, 1, false)
+                                    .flatten()
+                                    .linear(4)
+                                    .loss());
   add("one_pixel",
       ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
   add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
@@ -229,6 +251,13 @@ std::vector<Case> cases(index n) {
   return all;
 }
 
+using Algorithm = LaneLayer::Algorithm;
+
+LaneChain with(LaneChain chain, Algorithm algorithm) {
+  for (LaneLayer& layer : chain.layers) layer.algorithm = algorithm;
+  return chain;
+}
+
 bool keeps(const LaneChain& chain) {
   for (const LaneLayer& layer : chain.layers) {
     if (layer.kept) return true;
@@ -237,8 +266,8 @@ bool keeps(const LaneChain& chain) {
 }
 
 template <class T>
-void compare(const Case& test, bool integers, double tolerance) {
-  LaneChain chain = test.builder.chain;
+void compare(const Case& test, Algorithm algorithm, bool integers, double tolerance) {
+  LaneChain chain = with(test.builder.chain, algorithm);
   chain.dtype = dtype_of<T>();
   for (const bool by_block : {false, true}) {
     if (by_block && (!chain.loss || keeps(chain))) continue;
@@ -248,7 +277,8 @@ void compare(const Case& test, bool integers, double tolerance) {
     for (const bool wants_dx : {false, true}) {
       const Result actual = run<T>(chain, data, 2, wants_dx);
       const std::string where =
-          std::string(test.name) + (by_block ? ", by block" : "") + (wants_dx ? ", dx" : "");
+          std::string(test.name) + (by_block ? ", by block" : "") + (wants_dx ? ", dx" : "") +
+          (algorithm == Algorithm::winograd ? ", winograd" : "");
       for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
         expect_near(actual.outputs[i], expected.outputs[i], tolerance,
                     where + ", output " + std::to_string(i));
@@ -264,15 +294,21 @@ void compare(const Case& test, bool integers, double tolerance) {
 // K * eps with room for the longest sum here (a few thousand terms); in float64 a wrong tap or mask cannot
 // hide.
 TEST(Lanes, Float64MatchesReference) {
-  for (const Case& test : cases(17)) compare<double>(test, false, 1e-12);
+  for (const Case& test : cases(17)) {
+    compare<double>(test, Algorithm::direct, false, 1e-12);
+    compare<double>(test, Algorithm::winograd, false, 1e-12);
+  }
 }
 // Integers make ties in pools and exact zeros before ReLUs.
 TEST(Lanes, TiesAndZerosMatchReference) {
-  for (const Case& test : cases(16)) compare<double>(test, true, 1e-12);
+  for (const Case& test : cases(16)) compare<double>(test, Algorithm::direct, true, 1e-12);
 }
 TEST(Lanes, Float32MatchesReference) {
   for (const Case& test : cases(33)) {
-    if (std::string(test.name) == "lenet") compare<float>(test, false, 1e-5);
+    if (std::string(test.name) != "lenet") continue;
+    compare<float>(test, Algorithm::direct, false, 1e-5);
+    compare<float>(test, Algorithm::automatic, false, 1e-5);
+    compare<float>(test, Algorithm::winograd, false, 2e-5);
   }
 }
 
@@ -280,7 +316,8 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
   for (const index n : {16, 31, 64, 65}) {
     for (const Case& test : cases(n)) {
       if (n != 65 && std::string(test.name) != "odd_channels_wide_kernel") continue;
-      LaneChain chain = test.builder.chain;
+      const bool winograd = n == 65;
+      LaneChain chain = with(test.builder.chain, winograd ? Algorithm::winograd : Algorithm::automatic);
       for (const bool by_block : {false, true}) {
         if (by_block && (!chain.loss || keeps(chain))) continue;
         chain.by_block = by_block;
@@ -298,7 +335,7 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
 
 TEST(Lanes, InferenceEqualsTraining) {
   for (const Case& test : cases(31)) {
-    LaneChain chain = test.builder.chain;
+    LaneChain chain = with(test.builder.chain, Algorithm::winograd);
     const Data data = make_data(*make_lane_segment(chain), chain, false);
     const Result training = run<float>(chain, data, 2, false);
     chain.training = false;

@@ -169,6 +169,7 @@ class Chain {
       const std::string algorithm = a.get<std::string>("algorithm", "auto");
       if (algorithm != "auto" && algorithm != "direct") return false;
       layer.kind = LaneLayer::Kind::conv;
+      if (algorithm == "direct") layer.algorithm = LaneLayer::Algorithm::direct;
       layer.features = w[0];
       layer.bias = node.inputs.size() > 2;
       if (!describe_axes(a, {w[2], w[3]}, x, y, layer)) return false;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_winograd.h"
 
 #include "program/ops/op_base.h"
 
@@ -15,6 +16,8 @@ constexpr index kLanes = kLaneBlock;
 constexpr index kMaxChunks = 64;
 // Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
 constexpr index kStripElements = 4096;
+// Channels of filters whose points a job adds up.
+constexpr index kPairPiece = 32;
 
 // Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs
 // around it.
@@ -48,13 +51,19 @@ struct Stage {
   index codes = 0;                       // offset in the area
   bool input_gradient = false;           // dy is needed as a whole
   index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
-  index sums = 0;                        // offset in a member's accumulators: [F][K][16], then [F][16]
-  index slot = 0;                        // offset in a chunk's slot: [F][K], then [F]
+  bool winograd_forward = false, winograd_input = false, winograd_weight = false;
+  bool winograd() const { return winograd_forward || winograd_input || winograd_weight; }
+  index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
+  index points = 0;                // offset of the transformed weights among a member's: [F][C][36]
+  index looks = 0;                 // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
+  index sums = 0;                  // offset in a member's accumulators: [F][looks][16], then [F][16]
+  index slot = 0;                  // offset in a chunk's slot: [F][looks], then [F]
   index samples_rows = 0, d_out = 0;     // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
   index pitch = 0;
 };
 
-// A share of the work that follows the barrier: rows of a dense weight, or elements of a convolution's.
+// A share of the work that follows the barrier: rows of a dense weight, elements of a convolution's, or channels of
+// filters of one whose gradient is summed in points.
 struct Job {
   int stage;
   index begin, end;
@@ -76,11 +85,15 @@ struct Plan {
   index gradient[2] = {0, 0};             // the gradients of even and odd values
   index expanded = 0;                     // dy of a pooled convolution
   index sums = 0;                         // accumulators of the convolutions
+  index points = 0;                       // transformed weights of the convolutions
+  index tiles = 0;                        // scratch of Winograd's kernels
   index scratch = 0;                      // a gradient that comes from outside
   index slot = 0;                         // of a chunk
   index leftovers = 0;                    // what blocks leave for the end: slots, dense rows and gradients
   std::vector<Job> jobs;
 
+  // Of a member: what forward needs, and what backward needs besides.
+  index forward_member() const { return points + tiles; }
   index member() const { return gradient[0] + gradient[1] + expanded + sums + scratch; }
 };
 
@@ -124,6 +137,64 @@ bool tiles_by_four(const LaneLayer& pool) {
   return h.kernel * w.kernel == 4 && h.stride == h.kernel && w.stride == w.kernel && h.pad_before == 0 &&
          h.pad_after == 0 && w.pad_before == 0 && w.pad_after == 0 && h.output * h.kernel <= h.size &&
          w.output * w.kernel <= w.size;
+}
+
+// ---- Winograd's convolution: which operators of a layer take it
+// ----------------------------------------------------
+
+// An output tile's side for a kernel of r x r; tiles look at 6 x 6 inputs.
+index tile_side(const LaneLayer& layer) {
+  return 7 - layer.height.kernel;
+}
+index kernel_number(const Stage& stage) {
+  return stage.height.kernel == 3 ? 0 : 1;
+}
+
+bool winograd_fits(const LaneLayer& layer) {
+  const auto fits = [](const Axis& a) { return a.stride == 1 && a.dilation == 1; };
+  return fits(layer.height) && fits(layer.width) && layer.height.kernel == layer.width.kernel &&
+         (layer.height.kernel == 3 || layer.height.kernel == 5);
+}
+
+// Tiles that the kernels take at a time, so that their scratch stays in the second-level cache beside the block.
+constexpr index kTileScratch = index{1} << 16;  // elements
+
+struct TileScratch {
+  index forward_tiles, weight_rows;
+  index elements;
+};
+TileScratch tile_scratch(const Stage& stage, const Plane& in, bool training) {
+  const index m = 7 - stage.height.kernel, channels = in.channels, filters = stage.features;
+  const auto fit = [](index tile, index most) {
+    return std::clamp<index>(kTileScratch / (tile * kLanes), 1, most);
+  };
+  TileScratch s{};
+  if (!stage.winograd()) return s;
+  s.forward_tiles = fit(kWinogradPoints * channels, stage.tiles_w);
+  s.weight_rows = fit(6 * (filters + channels) * stage.tiles_w, stage.tiles_h);
+  const index look = stage.height.kernel - 1;
+  index vectors = 0;
+  if (stage.winograd_forward)
+    vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look);
+  if (training && stage.winograd_input) vectors = std::max(vectors, 6 * filters + kWinogradPoints * channels);
+  if (training && stage.winograd_weight) {
+    vectors = std::max(vectors, 6 * s.weight_rows * stage.tiles_w * (filters + channels) +
+                                    (s.weight_rows * m + look) * stage.tiles_w);
+  }
+  s.elements = vectors * kLanes;
+  return s;
+}
+
+void choose_winograd(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
+  if (!winograd_fits(layer) || layer.algorithm == LaneLayer::Algorithm::direct) return;
+  const index m = tile_side(layer);
+  stage.tiles_h = (layer.height.output + m - 1) / m;
+  stage.tiles_w = (layer.width.output + m - 1) / m;
+  if (layer.algorithm == LaneLayer::Algorithm::automatic && chain.dtype != DType::float32) return;
+  static_cast<void>(in);
+  const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
+  stage.winograd_forward = pools;
+  stage.winograd_input = stage.winograd_weight = chain.training;
 }
 
 Plan make_plan(const LaneChain& chain) {
@@ -184,6 +255,12 @@ Plan make_plan(const LaneChain& chain) {
           out.height = stage.pool_height.output;
           out.width = stage.pool_width.output;
           ++end;
+        }
+        choose_winograd(chain, layer, source, stage);
+        if (stage.winograd()) {
+          // Whole tiles.
+          source.pad_bottom += stage.tiles_h * tile_side(layer) - layer.height.output;
+          source.pad_right += stage.tiles_w * tile_side(layer) - layer.width.output;
         }
         break;
       }
@@ -250,13 +327,20 @@ Plan make_plan(const LaneChain& chain) {
         plan.expanded =
             std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
       }
-      stage.sums = place(plan.sums, stage.features * (stage.taps + 1) * kLanes);
-      stage.slot = place(plan.slot, stage.features * (stage.taps + 1));
-      const index count = stage.features * stage.taps;
-      const index piece = 1024;
+      const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
+      if (stage.winograd_forward || stage.winograd_input)
+        stage.points = place(plan.points, stage.features * in.channels * kWinogradPoints);
+      plan.tiles = std::max(plan.tiles, tile_scratch(stage, in, chain.training).elements);
+      stage.looks = stage.winograd_weight ? in.channels * kWinogradPoints : stage.taps;
+      stage.sums = place(plan.sums, stage.features * (stage.looks + 1) * kLanes);
+      stage.slot = place(plan.slot, stage.features * (stage.looks + 1));
+      // About a thousand sums each.
+      const index count = stage.features * (stage.winograd_weight ? in.channels : stage.taps);
+      const index piece = stage.winograd_weight ? kPairPiece : 1024;
+      const index sums = stage.winograd_weight ? kWinogradPoints : 1;
       for (index begin = 0; begin < count; begin += piece) {
         const index end = std::min(count, begin + piece);
-        plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * plan.chunks)});
+        plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * sums * plan.chunks)});
       }
     } else if (stage.kind == LaneLayer::Kind::max_pool) {
       const Plane& out = plan.values[static_cast<std::size_t>(stage.out)];
@@ -319,15 +403,16 @@ class LaneSegment final : public Op {
     }
   }
 
-  // Forward and backward of one member: its area (when blocks' areas are not saved) and its gradients; then
+  // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
+  // and its gradients; then
   // what is shared: losses and hits of every sample, and in backward the leftovers where forward did not save
   // them.
   std::size_t forward_workspace(int threads) const override {
-    const index member = (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
+    const index member = forward_elements();
     return bytes(threads * member + 2 * plan_.blocks * kLanes);
   }
   std::size_t backward_workspace(int threads) const override {
-    const index member = (keeps_areas() ? 0 : plan_.area) + plan_.member();
+    const index member = backward_elements();
     return bytes(threads * member + plan_.leftovers + plan_.blocks * kLanes);
   }
 
@@ -345,26 +430,28 @@ class LaneSegment final : public Op {
   void forward(const Team& team, const ForwardCall& call) const override {
     const auto& k = kernels<LaneKernels, T>();
     T* const work = reinterpret_cast<T*>(call.workspace);
-    const index member = (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
+    const index member = forward_elements();
     T* const mine = work + team.rank() * member;
     T* const losses = work + team.size() * member;
     T* const hits = losses + plan_.blocks * kLanes;
     const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
     const index counted = labels != nullptr ? count_labels(labels) : 0;
+    bool ready = false;
     team.for_each(plan_.chunks, [&](index chunk) {
-      T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
+      transform_weights(call.inputs, mine, ready);
+      T* const gradients = gradients_of(mine);
       if (chain_.by_block) clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
-        T* area = keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : mine;
-        forward_block(k, call.inputs, b, area);
+        T* area = keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : area_of(mine);
+        forward_block(k, call.inputs, b, area, mine);
         for (const auto& [v, out] : plan_.kept) write_value(k, b, area, v, output<T>(call, out));
         if (chain_.accuracy) count_hits(b, area, labels, hits + b * kLanes);
         if (!chain_.loss) continue;
         T* d = chain_.by_block ? gradient(gradients, tenfold::saved<T>(call, 0), b, plan_.last) : nullptr;
         cross_entropy(k, b, area, labels, T{1} / static_cast<T>(counted), losses + b * kLanes, d);
         if (chain_.by_block)
-          backward_block(k, call.inputs, b, area, gradients, tenfold::saved<T>(call, 0), nullptr);
+          backward_block(k, call.inputs, b, area, gradients, mine, tenfold::saved<T>(call, 0), nullptr);
       }
       if (chain_.by_block) sum_chunk(k, chunk, gradients, tenfold::saved<T>(call, 0));
     });
@@ -389,19 +476,21 @@ class LaneSegment final : public Op {
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
     if (chain_.by_block && dx == nullptr) return finish(team, k, call, tenfold::saved<T>(call, 0), scale);
 
-    const index member = (keeps_areas() ? 0 : plan_.area) + plan_.member();
+    const index member = backward_elements();
     T* const mine = work + team.rank() * member;
     T* const leftovers = work + team.size() * member;
     T* const losses = leftovers + plan_.leftovers;
     const index* labels = labels_ >= 0 ? input<index>(call, labels_) : nullptr;
     const index counted = labels != nullptr ? count_labels(labels) : 0;
+    bool ready = false;
     team.for_each(plan_.chunks, [&](index chunk) {
-      T* const gradients = mine + (keeps_areas() ? 0 : plan_.area);
+      transform_weights(call.inputs, mine, ready);
+      T* const gradients = gradients_of(mine);
       clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
-        T* area = keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : mine;
-        if (!keeps_areas()) forward_block(k, call.inputs, b, area);
+        T* area = keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : area_of(mine);
+        if (!keeps_areas()) forward_block(k, call.inputs, b, area, mine);
         T* d = gradient(gradients, leftovers, b, plan_.last);
         if (chain_.loss) {
           cross_entropy(k, b, area, labels, scale / static_cast<T>(counted), losses + b * kLanes, d);
@@ -412,7 +501,7 @@ class LaneSegment final : public Op {
           add_output_gradient(k, b, plan_.last, static_cast<const T*>(call.d_outputs[plan_.kept[i].second]),
                               gradients, d);
         }
-        backward_block(k, call.inputs, b, area, gradients, leftovers, &call);
+        backward_block(k, call.inputs, b, area, gradients, mine, leftovers, &call);
       }
       sum_chunk(k, chunk, gradients, leftovers);
     });
@@ -423,6 +512,55 @@ class LaneSegment final : public Op {
   using Kernels = LaneKernels<T>;
 
   bool keeps_areas() const { return chain_.training && !chain_.by_block; }
+
+  // What a member holds: [transformed weights][scratch of tiles][area of a block][gradients].
+  index forward_elements() const {
+    return plan_.forward_member() + (keeps_areas() ? 0 : plan_.area) + (chain_.by_block ? plan_.member() : 0);
+  }
+  index backward_elements() const {
+    return plan_.forward_member() + (keeps_areas() ? 0 : plan_.area) + plan_.member();
+  }
+  T* points(T* mine, const Stage& stage) const { return mine + stage.points; }
+  T* tiles(T* mine) const { return mine + plan_.points; }
+  T* area_of(T* mine) const { return mine + plan_.forward_member(); }
+  T* gradients_of(T* mine) const { return area_of(mine) + (keeps_areas() ? 0 : plan_.area); }
+
+  // Each member transforms the weights for itself, once, when it takes its first chunk: that takes less time than
+  // sharing them.
+  void transform_weights(const void* const* inputs, T* mine, bool& ready) const {
+    if (ready) return;
+    ready = true;
+    const auto& k = kernels<LaneWinogradKernels, T>();
+    for (const Stage& stage : plan_.stages) {
+      if (!stage.winograd_forward && !stage.winograd_input) continue;
+      k.transform[kernel_number(stage)](stage.features * value(stage.in).channels,
+                                        static_cast<const T*>(inputs[stage.weight]), points(mine, stage));
+    }
+  }
+
+  LaneWinograd<T> winograd_of(const Stage& stage, T* mine) const {
+    const Plane &in = value(stage.in), &out = value(stage.out);
+    LaneWinograd<T> call{};
+    call.u = points(mine, stage);
+    call.scratch = tiles(mine);
+    call.channels = in.channels;
+    call.filters = stage.features;
+    call.out_h = stage.height.output;
+    call.out_w = stage.width.output;
+    call.x_plane = in.plane();
+    call.x_row = in.row();
+    call.y_plane = out.plane();
+    call.y_row = out.row();
+    call.relu = stage.relu;
+    call.pass_zero = stage.at_zero == 1;
+    if (stage.pool) {
+      call.pool_h = stage.pool_height.kernel;
+      call.pooled_h = stage.pool_height.output;
+      call.pooled_w = stage.pool_width.output;
+      call.code_plane = static_cast<index>(stage.place.size()) * kLanes;
+    }
+    return call;
+  }
 
   // Floating-point operations of one layer with a weight; its input gradient and its weight gradient take as many.
   double flops_of(const Stage& stage) const {
@@ -574,7 +712,7 @@ class LaneSegment final : public Op {
     }
   }
 
-  void forward_block(const Kernels& k, const void* const* inputs, index b, T* area) const {
+  void forward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* mine) const {
     for (const Plane& plane : plan_.values) clear_padding(plane, area + plane.offset);
     read_value(k, b, value(0), static_cast<const T*>(inputs[0]), area + value(0).offset);
     for (const Stage& stage : plan_.stages) {
@@ -585,6 +723,16 @@ class LaneSegment final : public Op {
       const T* bias = stage.bias >= 0 ? static_cast<const T*>(inputs[stage.bias]) : nullptr;
       switch (stage.kind) {
         case LaneLayer::Kind::conv: {
+          if (stage.winograd_forward) {
+            LaneWinograd<T> conv = winograd_of(stage, mine);
+            conv.x = x;
+            conv.bias = bias;
+            conv.y = y + out.origin();
+            conv.codes = stage.pool ? codes(area, stage) : nullptr;
+            conv.tiles = tile_scratch(stage, in, chain_.training).forward_tiles;
+            kernels<LaneWinogradKernels, T>().forward[kernel_number(stage)](conv);
+            break;
+          }
           LaneConv<T> conv{};
           conv.x = x;
           conv.w = w;
@@ -677,7 +825,7 @@ class LaneSegment final : public Op {
   }
 
   // From the gradient of the last value to everything the block leaves (and its part of dx).
-  void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients,
+  void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients, T* mine,
                       T* leftovers, const BackwardCall* call) const {
     for (std::size_t s = plan_.stages.size(); s-- > 0;) {
       const Stage& stage = plan_.stages[s];
@@ -689,7 +837,7 @@ class LaneSegment final : public Op {
       if (stage.relu && !stage.pool) relu_backward(k, stage, out, area, d);
       switch (stage.kind) {
         case LaneLayer::Kind::conv:
-          conv_backward(k, stage, w, area, d, gradients, wants_dx ? d_in : nullptr);
+          conv_backward(k, stage, w, area, d, gradients, mine, wants_dx ? d_in : nullptr);
           break;
         case LaneLayer::Kind::linear: {
           T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
@@ -746,12 +894,12 @@ class LaneSegment final : public Op {
   }
 
   void conv_backward(const Kernels& k, const Stage& stage, const T* w, T* area, const T* d, T* gradients,
-                     T* d_in) const {
+                     T* mine, T* d_in) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     const index out_h = stage.height.output, out_w = stage.width.output;
     T* const full = expanded(gradients);
     // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
-    const bool whole = d_in != nullptr;
+    const bool whole = d_in != nullptr || stage.winograd_weight;
     LaneConvWeight<T> weight{};
     weight.acc = sums(gradients) + stage.sums;
     weight.filters = stage.features;
@@ -774,7 +922,7 @@ class LaneSegment final : public Op {
         weight.dy_plane = out.plane();
         weight.dy = d + out.origin() + top * weight.dy_row;
       }
-      k.conv_weight(weight);
+      if (!stage.winograd_weight) k.conv_weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
           k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
@@ -782,9 +930,26 @@ class LaneSegment final : public Op {
         }
       }
     }
+    const T* const dy = stage.pool ? full : d + out.origin();
+    const index dy_plane = stage.pool ? out_h * out_w * kLanes : out.plane();
+    LaneWinograd<T> winograd = winograd_of(stage, mine);
+    winograd.dy = dy;
+    winograd.y_plane = dy_plane;
+    winograd.y_row = weight.dy_row;
+    if (stage.winograd_weight) {
+      winograd.x = area + in.offset;
+      winograd.sums = sums(gradients) + stage.sums;
+      winograd.tiles = tile_scratch(stage, in, true).weight_rows;
+      kernels<LaneWinogradKernels, T>().weight[kernel_number(stage)](winograd);
+    }
     if (d_in == nullptr) return;
+    if (stage.winograd_input) {
+      winograd.dx = d_in;
+      kernels<LaneWinogradKernels, T>().input[kernel_number(stage)](winograd);
+      return;
+    }
     LaneConvInput<T> call{};
-    call.dy = stage.pool ? full : d + out.origin();
+    call.dy = dy;
     call.w = w;
     call.dx = d_in;
     call.channels = in.channels;
@@ -800,7 +965,7 @@ class LaneSegment final : public Op {
     call.first_row = in.pad_top;
     call.last_row = in.pad_top + in.height;
     call.width = in.cols();
-    call.dy_plane = stage.pool ? out_h * out_w * kLanes : out.plane();
+    call.dy_plane = dy_plane;
     call.dy_row = weight.dy_row;
     call.dx_plane = in.plane();
     call.dx_row = in.row();
@@ -808,7 +973,7 @@ class LaneSegment final : public Op {
   }
 
   T* bias_sums(const Stage& stage, T* gradients, index f) const {
-    return sums(gradients) + stage.sums + (stage.features * stage.taps + f) * kLanes;
+    return sums(gradients) + stage.sums + (stage.features * stage.looks + f) * kLanes;
   }
 
   // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds
@@ -839,7 +1004,7 @@ class LaneSegment final : public Op {
   void sum_chunk(const Kernels& k, index chunk, T* gradients, T* leftovers) const {
     for (const Stage& stage : plan_.stages) {
       if (stage.kind != LaneLayer::Kind::conv) continue;
-      k.sum_lanes(stage.features * (stage.taps + 1), sums(gradients) + stage.sums,
+      k.sum_lanes(stage.features * (stage.looks + 1), sums(gradients) + stage.sums,
                   leftovers + chunk * plan_.slot + stage.slot);
     }
   }
@@ -854,9 +1019,17 @@ class LaneSegment final : public Op {
       T* const db = stage.bias >= 0 ? d_input<T>(call, stage.bias) : nullptr;
       if (stage.kind == LaneLayer::Kind::conv) {
         const T* slots = leftovers + stage.slot;
-        if (dw != nullptr) sum_slots(slots, job.begin, job.end, scale, dw);
+        if (dw != nullptr && stage.winograd_weight) {
+          T points[kPairPiece * kWinogradPoints];
+          const index begin = job.begin * kWinogradPoints, count = (job.end - job.begin) * kWinogradPoints;
+          sum_slots(slots + begin, 0, count, T{1}, points);
+          kernels<LaneWinogradKernels, T>().transform_back[kernel_number(stage)](
+              job.end - job.begin, points, scale, dw + job.begin * stage.height.kernel * stage.width.kernel);
+        } else if (dw != nullptr) {
+          sum_slots(slots, job.begin, job.end, scale, dw);
+        }
         if (db != nullptr && job.begin == 0)
-          sum_slots(slots + stage.features * stage.taps, 0, stage.features, scale, db);
+          sum_slots(slots + stage.features * stage.looks, 0, stage.features, scale, db);
       } else if (dw != nullptr || db != nullptr) {
         const T* d = leftovers + stage.d_out + job.begin * kLanes;
         k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
@@ -883,7 +1056,7 @@ class LaneSegment final : public Op {
 
 index lane_block_elements(const LaneChain& chain) {
   const Plan plan = make_plan(chain);
-  return plan.area + (chain.training ? plan.member() : 0);
+  return plan.area + plan.forward_member() + (chain.training ? plan.member() : 0);
 }
 
 std::unique_ptr<Op> make_lane_segment(const LaneChain& chain) {

@@ -27,12 +27,14 @@ namespace tenfold {
 
 struct LaneLayer {
   enum class Kind { conv, linear, relu, max_pool, flatten };
+  enum class Algorithm { automatic, direct, winograd };  // winograd: wherever the shape allows it
   Kind kind;
   Axis height, width;  // conv and max_pool, with output set
   index features = 0;  // conv and linear: output channels
   bool bias = false;
   double at_zero = 1;  // relu
   bool kept = false;   // its value is an output of the segment
+  Algorithm algorithm = Algorithm::automatic;  // conv
 };
 
 // Inputs of the op: x (N, C, H, W) or (N, I), then weight [, bias] of every layer that has them, then the

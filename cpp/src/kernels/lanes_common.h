@@ -1,0 +1,206 @@
+// What the kernels on lanes share: cutting into register tiles, the codes of pooled values, the turn of 16 samples.
+#pragma once
+
+#include "kernels/lanes.h"
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+constexpr index kBlock = kLaneBlock;
+constexpr bool kManyRegisters = TENFOLD_VECTOR_REGISTERS >= 32;
+
+// Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
+// registers.
+#define TENFOLD_UNROLL _Pragma("GCC unroll 32")
+
+// Calls f(Constant<n>) for 1 <= n <= Max, so that n can be a template argument.
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+template <int Max, class F>
+TENFOLD_INLINE void with_count(index n, const F& f) {
+  if constexpr (Max > 1) {
+    if (n < Max) return with_count<Max - 1>(n, f);
+  }
+  f(Constant<Max>{});
+}
+
+// Cuts 0 .. count into ceil(count / Max) nearly equal pieces: f(begin, Constant<size>).
+template <int Max, class F>
+TENFOLD_INLINE void in_pieces(index count, const F& f) {
+  const index pieces = (count + Max - 1) / Max;
+  for (index piece = 0, begin = 0; piece < pieces; ++piece) {
+    const index end = count * (piece + 1) / pieces;
+    with_count<Max>(end - begin, [&](auto size) { f(begin, size); });
+    begin = end;
+  }
+}
+
+// A loaded vector that several FMAs read: without this GCC folds the load into each of them.
+#if defined(__x86_64__)
+#define TENFOLD_IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define TENFOLD_IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define TENFOLD_IN_REGISTER(v) static_cast<void>(v)
+#endif
+
+template <class T>
+TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
+  return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
+}
+
+template <class T>
+struct Bytes {
+  typedef signed char vector __attribute__((vector_size(kLanes<T>), may_alias, aligned(1)));
+};
+template <class T>
+TENFOLD_INLINE void store_codes(unsigned char* p, Mask<T> codes) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)codes));
+  } else {
+    _mm_storeu_si64(p, _mm512_cvtepi64_epi8((__m512i)codes));
+  }
+#else
+  *reinterpret_cast<typename Bytes<T>::vector*>(p) =
+      __builtin_convertvector(codes, typename Bytes<T>::vector);
+#endif
+}
+// Codes as lanes of T's width; kNoTap becomes -1.
+template <class T>
+TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Mask<T>)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  } else {
+    return (Mask<T>)_mm512_cvtepi8_epi64(_mm_loadu_si64(p));
+  }
+#else
+  return __builtin_convertvector(*reinterpret_cast<const typename Bytes<T>::vector*>(p), Mask<T>);
+#endif
+}
+
+// The maximum of four pixels and which of them it is, behind a ReLU if there is one.
+template <class T>
+struct Pooled {
+  Vec<T> best;
+  Mask<T> code;
+};
+template <class T>
+TENFOLD_INLINE Pooled<T> pool_four(const Vec<T>* pixels, bool relu, bool pass_zero) {
+  const Vec<T> zero = {};
+  Vec<T> best = pixels[0];
+  Mask<T> code = {};
+  TENFOLD_UNROLL
+  for (int p = 1; p < 4; ++p) {
+    // The first maximum wins, a NaN wins over every number.
+    const Mask<T> better = (pixels[p] > best) | ((pixels[p] != pixels[p]) & (best == best));
+    best = select<T>(better, pixels[p], best);
+    code = better ? Mask<T>{} + p : code;
+  }
+  if (relu) {
+    // ReLU comes first: where no pixel is positive all four are 0, and the first one wins.
+    const Mask<T> shut = best <= zero;
+    const Mask<T> none = Mask<T>{} - 1;
+    const Mask<T> first = pass_zero ? (pixels[0] < zero ? none : Mask<T>{}) : none;
+    code = shut ? first : code;
+    best = select<T>(shut, zero, best);
+  }
+  return {best, code};
+}
+
+#if defined(TENFOLD_ISA_avx512)
+// r[i][j] <-- r[j][i] of 16 x 16 floats.
+TENFOLD_INLINE void transpose(__m512 r[16]) {
+  __m512 t[16];
+  TENFOLD_UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < 8; ++i) {
+    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+  }
+}
+#endif
+
+template <class T>
+void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) {
+  index i = 0;
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    for (; i < count; i += 16) {
+      const index left = count - i;
+      const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
+      __m512 r[16];
+      TENFOLD_UNROLL
+      for (int n = 0; n < 16; ++n) r[n] = _mm512_maskz_loadu_ps(n < samples ? mask : 0, rows + n * pitch + i);
+      transpose(r);
+      if (left >= 16) {
+        TENFOLD_UNROLL
+        for (int k = 0; k < 16; ++k) _mm512_storeu_ps(lanes + (i + k) * kBlock, r[k]);
+      } else {
+        TENFOLD_UNROLL
+        for (int k = 0; k < 16; ++k) {
+          if (k < left) _mm512_storeu_ps(lanes + (i + k) * kBlock, r[k]);
+        }
+      }
+    }
+    return;
+  }
+#endif
+  for (; i < count; ++i) {
+    for (index n = 0; n < kBlock; ++n) lanes[i * kBlock + n] = n < samples ? rows[n * pitch + i] : T{0};
+  }
+}
+
+template <class T>
+void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples) {
+  index i = 0;
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    for (; i < count; i += 16) {
+      const index left = count - i;
+      const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
+      __m512 r[16];
+      TENFOLD_UNROLL
+      for (int k = 0; k < 16; ++k)
+        r[k] = k < left ? _mm512_loadu_ps(lanes + (i + k) * kBlock) : _mm512_setzero_ps();
+      transpose(r);
+      TENFOLD_UNROLL
+      for (int n = 0; n < 16; ++n) {
+        if (n < samples)
+          _mm512_mask_storeu_ps(rows + n * pitch + i, mask, _mm512_add_ps(r[n], _mm512_setzero_ps()));
+      }
+    }
+    return;
+  }
+#endif
+  for (; i < count; ++i) {
+    for (index n = 0; n < samples; ++n) rows[n * pitch + i] = lanes[i * kBlock + n] + T{0};
+  }
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold

@@ -1,0 +1,585 @@
+// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include "kernels/lanes_winograd.h"
+
+#include "kernels/lanes_common.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+constexpr int kSide = 6;  // points of a line
+static_assert(kSide * kSide == kWinogradPoints, "");
+
+// Register tiles: six points of a column x filters or channels; filters x channels of one point.
+constexpr int kColumnFilters = kManyRegisters ? 4 : 2;
+constexpr int kWeightFilters = kManyRegisters ? 4 : 3;
+constexpr int kWeightChannels = kManyRegisters ? 6 : 3;
+
+// ---- one-dimensional transforms
+// ---------------------------------------------------------------------------------------
+
+// Interpolation at 0, +-a, +-b and infinity with a^2 = 1/2, b^2 = 2; 1, -3/2 and 6 are the products of the distances
+// of 0, +-a and +-b to the other finite points.
+template <class T>
+struct Points {
+  static constexpr T a = T(0.70710678118654752440), b = T(1.41421356237309504880);
+  static constexpr T over_a = T(-2.0 / 3), over_b = T(1.0 / 6);
+};
+// p^n of +-a and +-b, without the sign.
+template <class T>
+constexpr T power(T p, int n) {
+  return n == 0 ? T(1) : n == 1 ? p : (p < 1 ? T(0.5) : T(2)) * power(p, n - 2);
+}
+
+// Point j of B^T d.
+template <class T, int j, class Look>
+TENFOLD_INLINE Vec<T> look_at(const Look& d) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  if constexpr (j == 0) return d(0) + d(4) - d(2) * T(2.5);
+  if constexpr (j == 1) return (d(4) - d(2) * T(2)) + (d(3) - d(1) * T(2)) * a;
+  if constexpr (j == 2) return (d(4) - d(2) * T(2)) - (d(3) - d(1) * T(2)) * a;
+  if constexpr (j == 3) return (d(4) - d(2) * T(0.5)) + (d(3) - d(1) * T(0.5)) * b;
+  if constexpr (j == 4) return (d(4) - d(2) * T(0.5)) - (d(3) - d(1) * T(0.5)) * b;
+  return d(1) + d(5) - d(3) * T(2.5);
+}
+// B^T d
+template <class T>
+TENFOLD_INLINE void look_line(const Vec<T>* d, Vec<T>* v) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  const Vec<T> even_a = d[4] - d[2] * T(2), odd_a = d[3] - d[1] * T(2);
+  const Vec<T> even_b = d[4] - d[2] * T(0.5), odd_b = d[3] - d[1] * T(0.5);
+  v[0] = d[0] + d[4] - d[2] * T(2.5);
+  v[1] = even_a + odd_a * a;
+  v[2] = even_a - odd_a * a;
+  v[3] = even_b + odd_b * b;
+  v[4] = even_b - odd_b * b;
+  v[5] = d[1] + d[5] - d[3] * T(2.5);
+}
+// B v
+template <class T>
+TENFOLD_INLINE void look_line_adjoint(const Vec<T>* v, Vec<T>* d) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  const Vec<T> sum_a = v[1] + v[2], difference_a = v[1] - v[2];
+  const Vec<T> sum_b = v[3] + v[4], difference_b = v[3] - v[4];
+  d[0] = v[0];
+  d[1] = v[5] - difference_a * (2 * a) - difference_b * (b / 2);
+  d[2] = v[0] * T(-2.5) - sum_a * T(2) - sum_b * T(0.5);
+  d[3] = difference_a * a + difference_b * b - v[5] * T(2.5);
+  d[4] = v[0] + (sum_a + sum_b);
+  d[5] = v[5];
+}
+// A^T s
+template <class T, int m>
+TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  const Vec<T> sum_a = s[1] + s[2], difference_a = s[1] - s[2];
+  const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
+  y[0] = s[0] + (sum_a + sum_b);
+  TENFOLD_UNROLL
+  for (int o = 1; o < m; ++o) {
+    y[o] = o % 2 == 0 ? sum_a * power(a, o) + sum_b * power(b, o)
+                      : difference_a * power(a, o) + difference_b * power(b, o);
+  }
+  y[m - 1] += s[5];
+}
+// Points +-p of A e
+template <class T, int m, class Part>
+TENFOLD_INLINE Vec<T> even_part(T p, const Part& e) {
+  Vec<T> sum = e(0);
+  TENFOLD_UNROLL
+  for (int o = 2; o < m; o += 2) sum += e(o) * power(p, o);
+  return sum;
+}
+template <class T, int m, class Part>
+TENFOLD_INLINE Vec<T> odd_part(T p, const Part& e) {
+  Vec<T> sum = e(1) * p;
+  TENFOLD_UNROLL
+  for (int o = 3; o < m; o += 2) sum += e(o) * power(p, o);
+  return sum;
+}
+// Point j of A e
+template <class T, int m, int j, class Part>
+TENFOLD_INLINE Vec<T> spread_at(const Part& e) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  if constexpr (j == 0) return e(0);
+  if constexpr (j == 1) return even_part<T, m>(a, e) + odd_part<T, m>(a, e);
+  if constexpr (j == 2) return even_part<T, m>(a, e) - odd_part<T, m>(a, e);
+  if constexpr (j == 3) return even_part<T, m>(b, e) + odd_part<T, m>(b, e);
+  if constexpr (j == 4) return even_part<T, m>(b, e) - odd_part<T, m>(b, e);
+  return e(m - 1);
+}
+// A e
+template <class T, int m>
+TENFOLD_INLINE void spread_line(const Vec<T>* e, Vec<T>* w) {
+  const auto part = [&](int o) __attribute__((always_inline)) { return e[o]; };
+  const Vec<T> even_a = even_part<T, m>(Points<T>::a, part), odd_a = odd_part<T, m>(Points<T>::a, part);
+  const Vec<T> even_b = even_part<T, m>(Points<T>::b, part), odd_b = odd_part<T, m>(Points<T>::b, part);
+  w[0] = e[0];
+  w[1] = even_a + odd_a;
+  w[2] = even_a - odd_a;
+  w[3] = even_b + odd_b;
+  w[4] = even_b - odd_b;
+  w[5] = e[m - 1];
+}
+// G g
+template <class T, int r>
+TENFOLD_INLINE void weight_line(const Vec<T>* g, Vec<T>* u) {
+  constexpr T over_a = Points<T>::over_a, over_b = Points<T>::over_b;
+  const auto part = [&](int k) __attribute__((always_inline)) { return g[k]; };
+  const Vec<T> even_a = even_part<T, r>(Points<T>::a, part) * over_a,
+               odd_a = odd_part<T, r>(Points<T>::a, part) * over_a;
+  const Vec<T> even_b = even_part<T, r>(Points<T>::b, part) * over_b,
+               odd_b = odd_part<T, r>(Points<T>::b, part) * over_b;
+  u[0] = g[0];
+  u[1] = even_a + odd_a;
+  u[2] = even_a - odd_a;
+  u[3] = even_b + odd_b;
+  u[4] = even_b - odd_b;
+  u[5] = g[r - 1];
+}
+// G^T s
+template <class T, int r>
+TENFOLD_INLINE void weight_line_adjoint(const Vec<T>* s, Vec<T>* g) {
+  constexpr T a = Points<T>::a, b = Points<T>::b, over_a = Points<T>::over_a, over_b = Points<T>::over_b;
+  const Vec<T> sum_a = (s[1] + s[2]) * over_a, difference_a = (s[1] - s[2]) * over_a;
+  const Vec<T> sum_b = (s[3] + s[4]) * over_b, difference_b = (s[3] - s[4]) * over_b;
+  g[0] = s[0] + (sum_a + sum_b);
+  TENFOLD_UNROLL
+  for (int k = 1; k < r; ++k) {
+    g[k] = k % 2 == 0 ? sum_a * power(a, k) + sum_b * power(b, k)
+                      : difference_a * power(a, k) + difference_b * power(b, k);
+  }
+  g[r - 1] += s[5];
+}
+
+// ---- weights, 16 of them in the lanes
+// -----------------------------------------------------------------------------
+
+// Both axes: to[column * kSide + row] of a Rows x Columns line-by-line image, in lanes.
+template <class T, int r>
+void transform(index count, const T* w, T* u) {
+  T taps[r * r * kBlock], points[kWinogradPoints * kBlock];
+  for (index i = 0; i < count; i += kBlock) {
+    const index samples = count - i < kBlock ? count - i : kBlock;
+    to_lanes<T>(r * r, w + i * r * r, r * r, samples, taps);
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      Vec<T> lines[r][kSide];  // w G^T
+      TENFOLD_UNROLL
+      for (int kh = 0; kh < r; ++kh) {
+        Vec<T> g[r];
+        TENFOLD_UNROLL
+        for (int kw = 0; kw < r; ++kw) g[kw] = load(taps + (kh * r + kw) * kBlock + lane);
+        weight_line<T, r>(g, lines[kh]);
+      }
+      TENFOLD_UNROLL
+      for (int column = 0; column < kSide; ++column) {
+        Vec<T> g[r], point[kSide];
+        TENFOLD_UNROLL
+        for (int kh = 0; kh < r; ++kh) g[kh] = lines[kh][column];
+        weight_line<T, r>(g, point);
+        TENFOLD_UNROLL
+        for (int row = 0; row < kSide; ++row)
+          store(points + (column * kSide + row) * kBlock + lane, point[row]);
+      }
+    }
+    from_lanes<T>(kWinogradPoints, points, u + i * kWinogradPoints, kWinogradPoints, samples);
+  }
+}
+
+template <class T, int r>
+void transform_back(index count, const T* sums, T scale, T* dw) {
+  T taps[r * r * kBlock], points[kWinogradPoints * kBlock];
+  for (index i = 0; i < count; i += kBlock) {
+    const index samples = count - i < kBlock ? count - i : kBlock;
+    to_lanes<T>(kWinogradPoints, sums + i * kWinogradPoints, kWinogradPoints, samples, points);
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      Vec<T> lines[kSide][r];  // [column][row of G^T s]
+      TENFOLD_UNROLL
+      for (int column = 0; column < kSide; ++column) {
+        Vec<T> point[kSide];
+        TENFOLD_UNROLL
+        for (int row = 0; row < kSide; ++row)
+          point[row] = load(points + (column * kSide + row) * kBlock + lane);
+        weight_line_adjoint<T, r>(point, lines[column]);
+      }
+      TENFOLD_UNROLL
+      for (int kh = 0; kh < r; ++kh) {
+        Vec<T> line[kSide], g[r];
+        TENFOLD_UNROLL
+        for (int column = 0; column < kSide; ++column) line[column] = lines[column][kh];
+        weight_line_adjoint<T, r>(line, g);
+        TENFOLD_UNROLL
+        for (int kw = 0; kw < r; ++kw) store(taps + (kh * r + kw) * kBlock + lane, g[kw] * splat(scale));
+      }
+    }
+    from_lanes<T>(r * r, taps, dw + i * r * r, r * r, samples);
+  }
+}
+
+// ---- forward
+// -----------------------------------------------------------------------------------------------------
+
+// Writes the part of a tile that exists: pixels, or the maxima of its pooling windows. PoolH 0: no pooling.
+template <class T, int m, int PoolH>
+TENFOLD_INLINE void put_tile(const LaneWinograd<T>& a, index f, index i, index j, index lane,
+                             Vec<T> (*y)[m]) {
+  if constexpr (PoolH == 0) {
+    T* to = a.y + f * a.y_plane + i * m * a.y_row + j * m * kBlock + lane;
+    const index rows = a.out_h - i * m, cols = a.out_w - j * m;
+    TENFOLD_UNROLL
+    for (int p = 0; p < m; ++p) {
+      TENFOLD_UNROLL
+      for (int q = 0; q < m; ++q) {
+        if (p < rows && q < cols)
+          store(to + p * a.y_row + q * kBlock, a.relu ? signed_relu<T>(y[p][q]) : y[p][q]);
+      }
+    }
+  } else {
+    constexpr int kPoolW = 4 / PoolH, kRows = m / PoolH, kCols = m / kPoolW;
+    TENFOLD_UNROLL
+    for (int p = 0; p < kRows; ++p) {
+      TENFOLD_UNROLL
+      for (int q = 0; q < kCols; ++q) {
+        const index oh = i * kRows + p, ow = j * kCols + q;
+        if (oh >= a.pooled_h || ow >= a.pooled_w) continue;
+        Vec<T> pixels[4];
+        TENFOLD_UNROLL
+        for (int n = 0; n < 4; ++n) pixels[n] = y[p * PoolH + n / kPoolW][q * kPoolW + n % kPoolW];
+        const Pooled<T> pooled = pool_four<T>(pixels, a.relu, a.pass_zero);
+        store(a.y + f * a.y_plane + oh * a.y_row + ow * kBlock + lane, pooled.best);
+        store_codes<T>(a.codes + f * a.code_plane + (oh * a.pooled_w + ow) * kBlock + lane, pooled.code);
+      }
+    }
+  }
+}
+
+// One tile of some filters; v[c][36][16] are its looks.
+template <class T, int r, int Filters, int PoolH>
+TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0, index i, index j) {
+  constexpr int m = kSide + 1 - r;
+  const index u_row = a.channels * kWinogradPoints;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> lines[Filters][m][kSide];  // A^T s
+    for (int column = 0; column < kSide; ++column) {
+      const T* from = v + column * kSide * kBlock + lane;
+      const T* u[Filters];
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) u[f] = a.u + (f0 + f) * u_row + column * kSide;
+      Vec<T> acc[Filters][kSide] = {};
+      for (index c = 0; c < a.channels; ++c, from += kWinogradPoints * kBlock) {
+        TENFOLD_UNROLL
+        for (int row = 0; row < kSide; ++row) {
+          Vec<T> in = load(from + row * kBlock);
+          TENFOLD_IN_REGISTER(in);
+          TENFOLD_UNROLL
+          for (int f = 0; f < Filters; ++f)
+            acc[f][row] = fma<T>(splat(u[f][c * kWinogradPoints + row]), in, acc[f][row]);
+        }
+      }
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) {
+        Vec<T> y[m];
+        output_line<T, m>(acc[f], y);
+        TENFOLD_UNROLL
+        for (int p = 0; p < m; ++p) lines[f][p][column] = y[p];
+      }
+    }
+    for (int f = 0; f < Filters; ++f) {
+      Vec<T> y[m][m];
+      const Vec<T> bias = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
+      TENFOLD_UNROLL
+      for (int p = 0; p < m; ++p) {
+        output_line<T, m>(lines[f][p], y[p]);
+        TENFOLD_UNROLL
+        for (int q = 0; q < m; ++q) y[p][q] += bias;
+      }
+      put_tile<T, m, PoolH>(a, f0 + f, i, j, lane, y);
+    }
+  }
+}
+
+// v[tile][c][36][16] of `count` tiles side by side; `columns` holds 6 vectors for every column that they look at.
+template <class T, int r>
+TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, index count, T* v, T* columns) {
+  constexpr int m = kSide + 1 - r;
+  for (index c = 0; c < a.channels; ++c, from += a.x_plane) {
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      for (index column = 0; column < count * m + r - 1; ++column) {
+        const T* p = from + column * kBlock + lane;
+        Vec<T> d[kSide], line[kSide];
+        TENFOLD_UNROLL
+        for (int row = 0; row < kSide; ++row) d[row] = load(p + row * a.x_row);
+        look_line<T>(d, line);
+        TENFOLD_UNROLL
+        for (int row = 0; row < kSide; ++row) store(columns + (column * kSide + row) * kBlock + lane, line[row]);
+      }
+      for (index tile = 0; tile < count; ++tile) {
+        T* to = v + (tile * a.channels + c) * kWinogradPoints * kBlock + lane;
+        for (index row = 0; row < kSide; ++row) {
+          const T* p = columns + (tile * m * kSide + row) * kBlock + lane;
+          Vec<T> d[kSide], line[kSide];
+          TENFOLD_UNROLL
+          for (int k = 0; k < kSide; ++k) d[k] = load(p + k * kSide * kBlock);
+          look_line<T>(d, line);
+          TENFOLD_UNROLL
+          for (int k = 0; k < kSide; ++k) store(to + (k * kSide + row) * kBlock, line[k]);
+        }
+      }
+    }
+  }
+}
+
+template <class T, int r, int PoolH>
+TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
+  constexpr int m = kSide + 1 - r;
+  T* const v = a.scratch;
+  T* const columns = v + a.tiles * a.channels * kWinogradPoints * kBlock;
+  const index tiles_h = (a.out_h + m - 1) / m, tiles_w = (a.out_w + m - 1) / m;
+  for (index i = 0; i < tiles_h; ++i) {
+    for (index first = 0; first < tiles_w; first += a.tiles) {
+      const index count = tiles_w - first < a.tiles ? tiles_w - first : a.tiles;
+      look_at_row<T, r>(a, a.x + i * m * a.x_row + first * m * kBlock, count, v, columns);
+      for (index tile = 0; tile < count; ++tile) {
+        in_pieces<kColumnFilters>(a.filters, [&](index f, auto filters) {
+          forward_tile<T, r, filters.value, PoolH>(a, v + tile * a.channels * kWinogradPoints * kBlock, f, i,
+                                                   first + tile);
+        });
+      }
+    }
+  }
+}
+
+template <class T, int r>
+void forward(const LaneWinograd<T>& a) {
+  constexpr int m = kSide + 1 - r;
+  if (a.pool_h == 0) return forward_pooled<T, r, 0>(a);
+  if constexpr (m == 4) {
+    if (a.pool_h == 1) return forward_pooled<T, r, 1>(a);
+    if (a.pool_h == 4) return forward_pooled<T, r, 4>(a);
+  }
+  forward_pooled<T, r, 2>(a);
+}
+
+// ---- gradients
+// ---------------------------------------------------------------------------------------------------
+
+// Column j of A e A^T of the tile at dy; of its pixels, rows x cols exist.
+template <class T, int m, int j, bool Whole>
+TENFOLD_INLINE void spread_column(const T* dy, index row, index rows, index cols, Vec<T>* w) {
+  Vec<T> line[m];
+  TENFOLD_UNROLL
+  for (int p = 0; p < m; ++p) {
+    line[p] = spread_at<T, m, j>([&](int q) __attribute__((always_inline)) {
+      return Whole || (p < rows && q < cols) ? load(dy + p * row + q * kBlock) : Vec<T>{};
+    });
+  }
+  spread_line<T, m>(line, w);
+}
+
+// to[f * f_step + point * point_step] <-- column j of tile (ti, tj) for all filters
+template <class T, int m, int j>
+TENFOLD_INLINE void spread_filters(const LaneWinograd<T>& a, index ti, index tj, T* to, index f_step,
+                                   index point_step) {
+  const T* const from = a.dy + ti * m * a.y_row + tj * m * kBlock;
+  const index rows = a.out_h - ti * m, cols = a.out_w - tj * m;
+  const auto all = [&](auto whole) __attribute__((always_inline)) {
+    for (index f = 0; f < a.filters; ++f) {
+      for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+        Vec<T> w[kSide];
+        spread_column<T, m, j, whole.value == 2>(from + f * a.y_plane + lane, a.y_row, rows, cols, w);
+        TENFOLD_UNROLL
+        for (int point = 0; point < kSide; ++point)
+          store(to + f * f_step + point * point_step + lane, w[point]);
+      }
+    }
+  };
+  if (rows >= m && cols >= m) return all(Constant<2>{});
+  all(Constant<1>{});
+}
+
+// lines[c][row][column][16] <-- column `column` of B s, s = sum_f u . w of some channels
+template <class T, int Channels>
+TENFOLD_INLINE void input_column(const LaneWinograd<T>& a, const T* w, index c0, index column, T* lines) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> acc[Channels][kSide] = {};
+    const T* u = a.u + c0 * kWinogradPoints + column * kSide;
+    const T* from = w + lane;
+    for (index f = 0; f < a.filters; ++f, u += a.channels * kWinogradPoints, from += kSide * kBlock) {
+      TENFOLD_UNROLL
+      for (int row = 0; row < kSide; ++row) {
+        Vec<T> in = load(from + row * kBlock);
+        TENFOLD_IN_REGISTER(in);
+        TENFOLD_UNROLL
+        for (int c = 0; c < Channels; ++c)
+          acc[c][row] = fma<T>(splat(u[c * kWinogradPoints + row]), in, acc[c][row]);
+      }
+    }
+    TENFOLD_UNROLL
+    for (int c = 0; c < Channels; ++c) {
+      Vec<T> line[kSide];
+      look_line_adjoint<T>(acc[c], line);
+      TENFOLD_UNROLL
+      for (int row = 0; row < kSide; ++row)
+        store(lines + (((c0 + c) * kSide + row) * kSide + column) * kBlock + lane, line[row]);
+    }
+  }
+}
+
+template <class T, int r>
+void input(const LaneWinograd<T>& a) {
+  constexpr int m = kSide + 1 - r;
+  const index tiles_h = (a.out_h + m - 1) / m, tiles_w = (a.out_w + m - 1) / m;
+  T* const w = a.scratch;  // [F][6][16]
+  T* const lines = w + a.filters * kSide * kBlock;
+  for (index c = 0; c < a.channels; ++c) {
+    for (index h = 0; h < tiles_h * m + r - 1; ++h) {
+      T* const row = a.dx + c * a.x_plane + h * a.x_row;
+      for (index n = 0; n < (tiles_w * m + r - 1) * kBlock; n += kLanes<T>) store(row + n, Vec<T>{});
+    }
+  }
+  for (index i = 0; i < tiles_h; ++i) {
+    for (index j = 0; j < tiles_w; ++j) {
+      for (index column = 0; column < kSide; ++column) {
+        with_count<kSide>(column + 1, [&](auto n) {
+          spread_filters<T, m, n.value - 1>(a, i, j, w, kSide * kBlock, kBlock);
+        });
+        in_pieces<kColumnFilters>(a.channels, [&](index c, auto channels) {
+          input_column<T, channels.value>(a, w, c, column, lines);
+        });
+      }
+      for (index c = 0; c < a.channels; ++c) {
+        T* const to = a.dx + c * a.x_plane + i * m * a.x_row + j * m * kBlock;
+        for (index row = 0; row < kSide; ++row) {
+          for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+            const T* const from = lines + (c * kSide + row) * kSide * kBlock + lane;
+            T* const p = to + row * a.x_row + lane;
+            Vec<T> v[kSide], d[kSide];
+            TENFOLD_UNROLL
+            for (int k = 0; k < kSide; ++k) v[k] = load(from + k * kBlock);
+            look_line_adjoint<T>(v, d);
+            TENFOLD_UNROLL
+            for (int k = 0; k < kSide; ++k) store(p + k * kBlock, load(p + k * kBlock) + d[k]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Column j of B^T d B of all tiles of some rows: v[tile][6][C][16]; `lines` holds a vector for every row and tile.
+template <class T, int r, int j>
+TENFOLD_INLINE void look_columns(const LaneWinograd<T>& a, index first, index tile_rows, index tiles_w, T* v,
+                                 T* lines) {
+  constexpr int m = kSide + 1 - r;
+  const index rows = tile_rows * m + r - 1;
+  for (index c = 0; c < a.channels; ++c) {
+    const T* const from = a.x + c * a.x_plane + first * m * a.x_row;
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      for (index row = 0; row < rows; ++row) {
+        for (index tile = 0; tile < tiles_w; ++tile) {
+          const T* const p = from + row * a.x_row + tile * m * kBlock + lane;
+          store(lines + (tile * rows + row) * kBlock + lane,
+                look_at<T, j>([&](int k) __attribute__((always_inline)) { return load(p + k * kBlock); }));
+        }
+      }
+      for (index i = 0; i < tile_rows; ++i) {
+        for (index tile = 0; tile < tiles_w; ++tile) {
+          const T* const p = lines + (tile * rows + i * m) * kBlock + lane;
+          T* const to = v + ((i * tiles_w + tile) * kSide * a.channels + c) * kBlock + lane;
+          Vec<T> d[kSide], line[kSide];
+          TENFOLD_UNROLL
+          for (int k = 0; k < kSide; ++k) d[k] = load(p + k * kBlock);
+          look_line<T>(d, line);
+          TENFOLD_UNROLL
+          for (int k = 0; k < kSide; ++k) store(to + k * a.channels * kBlock, line[k]);
+        }
+      }
+    }
+  }
+}
+
+// sums[f][c][point] += sum over tiles of w[tile][point][f] . v[tile][point][c] for one point
+template <class T, int Filters, int Channels>
+TENFOLD_INLINE void weight_tile(const LaneWinograd<T>& a, index tiles, const T* w, const T* v, T* sums) {
+  const index f_step = a.channels * kWinogradPoints * kBlock, c_step = kWinogradPoints * kBlock;
+  const index w_step = kSide * a.filters * kBlock, v_step = kSide * a.channels * kBlock;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> acc[Filters][Channels];
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int c = 0; c < Channels; ++c) acc[f][c] = load(sums + f * f_step + c * c_step + lane);
+    }
+    const T *left = w + lane, *right = v + lane;
+    for (index tile = 0; tile < tiles; ++tile, left += w_step, right += v_step) {
+      Vec<T> in[Channels];
+      TENFOLD_UNROLL
+      for (int c = 0; c < Channels; ++c) {
+        Vec<T> value = load(right + c * kBlock);
+        if constexpr (Filters > 1) TENFOLD_IN_REGISTER(value);
+        in[c] = value;
+      }
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) {
+        const Vec<T> d = load(left + f * kBlock);
+        TENFOLD_UNROLL
+        for (int c = 0; c < Channels; ++c) acc[f][c] = fma<T>(d, in[c], acc[f][c]);
+      }
+    }
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int c = 0; c < Channels; ++c) store(sums + f * f_step + c * c_step + lane, acc[f][c]);
+    }
+  }
+}
+
+template <class T, int r>
+void weight(const LaneWinograd<T>& a) {
+  constexpr int m = kSide + 1 - r;
+  const index tiles_h = (a.out_h + m - 1) / m, tiles_w = (a.out_w + m - 1) / m;
+  T* const w = a.scratch;
+  T* const v = w + a.tiles * tiles_w * kSide * a.filters * kBlock;
+  T* const lines = v + a.tiles * tiles_w * kSide * a.channels * kBlock;
+  for (index first = 0; first < tiles_h; first += a.tiles) {
+    const index rows = tiles_h - first < a.tiles ? tiles_h - first : a.tiles;
+    for (index column = 0; column < kSide; ++column) {
+      with_count<kSide>(column + 1, [&](auto n) {
+        constexpr int j = n.value - 1;
+        look_columns<T, r, j>(a, first, rows, tiles_w, v, lines);
+        for (index tile = 0; tile < rows * tiles_w; ++tile) {
+          spread_filters<T, m, j>(a, first + tile / tiles_w, tile % tiles_w,
+                                  w + tile * kSide * a.filters * kBlock, kBlock, a.filters * kBlock);
+        }
+      });
+      for (index row = 0; row < kSide; ++row) {
+        in_pieces<kWeightChannels>(a.channels, [&](index c, auto channels) {
+          in_pieces<kWeightFilters>(a.filters, [&](index f, auto filters) {
+            weight_tile<T, filters.value, channels.value>(
+                a, rows * tiles_w, w + (row * a.filters + f) * kBlock, v + (row * a.channels + c) * kBlock,
+                a.sums + ((f * a.channels + c) * kWinogradPoints + column * kSide + row) * kBlock);
+          });
+        });
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr LaneWinogradKernels<T> make_table() {
+  return {{forward<T, 3>, forward<T, 5>},
+          {input<T, 3>, input<T, 5>},
+          {weight<T, 3>, weight<T, 5>},
+          {transform<T, 3>, transform<T, 5>},
+          {transform_back<T, 3>, transform_back<T, 5>}};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(LaneWinogradKernels, make_table)
