@@ -185,16 +185,42 @@ TileScratch tile_scratch(const Stage& stage, const Plane& in, bool training) {
   return s;
 }
 
+// Vector operations of a block in cycles of the multiply-add unit, fitted to bench_lanes (Zen 4, AVX-512): `look` for the
+// transform of a channel in a tile, `part` for that of a filter, on top of its multiply-adds.
+struct WinogradCost {
+  double product, look, part;
+};
+constexpr double kDirectCost = 1.07;
+// By kernel: 3 x 3, 5 x 5.
+constexpr WinogradCost kForwardCost[] = {{1.1, 190, 170}, {1.1, 160, 55}};
+constexpr WinogradCost kInputCost[] = {{1.1, 190, 170}, {1.1, 160, 120}};
+constexpr WinogradCost kWeightCost[] = {{1.2, 300, 300}, {1.3, 250, 130}};
+// The accumulators of the weight gradient are read and written once a block: they have to stay in the second-level
+// cache beside the block.
+constexpr index kMaxWeightSums = index{1} << 17;  // elements
+
 void choose_winograd(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
   if (!winograd_fits(layer) || layer.algorithm == LaneLayer::Algorithm::direct) return;
+  const bool asked = layer.algorithm == LaneLayer::Algorithm::winograd;
+  if (!asked && chain.dtype != DType::float32) return;
   const index m = tile_side(layer);
   stage.tiles_h = (layer.height.output + m - 1) / m;
   stage.tiles_w = (layer.width.output + m - 1) / m;
-  if (layer.algorithm == LaneLayer::Algorithm::automatic && chain.dtype != DType::float32) return;
-  static_cast<void>(in);
+  const double channels = static_cast<double>(in.channels), filters = static_cast<double>(stage.features);
+  const double direct = kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * filters *
+                        static_cast<double>(stage.taps);
+  const auto gains = [&](const WinogradCost* costs) {
+    const WinogradCost& cost = costs[kernel_number(stage)];
+    const double tile = static_cast<double>(kWinogradPoints) * channels * filters * cost.product +
+                        channels * cost.look + filters * cost.part;
+    return asked || static_cast<double>(stage.tiles_h * stage.tiles_w) * tile < direct;
+  };
   const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
-  stage.winograd_forward = pools;
-  stage.winograd_input = stage.winograd_weight = chain.training;
+  stage.winograd_forward = pools && gains(kForwardCost);
+  stage.winograd_input = chain.training && gains(kInputCost);
+  stage.winograd_weight =
+      chain.training && gains(kWeightCost) &&
+      (asked || in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums);
 }
 
 Plan make_plan(const LaneChain& chain) {
