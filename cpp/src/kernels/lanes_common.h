@@ -48,6 +48,10 @@ TENFOLD_INLINE void in_pieces(index count, const F& f) {
 #define TENFOLD_IN_REGISTER(v) static_cast<void>(v)
 #endif
 
+// Hides from the compiler where a pointer comes from. Where looks overlap it would otherwise carry what it has loaded
+// over to the next one, in registers that the sums need.
+#define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
 template <class T>
 TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0

@@ -19,6 +19,17 @@ constexpr int kColumnFilters = kManyRegisters ? 4 : 2;
 constexpr int kWeightFilters = kManyRegisters ? 4 : 3;
 constexpr int kWeightChannels = kManyRegisters ? 6 : 3;
 
+// Fitted to measurements on Zen 4 with AVX-512 and AVX2.
+constexpr LaneWinogradCost kForwardCost[] = {
+    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{2.2, 150, 300},
+    kManyRegisters ? LaneWinogradCost{1.1, 160, 55} : LaneWinogradCost{2.0, 150, 60}};
+constexpr LaneWinogradCost kInputCost[] = {
+    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{1.7, 360, 145},
+    kManyRegisters ? LaneWinogradCost{1.1, 160, 120} : LaneWinogradCost{1.7, 200, 100}};
+constexpr LaneWinogradCost kWeightCost[] = {
+    kManyRegisters ? LaneWinogradCost{1.2, 300, 300} : LaneWinogradCost{2.1, 400, 400},
+    kManyRegisters ? LaneWinogradCost{1.3, 250, 130} : LaneWinogradCost{2.1, 300, 200}};
+
 // ---- one-dimensional transforms
 // ---------------------------------------------------------------------------------------
 
@@ -575,7 +586,10 @@ constexpr LaneWinogradKernels<T> make_table() {
           {input<T, 3>, input<T, 5>},
           {weight<T, 3>, weight<T, 5>},
           {transform<T, 3>, transform<T, 5>},
-          {transform_back<T, 3>, transform_back<T, 5>}};
+          {transform_back<T, 3>, transform_back<T, 5>},
+          {kForwardCost[0], kForwardCost[1]},
+          {kInputCost[0], kInputCost[1]},
+          {kWeightCost[0], kWeightCost[1]}};
 }
 
 }  // namespace

@@ -42,6 +42,12 @@ struct LaneWinograd {
   ptrdiff_t pool_h, pooled_h, pooled_w, code_plane;
 };
 
+// What a tile takes in multiply-adds of 16 lanes at the peak: `product` for each of its points, filters and channels,
+// `look` for each channel and `part` for each filter.
+struct LaneWinogradCost {
+  double product, look, part;
+};
+
 // Index 0: r = 3, index 1: r = 5.
 template <class T>
 struct LaneWinogradKernels {
@@ -55,6 +61,7 @@ struct LaneWinogradKernels {
   void (*transform[2])(ptrdiff_t count, const T* w, T* u);
   // dw[i][r * r] <-- scale * sums[i][36] for i < count
   void (*transform_back[2])(ptrdiff_t count, const T* sums, T scale, T* dw);
+  LaneWinogradCost forward_cost[2], input_cost[2], weight_cost[2];
 };
 TENFOLD_DECLARE_KERNELS(LaneWinogradKernels)
 

@@ -16,6 +16,8 @@ constexpr index kLanes = kLaneBlock;
 constexpr index kMaxChunks = 64;
 // Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
 constexpr index kStripElements = 4096;
+// Pixels of a channel that stay in L1 for all filters: 24 KB of floats.
+constexpr index kStripLook = 6144;
 // Channels of filters whose points a job adds up.
 constexpr index kPairPiece = 32;
 
@@ -51,7 +53,8 @@ struct Stage {
   index codes = 0;                       // offset in the area
   bool input_gradient = false;           // dy is needed as a whole
   index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
-  bool winograd_forward = false, winograd_input = false, winograd_weight = false;
+  // The forms of its operators, else the direct one.
+  bool winograd_forward = false, winograd_input = false, winograd_weight = false, pooled_weight = false;
   bool winograd() const { return winograd_forward || winograd_input || winograd_weight; }
   index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
   index points = 0;                // offset of the transformed weights among a member's: [F][C][36]
@@ -139,18 +142,19 @@ bool tiles_by_four(const LaneLayer& pool) {
          w.output * w.kernel <= w.size;
 }
 
-// ---- Winograd's convolution: which operators of a layer take it
-// ----------------------------------------------------
+// ---- the forms of a convolution's operators
+// ------------------------------------------------------------------------
 
 // An output tile's side for a kernel of r x r; tiles look at 6 x 6 inputs.
 index tile_side(const LaneLayer& layer) {
   return 7 - layer.height.kernel;
 }
-index kernel_number(const Stage& stage) {
+int kernel_number(const Stage& stage) {
   return stage.height.kernel == 3 ? 0 : 1;
 }
 
-bool winograd_fits(const LaneLayer& layer) {
+// Whether there are kernels for whole tiles.
+bool tile_kernel(const LaneLayer& layer) {
   const auto fits = [](const Axis& a) { return a.stride == 1 && a.dilation == 1; };
   return fits(layer.height) && fits(layer.width) && layer.height.kernel == layer.width.kernel &&
          (layer.height.kernel == 3 || layer.height.kernel == 5);
@@ -185,42 +189,45 @@ TileScratch tile_scratch(const Stage& stage, const Plane& in, bool training) {
   return s;
 }
 
-// Vector operations of a block in cycles of the multiply-add unit, fitted to bench_lanes (Zen 4, AVX-512): `look` for the
-// transform of a channel in a tile, `part` for that of a filter, on top of its multiply-adds.
-struct WinogradCost {
-  double product, look, part;
-};
+// A multiply-add of the direct form, in multiply-adds at the peak.
 constexpr double kDirectCost = 1.07;
-// By kernel: 3 x 3, 5 x 5.
-constexpr WinogradCost kForwardCost[] = {{1.1, 190, 170}, {1.1, 160, 55}};
-constexpr WinogradCost kInputCost[] = {{1.1, 190, 170}, {1.1, 160, 120}};
-constexpr WinogradCost kWeightCost[] = {{1.2, 300, 300}, {1.3, 250, 130}};
-// The accumulators of the weight gradient are read and written once a block: they have to stay in the second-level
-// cache beside the block.
+// Winograd's accumulators of the weight gradient are read and written once a block: they have to stay in the
+// second-level cache beside the block.
 constexpr index kMaxWeightSums = index{1} << 17;  // elements
 
-void choose_winograd(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
-  if (!winograd_fits(layer) || layer.algorithm == LaneLayer::Algorithm::direct) return;
-  const bool asked = layer.algorithm == LaneLayer::Algorithm::winograd;
-  if (!asked && chain.dtype != DType::float32) return;
+// Chooses each operator's form by what it takes for a block, in multiply-adds at the peak.
+void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
+  if (!tile_kernel(layer)) return;
+  const auto& winograd = kernels<LaneWinogradKernels, float>();
+  const int number = kernel_number(stage);
   const index m = tile_side(layer);
   stage.tiles_h = (layer.height.output + m - 1) / m;
   stage.tiles_w = (layer.width.output + m - 1) / m;
   const double channels = static_cast<double>(in.channels), filters = static_cast<double>(stage.features);
-  const double direct = kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * filters *
-                        static_cast<double>(stage.taps);
-  const auto gains = [&](const WinogradCost* costs) {
-    const WinogradCost& cost = costs[kernel_number(stage)];
-    const double tile = static_cast<double>(kWinogradPoints) * channels * filters * cost.product +
-                        channels * cost.look + filters * cost.part;
-    return asked || static_cast<double>(stage.tiles_h * stage.tiles_w) * tile < direct;
+  const double products = filters * static_cast<double>(stage.taps);
+  const double direct = kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * products;
+  const auto winograd_cost = [&](const LaneWinogradCost& cost) {
+    return static_cast<double>(stage.tiles_h * stage.tiles_w) *
+           (static_cast<double>(kWinogradPoints) * channels * filters * cost.product + channels * cost.look +
+            filters * cost.part);
   };
+  double weight = direct;
+  if (stage.pool && stage.pool_height.kernel == 2) {
+    const double pooled = kernels<LaneKernels, float>().pooled_weight_cost *
+                          static_cast<double>(stage.pool_height.output * stage.pool_width.output) * products;
+    stage.pooled_weight = chain.training && pooled < direct;
+    weight = std::min(direct, pooled);
+  }
+
+  const bool asked = layer.algorithm == LaneLayer::Algorithm::winograd;
+  if (!asked && (layer.algorithm == LaneLayer::Algorithm::direct || chain.dtype != DType::float32)) return;
   const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
-  stage.winograd_forward = pools && gains(kForwardCost);
-  stage.winograd_input = chain.training && gains(kInputCost);
-  stage.winograd_weight =
-      chain.training && gains(kWeightCost) &&
-      (asked || in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums);
+  const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
+  stage.winograd_forward = pools && (asked || winograd_cost(winograd.forward_cost[number]) < direct);
+  if (!chain.training) return;
+  stage.winograd_input = asked || winograd_cost(winograd.input_cost[number]) < direct;
+  stage.winograd_weight = asked || (fits && winograd_cost(winograd.weight_cost[number]) < weight);
+  stage.pooled_weight = stage.pooled_weight && !stage.winograd_weight;
 }
 
 Plan make_plan(const LaneChain& chain) {
@@ -282,7 +289,7 @@ Plan make_plan(const LaneChain& chain) {
           out.width = stage.pool_width.output;
           ++end;
         }
-        choose_winograd(chain, layer, source, stage);
+        choose_forms(chain, layer, source, stage);
         if (stage.winograd()) {
           // Whole tiles.
           source.pad_bottom += stage.tiles_h * tile_side(layer) - layer.height.output;
@@ -926,6 +933,10 @@ class LaneSegment final : public Op {
     T* const full = expanded(gradients);
     // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
     const bool whole = d_in != nullptr || stage.winograd_weight;
+    if (stage.pooled_weight) {
+      pooled_weight(k, stage, area, d, gradients, whole);
+      if (!whole) return;
+    }
     LaneConvWeight<T> weight{};
     weight.acc = sums(gradients) + stage.sums;
     weight.filters = stage.features;
@@ -948,7 +959,7 @@ class LaneSegment final : public Op {
         weight.dy_plane = out.plane();
         weight.dy = d + out.origin() + top * weight.dy_row;
       }
-      if (!stage.winograd_weight) k.conv_weight(weight);
+      if (!stage.winograd_weight && !stage.pooled_weight) k.conv_weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
           k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
@@ -996,6 +1007,30 @@ class LaneSegment final : public Op {
     call.dx_plane = in.plane();
     call.dx_row = in.row();
     k.conv_input(call);
+  }
+
+  // Adds the weight gradient of a pooled convolution and, unless somebody unpools, its bias gradient.
+  void pooled_weight(const Kernels& k, const Stage& stage, T* area, const T* d, T* gradients,
+                     bool unpooled) const {
+    const Plane &in = value(stage.in), &out = value(stage.out);
+    LanePooledWeight<T> call{};
+    call.x = area + in.offset;
+    call.d = d + out.origin();
+    call.codes = codes(area, stage);
+    call.acc = sums(gradients) + stage.sums;
+    call.sums = unpooled ? nullptr : bias_sums(stage, gradients, 0);
+    call.channels = in.channels;
+    call.filters = stage.features;
+    call.windows_h = out.height;
+    call.windows_w = out.width;
+    call.x_plane = in.plane();
+    call.x_row = in.row();
+    call.d_plane = out.plane();
+    call.d_row = out.row();
+    call.code_plane = static_cast<index>(stage.place.size()) * kLanes;
+    // Rows of windows whose looks stay in L1.
+    call.strip = std::max<index>(1, (kStripLook / in.row() + 1 - stage.height.kernel) / 2);
+    k.pooled_weight[kernel_number(stage)](call);
   }
 
   T* bias_sums(const Stage& stage, T* gradients, index f) const {
