@@ -94,8 +94,38 @@ struct Pooled {
   Vec<T> best;
   Mask<T> code;
 };
+#if defined(TENFOLD_ISA_avx512)
+// The same as below. The masks stay in mask registers: GCC moves those of the general form through others.
+TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
+  const __m512 zero = _mm512_setzero_ps();
+  const __m512i none = _mm512_set1_epi32(-1);
+  const __m512 first = (__m512)pixels[0];
+  __m512 best = first;
+  __m512i code = _mm512_setzero_si512();
+  __mmask16 number = _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q);  // best is no NaN
+  TENFOLD_UNROLL
+  for (int p = 1; p < 4; ++p) {
+    const __m512 v = (__m512)pixels[p];
+    const __mmask16 better = _mm512_mask_cmp_ps_mask(number, v, best, _CMP_NLE_UQ);
+    best = _mm512_mask_mov_ps(best, better, v);
+    code = _mm512_mask_mov_epi32(code, better, _mm512_set1_epi32(p));
+    if (p < 3) number = _mm512_mask_cmp_ps_mask(number, v, v, _CMP_ORD_Q);
+  }
+  if (relu) {
+    const __mmask16 shut = _mm512_cmp_ps_mask(best, zero, _CMP_LE_OQ);
+    best = _mm512_mask_mov_ps(best, shut, zero);
+    code = _mm512_mask_mov_epi32(code, shut, pass_zero ? _mm512_setzero_si512() : none);
+    if (pass_zero) code = _mm512_mask_mov_epi32(code, _mm512_mask_cmp_ps_mask(shut, first, zero, _CMP_LT_OQ), none);
+  }
+  return {(Vec<float>)best, (Mask<float>)code};
+}
+#endif
+
 template <class T>
 TENFOLD_INLINE Pooled<T> pool_four(const Vec<T>* pixels, bool relu, bool pass_zero) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) return pool_four_floats(pixels, relu, pass_zero);
+#endif
   const Vec<T> zero = {};
   Vec<T> best = pixels[0];
   Mask<T> code = {};
