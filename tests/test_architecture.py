@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "models": {"functional", "nn"},
     "data": {"io"},
     "train": {"data", "functional", "graph", "io", "nn", "optim"},
-    "plot": {"data", "functional", "graph", "nn", "train"},
+    "plot": {"data", "functional", "graph", "io", "nn", "train"},
 }
 PACKAGES = {*MAY_IMPORT, "cli"}
 

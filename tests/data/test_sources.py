@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import os
 import struct
 import threading
 from pathlib import Path
@@ -140,6 +141,18 @@ def test_a_wrong_checksum_is_not_kept(tmp_path, monkeypatch, mirror):
     with pytest.raises(FileNotFoundError, match=r"SHA-256 must be 440fcabf.*; received"):
         data.mnist(tmp_path / "here")
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_an_abandoned_download_is_removed_once_it_is_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(_sources, "_MNIST_MIRRORS", ())
+    (tmp_path / "mnist").mkdir()
+    parts = [tmp_path / "mnist" / f"{NAMES[0]}.{middle}.part" for middle in ("ab_d1234", "dcba4321")]
+    for part in parts:
+        part.touch()
+    os.utime(parts[0], (0, 0))
+    with pytest.raises(FileNotFoundError, match="downloading failed"):
+        data.mnist(tmp_path / "mnist")
+    assert list((tmp_path / "mnist").iterdir()) == parts[1:]
 
 
 def test_images_of_another_size_are_refused(tmp_path):

@@ -485,3 +485,24 @@ def test_conv_matrix(shape, weight, options, border):
 def test_conv_matrix_refuses_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="conv_matrix: shape"):
         F.conv_matrix(MASK, (2, 3, 4, 5))
+    with pytest.raises(ValueError, match="conv_matrix: shape must have the weight's 4 channels"):
+        F.conv_matrix(np.ones((6, 2, 2, 3)), (5, 4, 5), groups=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": 0},
+        {"padding": -7},
+        {"padding": "none"},
+        {"padding": 9, "border": "reflect"},
+        {"dilation": (1, 2, 3)},
+        {"groups": 4},
+        {"groups": 2.5},
+        {"border": "mirror"},
+    ],
+    ids=str,
+)
+def test_conv_matrix_is_named_in_its_errors(options):
+    with pytest.raises((ValueError, TypeError), match="^conv_matrix: "):
+        F.conv_matrix(np.ones((6, 2, 2, 3)), (4, 4, 5), **{"groups": 2, **options})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,6 +131,25 @@ class TestWriteAside:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert path.read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["x"]
+
+    def test_what_a_killed_writer_left_is_removed_once_it_is_old(self, tmp_path):
+        path = tmp_path / "x"
+        code = (
+            "import os, signal; from tenfold import io; "
+            "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
+            f"io.write_aside({str(path)!r}, b'half')"
+        )
+        subprocess.run([sys.executable, "-c", code], check=False)
+        (left,) = os.listdir(tmp_path)
+        others = [".x.y", ".x.1.0123456.tmp", f".xx{left[2:]}"]
+        for name in others:
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, (0, 0))
+        io.write_aside(path, b"new")
+        assert left in os.listdir(tmp_path)  # another process may still be writing it
+        os.utime(tmp_path / left, (0, 0))
+        io.write_aside(path, b"newer")
+        assert sorted(os.listdir(tmp_path)) == sorted(["x", *others])
 
     def test_device_that_is_full(self):
         with pytest.raises(OSError, match="No space left"):

@@ -1,6 +1,8 @@
 """Pictures are drawn without a display, from every form of history."""
 
 import json
+import os
+import resource
 
 import numpy as np
 import pytest
@@ -73,6 +75,24 @@ def test_a_long_fall_has_a_logarithmic_axis():
 def test_other_formats(tmp_path, suffix):
     plot.learning_curve(ROWS, tmp_path / f"a.{suffix}")
     assert (tmp_path / f"a.{suffix}").stat().st_size > 1000
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # writing beyond fails, as on a full disk
+    try:
+        with pytest.raises(OSError, match="the file was not written"):
+            plot.learning_curve(ROWS, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.png"]
+    plot.learning_curve(ROWS, path)
+    size(path)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_what_is_no_history_is_named(tmp_path):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from ..io._files import remove_abandoned
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0  # seconds without a byte
@@ -95,6 +98,7 @@ def _fetch(path: Path, digest: str, mirrors: Sequence[str]) -> Path:
     import urllib.error
     import urllib.request
 
+    remove_abandoned(path.parent, rf"{re.escape(path.name)}\.\w{{8}}\.part")
     failures = []
     for mirror in mirrors:
         url = mirror + path.name

@@ -66,8 +66,9 @@ def _conv(
     border: str,
     border_value: float,
     algorithm: str,
+    function: str = "",
 ) -> Tensor:
-    function = f"conv{rank}d"
+    function = function or f"conv{rank}d"
     inputs = _inputs(input, weight, bias, function)
     size = _spatial(inputs[0], rank, function)
     kernel = _kernel(inputs[1], rank, function)
@@ -650,8 +651,16 @@ def conv_matrix(
     rank = len(size) - 1
     if rank not in (1, 2, 3):
         raise ValueError(f"conv_matrix: shape must have 1 to 3 spatial axes; received {shape!r}")
+    channels = w.shape[1] * integer(groups, "conv_matrix", "groups")
+    if size[0] != channels and channels > 0:
+        raise ValueError(
+            f"conv_matrix: shape must have the weight's {channels} channels; received shape {sample}, groups {groups} "
+            f"and weight {w.shape}"
+        )
     # Column i of a linear map's matrix is the image of unit vector i.
     count = int(np.prod(size))
     units = np.eye(count, dtype=w.dtype).reshape(count, *size)
-    images = _conv(rank, units, w, None, stride, padding, dilation, groups, border, 0.0, "auto")
+    images = _conv(
+        rank, units, w, None, stride, padding, dilation, groups, border, 0.0, "auto", "conv_matrix"
+    )
     return np.ascontiguousarray(np.asarray(images).reshape(count, -1).T)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import time
 from typing import Union
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+# A temporary file to which nothing was added for so many seconds belongs to a writer that was killed. By its age, not
+# by its process: the folder may be shared with other machines. Far longer than a disk or a mirror ever stalls.
+_ABANDONED = 3600.0
 
 
 def write_aside(path: PathLike, content: bytes) -> None:
     """Replace a file by new content, wholly or not at all.
 
     The bytes go to a temporary file in the same folder and reach the disk before it takes the old file's
-    name. A link stays a link: the file that it points to is replaced. Something that is not a plain file (a
-    pipe, ``/dev/stdout``) is written to directly.
+    name. What a killed writer leaves is removed by a later one, after an hour. A link stays a link: the file
+    that it points to is replaced. Something that is not a plain file (a pipe, ``/dev/stdout``) is written to
+    directly.
 
     Parameters
     ----------
@@ -37,6 +44,7 @@ def write_aside(path: PathLike, content: bytes) -> None:
             raise _named(error, path) from error
         return
     folder, name = os.path.split(target)
+    remove_abandoned(folder, rf"\.{re.escape(name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
     aside = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with open(aside, "xb") as file:
@@ -55,6 +63,16 @@ def write_aside(path: PathLike, content: bytes) -> None:
             ) from error
         raise
     _sync_folder(folder)
+
+
+def remove_abandoned(folder: PathLike, pattern: str) -> None:
+    """Remove the temporary files that killed writers left: those of a name that have not changed for an hour."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if re.fullmatch(pattern, entry.name):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                        os.unlink(entry.path)
 
 
 def _named(error: OSError, path: PathLike) -> OSError:

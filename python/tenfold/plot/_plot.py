@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PathLike = str | os.PathLike[str]
+from ..io._files import PathLike, write_aside
 
 _TRAIN, _VALIDATION, _INK, _MUTED, _RULE = "#2a6fbb", "#d9622b", "#1f2430", "#6b7280", "#d8dce3"
 _STYLE = {
@@ -43,7 +44,7 @@ _STYLE = {
 
 @contextlib.contextmanager
 def _figure(size: tuple[float, float], path: PathLike | None, layout: Any = "constrained") -> Iterator[Any]:
-    """Yield a figure of its own, written to `path` at the end; no display is ever opened."""
+    """Yield a figure of its own, written to `path` at the end, wholly or not at all; no display is ever opened."""
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -63,7 +64,9 @@ def _figure(size: tuple[float, float], path: PathLike | None, layout: Any = "con
                 raise ValueError(
                     f"plot: path must end in one of {', '.join(sorted(known))}; received {os.fspath(path)!r}"
                 )
-            figure.savefig(path, facecolor="white")
+            content = io.BytesIO()
+            figure.savefig(content, format=suffix, facecolor="white")
+            write_aside(path, content.getvalue())
 
 
 def _columns(history: Any) -> list[dict[str, Any]]:

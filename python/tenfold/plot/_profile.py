@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._plot import _INK, _MUTED, _TRAIN, _VALIDATION, PathLike, _figure
+from ..io._files import PathLike
+from ._plot import _INK, _MUTED, _TRAIN, _VALIDATION, _figure
 
 if TYPE_CHECKING:
     from ..graph import Operation, Profile
