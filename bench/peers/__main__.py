@@ -1,7 +1,8 @@
 """``python bench/peers [WHAT …]``: the same work in tenfold and in other libraries, with ratios.
 
-WHAT is any of step, mlp, inference, gemm, layers, elementwise, resnet, memory; all of them unless told. Whatever of
-PyTorch, JAX, ONNX Runtime (with the onnx package) is installed takes part: ``pip install torch jax onnx onnxruntime``.
+WHAT is any of step, mlp, inference, gemm, layers, elementwise, resnet, memory, scaling; all of them unless told.
+Whatever of PyTorch, JAX, ONNX Runtime (with the onnx package) is installed takes part: ``pip install torch jax onnx
+onnxruntime``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-WHAT = ("step", "mlp", "inference", "gemm", "layers", "elementwise", "resnet", "memory")
+WHAT = ("step", "mlp", "inference", "gemm", "layers", "elementwise", "resnet", "memory", "scaling")
 # They force a kernel upon OpenBLAS that may not be the best of this processor.
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # PyTorch's allocator at its best: large buffers are kept instead of being mapped anew at every call.
@@ -26,10 +27,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(WHAT))
     parser.add_argument("--seconds", type=float, help="per row; default: 5, and 1 with --quick")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--batch", type=int, nargs="+", help="of the LeNet-5 steps and inference")
+    parser.add_argument("--batch", type=int, nargs="+", help="of steps and inference")
     parser.add_argument(
-        "--shapes", nargs="+", help="files of bench/shapes for layers; all of them unless told"
+        "--shapes", nargs="+", help="files of bench/shapes for layers and scaling; all of them unless told"
     )
+    parser.add_argument("--names", default="", metavar="REGEX", help="of the layers")
     parser.add_argument("--without", nargs="+", default=[], metavar="MODULE", help="leave libraries out")
     parser.add_argument(
         "--cpu-time",
@@ -40,6 +42,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write the results there")
     options = parser.parse_args()
     options.what = options.what or list(WHAT)
+    if "scaling" in options.what and (options.threads < 2 or options.cpu_time):
+        if len(options.what) < len(WHAT):
+            parser.error("scaling needs --threads of at least 2 and wall time")
+        options.what.remove("scaling")
     for what in options.what:
         if what not in WHAT:
             parser.error(f"WHAT must be any of {', '.join(WHAT)}; received {what!r}")
@@ -65,12 +71,8 @@ def works(what: str, options: argparse.Namespace) -> Iterator[Any]:
     if what in ("step", "mlp", "resnet"):
         import training
 
-        batches = {
-            "step": options.batch or ([64] if quick else [16, 64, 256, 1024]),
-            "mlp": [64],
-            "resnet": [64],
-        }
-        yield from training.works({"step": "lenet"}.get(what, what), batches[what], quick)
+        batches = options.batch or ([16, 64, 256, 1024] if what == "step" and not quick else [64])
+        yield from training.works({"step": "lenet"}.get(what, what), batches, quick)
     elif what == "inference":
         import inference
 
@@ -82,11 +84,15 @@ def works(what: str, options: argparse.Namespace) -> Iterator[Any]:
     elif what == "layers":
         import layers
 
-        yield from layers.works(options.shapes or (["lenet"] if quick else None))
+        yield from layers.works(options.shapes or (["lenet"] if quick else None), options.names)
     elif what == "elementwise":
         import elementwise
 
         yield from elementwise.works(quick)
+    elif what == "scaling":
+        import scaling
+
+        yield from scaling.works(options.threads, options.shapes, options.batch, quick)
 
 
 def main() -> None:
@@ -102,9 +108,21 @@ def main() -> None:
 
     left_out.update(options.without)
     set_threads(options.threads)
-    rest = 0.05 if options.threads > 1 else 0.01
     clock = time.process_time if options.cpu_time else time.perf_counter
-    results = []
+    results: list[dict[str, Any]] = []
+
+    def keep(row: dict[str, Any], what: str) -> None:
+        """Write everything so far, so that a run that is cut short leaves what it measured."""
+        results.append({**row, "what": what})
+        if options.json:
+            facts = {
+                "clock": "processor time" if options.cpu_time else "wall time",
+                "cpu": _core.cpu_name(), "isa": _core.isa(), "threads": options.threads,
+                "tenfold": tenfold.__version__, "libraries": versions(),
+            }  # fmt: skip
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump({"facts": facts, "results": results}, file, indent=1)
+
     print(
         f"tenfold {tenfold.__version__} ({_core.isa()}), {_core.cpu_name()}, {options.threads} threads; medians, and "
         "how many times as long the others take by median (by best)",
@@ -112,35 +130,24 @@ def main() -> None:
     )
     for what in options.what:
         if what == "memory":
-            results += memory.run(options.threads, options.quick)
+            for row in memory.rows(options.threads, options.quick):
+                keep(row, what)
             continue
         slow = what in ("step", "mlp", "resnet")
         rows = []
         for work in works(what, options):
-            result = take_turns(
-                work, options.seconds * (2 if slow else 1), rest if slow else 0.01, clock=clock
-            )
+            result = take_turns(work, options.seconds * (2 if slow else 1), clock)
             rows.append(result)
-            results.append(result.as_dict())
+            keep(result.as_dict(), what)
             print(line(result), flush=True)
-        if len(rows) > 1:
-            means = (
-                f"{geometric_mean(fastest(r, by) for r in rows if len(r.times) > 1):.2f}"
-                for by in ("median", "best")
+        if what != "scaling" and sum(len(r.times) > 1 for r in rows) > 1:
+            by_median, by_best = (
+                geometric_mean(fastest(r, by) for r in rows if len(r.times) > 1) for by in ("median", "best")
             )
             print(
-                "{:12s} geometric mean against the fastest of the others: {} by median, {} by best".format(
-                    what, *means
-                )
+                f"{what:12s} geometric mean against the fastest of the others: {by_median:.2f} by median, "
+                f"{by_best:.2f} by best"
             )
-    if options.json:
-        facts = {
-            "clock": "processor time" if options.cpu_time else "wall time",
-            "cpu": _core.cpu_name(), "isa": _core.isa(), "threads": options.threads, "quick": options.quick,
-            "tenfold": tenfold.__version__, "libraries": versions(),
-        }  # fmt: skip
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"facts": facts, "results": results}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,8 +45,8 @@ def torch_calls(
     return forward, lambda: torch.autograd.grad(y, tensors, gradient, retain_graph=True)
 
 
-def contest(layer: Layer) -> tuple[Contest, float] | None:
-    """Return the contestants of a layer and the floating-point operations of its forward."""
+def contest(layer: Layer) -> tuple[Contest, float, float] | None:
+    """Return the contestants of a layer, and the floating-point operations and bytes of its forward."""
     rng = np.random.default_rng(0)
     make = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
     torch: Any = library("torch")
@@ -84,20 +85,28 @@ def contest(layer: Layer) -> tuple[Contest, float] | None:
     if torch and arrays[0].ndim == 4:
         contestants["channels_last"] = torch_calls(theirs, arrays, dy, True)
     y = dy
-    flops = 2.0 * y.size * arrays[1].size / arrays[1].shape[0] if layer.kind == "conv" else 0.0
+    multiplied = {"conv": y, "conv_transpose": arrays[0]}.get(layer.kind)
+    flops = 2.0 * multiplied.size * arrays[1].size / arrays[1].shape[0] if multiplied is not None else 0.0
     if layer.kind == "gemm":
         flops = 2.0 * y.size * n[2]
-    return contestants, flops
+    # Every array once: backward reads what it needs of the input, and writes as much.
+    moved = 4.0 * (sum(a.size for a in arrays) + y.size)
+    return contestants, flops, moved
 
 
-def works(models: list[str] | None) -> Iterator[Work]:
-    """Yield two works per layer: forward and backward."""
+def works(models: list[str] | None, names: str = "") -> Iterator[Work]:
+    """Yield two works per layer whose title has a match of `names`: forward and backward."""
     for layer in read(models):
+        if not re.search(names, layer.title):
+            continue
         made = contest(layer)
         if made is None:
             continue
-        contestants, flops = made
+        contestants, flops, moved = made
         for direction, which in (("forward", 0), ("backward", 1)):
             calls = {name: pair[which] for name, pair in contestants.items()}
-            facts = {"model": layer.model, "kind": layer.kind, "layer": layer.name, "direction": direction}
+            facts = {
+                "model": layer.model, "kind": layer.kind, "layer": layer.name, "direction": direction,
+                "numbers": list(layer.numbers), "bytes": moved * (1 + which),
+            }  # fmt: skip
             yield Work("layers", f"{layer.title} {direction}", calls, flops * (1 + which), facts=facts)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import statistics
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +17,26 @@ import numpy as np
 
 from tenfold import _core
 
-# A window in which a probe reached less of the best one than this, or took so much longer, was disturbed.
+# A turn is disturbed if a probe beside it reached less of the best one than this (or took so much longer), or if the
+# process's threads waited for a processor for more than this share of it.
 COLLAPSED = 0.75
+WAITED = 0.02
 PROBE_SECONDS = 0.001
-LEAST_WINDOWS = 5
+# Calls are repeated until a turn takes so long, short enough to fall between the other work of a busy machine.
+TURN_SECONDS = 0.002
+# So many undisturbed turns of everybody are waited for, up to so many times the seconds of a row; and so many turns are
+# taken, and the least disturbed ones counted, however long each lasts.
+GOOD_TURNS = 9
+MOST_TIMES = 4.0
+LEAST_TURNS = 3
+# OpenBLAS's workers spin for about 100 ms after a call, ONNX Runtime's and libgomp's for some milliseconds.
+QUIET_SECONDS = 0.5
+# A probe that finds the machine busy is repeated for so long before a turn.
+PROBE_AGAIN_SECONDS = 0.2
+# Compilers need minutes: a contestant that takes longer than this to warm up is named.
+SLOW_SECONDS = 3.0
+WARM_UP_SECONDS = 0.02
+MOST_WARM_UPS = 1000
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
@@ -36,6 +56,13 @@ class Times:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
+    def as_dict(self) -> dict[str, float]:
+        low, high = np.quantile(self.seconds, (0.25, 0.75))
+        return {
+            "median": self.median, "best": self.best, "worst": max(self.seconds),
+            "quarter": float(low), "three_quarters": float(high),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Work:
@@ -51,26 +78,38 @@ class Work:
 
 @dataclass(frozen=True)
 class Result:
-    """Times of a work, with the multiply-add peak that was probed before and after every window."""
+    """Times of a work, with the multiply-add peak that was probed before and after every turn."""
 
     group: str
     name: str
     flops: float
     times: dict[str, Times]
     peak: float
-    windows: int
+    turns: int
     dropped: int
+    good: int  # undisturbed turns of the contestant that had the fewest
     facts: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "group": self.group, "name": self.name, "flops": self.flops, "peak": self.peak,
-            "windows": self.windows, "dropped": self.dropped, **self.facts,
-            "times": {
-                name: {"median": t.median, "best": t.best, "worst": max(t.seconds)}
-                for name, t in self.times.items()
-            },
+            "turns": self.turns, "dropped": self.dropped, "good": self.good, **self.facts,
+            "times": {name: t.as_dict() for name, t in self.times.items()},
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of one contestant: its time, the probes before and after, the share of it spent in waiting."""
+
+    seconds: float
+    probes: tuple[tuple[float, float], tuple[float, float]]
+    waited: float
+
+    def grade(self, best: tuple[float, float]) -> float:
+        """Return how undisturbed it was, up to 1."""
+        reached = min(min(peak / best[0], best[1] / seconds) for peak, seconds in self.probes)
+        return min(reached, COLLAPSED * WAITED / max(self.waited, 1e-9), 1.0)
 
 
 def probe() -> tuple[float, float]:
@@ -83,63 +122,179 @@ def probe() -> tuple[float, float]:
     return peak, time.perf_counter() - start
 
 
-def take_turns(
-    work: Work, seconds: float, rest: float = 0.01, warm_up: int = 2, clock: Clock = time.perf_counter
-) -> Result:
-    """Time a work: every window is one turn of all contestants, until `seconds` have passed.
+def tasks(file: str) -> dict[str, bytes]:
+    """Return a file of /proc/self/task for every thread of the process (Linux; elsewhere nothing)."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/{file}", "rb") as opened:
+                found[task] = opened.read()
+    return found
+
+
+def workers_run() -> bool:
+    """Whether a thread of this process other than the caller is running or wants to."""
+    own = str(threading.get_native_id())
+    # The state follows the name, which is in parentheses and may have any character.
+    states = {task: text.rpartition(b") ")[2][:1] for task, text in tasks("stat").items()}
+    return any(state == b"R" for task, state in states.items() if task != own)
+
+
+def waiting() -> float:
+    """Return the seconds for which threads of this process have been ready to run while another process ran."""
+    return 1e-9 * sum(int(text.split()[1]) for text in tasks("schedstat").values() if text.split())
+
+
+def quiet() -> None:
+    """Return when the workers of all thread pools sleep: after their work they spin, some for 100 ms.
+
+    Nobody is timed while another one's workers spin; spinning does not depend on the machine, so it is asked for and
+    not inferred from speed.
+    """
+    deadline = time.perf_counter() + QUIET_SECONDS
+    calm = 0
+    # A worker that calls sched_yield in its loop may be seen between two turns: three looks.
+    while calm < 3 and time.perf_counter() < deadline:
+        time.sleep(0.0005)
+        calm = 0 if workers_run() else calm + 1
+
+
+def quiet_probe(best: tuple[float, float]) -> tuple[float, float]:
+    """Return a probe of the machine at rest; repeated for a while when it falls short of the best one so far."""
+    deadline = time.perf_counter() + PROBE_AGAIN_SECONDS
+    while True:
+        quiet()
+        peak, seconds = probe()
+        if (peak >= COLLAPSED * best[0] and COLLAPSED * seconds <= best[1]) or time.perf_counter() > deadline:
+            return peak, seconds
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def says_when_slow(what: str) -> Iterator[None]:
+    """Print a line on stderr when the body has not finished after a while, and another when it has."""
+    start = time.perf_counter()
+    timer = threading.Timer(SLOW_SECONDS, lambda: print(f"{what} …", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        seconds = time.perf_counter() - start
+        if seconds > SLOW_SECONDS:
+            print(f"{what}: {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def warm_up(call: Call) -> float:
+    """Call until it gets no faster, twice at least and for some time; return the seconds of the fastest call."""
+    call()
+    best = float("inf")
+    start = time.perf_counter()
+    for _ in range(MOST_WARM_UPS):
+        begin = time.perf_counter()
+        call()
+        now = time.perf_counter()
+        settled = now - begin > 0.9 * best
+        best = min(best, now - begin)
+        if settled and now - start > WARM_UP_SECONDS:
+            break
+    return best
+
+
+def left_out(work: str, name: str, error: Exception) -> None:
+    """Say that a contestant does not take part in a work, and why."""
+    told = (str(error).strip() or repr(error)).splitlines()[0]
+    print(f"left out of {work}: {name} ({type(error).__name__}: {told})", file=sys.stderr, flush=True)
+
+
+def ready(work: Work) -> dict[str, tuple[Call, float]]:
+    """Warm everybody up; return call and seconds of those that work. The others are left out, with a line."""
+    found = {}
+    for name, call in work.contestants.items():
+        try:
+            with says_when_slow(f"{work.name}: {name} warms up"):
+                found[name] = (call, warm_up(call))
+        except Exception as error:
+            if name == "tenfold":
+                raise
+            left_out(work.name, name, error)
+    return found
+
+
+def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> Result:
+    """Time a work: all contestants in turn, again and again.
+
+    A turn begins when all thread pools of the process sleep and a probe has found the machine undisturbed; a call that
+    is not timed wakes the contestant's own pool. Turns go on until `seconds` have passed and enough of them were
+    undisturbed, but not for ever. Disturbed ones do not count.
 
     Parameters
     ----------
     work : Work
     seconds : float
         For all contestants together, warm-up not counted.
-    rest : float
-        Seconds of sleep before each turn, for thread pools of the previous contestant that still spin.
-    warm_up : int
-        Untimed calls of each contestant.
     clock : callable
-        ``time.process_time`` compares single threads on a machine that others use as well.
+        ``time.process_time`` compares single threads on a machine that others use as well; waiting is none of it.
     """
-    share = seconds / max(1, len(work.contestants)) / 20
-    calls: list[tuple[str, Call, int]] = []
-    for name, call in work.contestants.items():
-        for _ in range(warm_up):
-            call()
-        start = time.perf_counter()
-        call()
-        once = time.perf_counter() - start
-        calls.append((name, call, max(1, int(min(share, 0.02) / max(once, 1e-7)))))
-    windows: list[tuple[list[tuple[float, float]], dict[str, float]]] = []
+    calls = [
+        (name, call, max(1, int(TURN_SECONDS / max(once, 1e-7))))
+        for name, (call, once) in ready(work).items()
+    ]
+    turns: dict[str, list[Turn]] = {name: [] for name, _, _ in calls}
+    best = (0.0, float("inf"))
+
+    def look(again: bool = True) -> tuple[float, float]:
+        nonlocal best
+        found = quiet_probe(best if again else (0.0, float("inf")))
+        best = (
+            max(best[0], found[0]),
+            (min(best[1], found[1]) if clock is time.perf_counter else float("inf")),
+        )
+        return found
+
+    def good() -> int:
+        return min(sum(t.grade(best) >= COLLAPSED for t in own) for own in turns.values())
+
+    def enough() -> bool:
+        passed = time.perf_counter() - start
+        return rounds >= LEAST_TURNS and passed > seconds * (1 if good() >= GOOD_TURNS else MOST_TIMES)
+
     gc.collect()
     gc.disable()
     try:
-        deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline or len(windows) < LEAST_WINDOWS:
-            turn = len(windows) % len(calls)  # nobody always follows the same neighbour
-            found: dict[str, float] = {}
-            probes = []
-            for name, call, count in calls[turn:] + calls[:turn]:
-                time.sleep(rest)
-                probes.append(probe())
-                start = clock()
+        start = time.perf_counter()
+        rounds = 0
+        for _ in range(3):
+            look(again=False)
+        while not enough():
+            first = rounds % len(calls)  # nobody always follows the same neighbour
+            before = look()
+            for name, call, count in calls[first:] + calls[:first]:
+                quiet()
+                # A call that takes long forgives a cold start, and a second one would double the time.
+                if count > 1:
+                    call()
+                waited, begin, at = waiting(), time.perf_counter(), clock()
                 for _ in range(count):
                     call()
-                found[name] = (clock() - start) / count / work.units
-            time.sleep(rest)
-            probes.append(probe())
-            windows.append((probes, found))
+                took, passed = clock() - at, time.perf_counter() - begin
+                waited = (waiting() - waited) / passed if clock is time.perf_counter else 0.0
+                after = look()
+                turns[name].append(Turn(took / count / work.units, (before, after), waited))
+                before = after
+            rounds += 1
     finally:
         gc.enable()
-    peak = max(p for probes, _ in windows for p, _ in probes)
-    shortest = min(s for probes, _ in windows for _, s in probes)
-    graded = [(min(min(p / peak, shortest / s) for p, s in probes), found) for probes, found in windows]
-    kept = [found for grade, found in graded if grade >= COLLAPSED]
-    if len(kept) < LEAST_WINDOWS:
-        graded.sort(key=lambda g: -g[0])
-        kept = [found for _, found in graded[:LEAST_WINDOWS]]
-    times = {name: Times(tuple(w[name] for w in kept)) for name in work.contestants}
-    dropped = len(windows) - len(kept)
-    return Result(work.group, work.name, work.flops, times, peak, len(windows), dropped, work.facts)
+    times = {}
+    dropped = 0
+    for name, own in turns.items():
+        own.sort(key=lambda t: -t.grade(best))
+        kept = [t.seconds for i, t in enumerate(own) if i < LEAST_TURNS or t.grade(best) >= COLLAPSED]
+        dropped += len(own) - len(kept)
+        times[name] = Times(tuple(kept))
+    total = sum(map(len, turns.values()))
+    return Result(work.group, work.name, work.flops, times, best[0], total, dropped, good(), work.facts)
 
 
 def duration(seconds: float) -> str:
@@ -156,6 +311,8 @@ def line(result: Result) -> str:
     if result.flops:
         rate = result.flops / ours.median
         parts.append(f"{rate / 1e9:6.1f} GFLOP/s {100 * rate / result.peak:5.1f} %")
+    elif "bytes" in result.facts:
+        parts.append(f"{result.facts['bytes'] / ours.median / 1e9:6.1f} GB/s          ")
     else:
         parts.append(" " * 22)
     parts += [
@@ -163,7 +320,8 @@ def line(result: Result) -> str:
         for name, t in result.times.items()
         if name != "tenfold"
     ]
-    parts.append(f"[probe {result.peak / 1e9:.0f}; {result.dropped} of {result.windows} dropped]")
+    few = f", only {result.good} undisturbed" if result.good < GOOD_TURNS else ""
+    parts.append(f"[probe {result.peak / 1e9:.0f}; {result.dropped} of {result.turns} dropped{few}]")
     return "  ".join(parts)
 
 

@@ -6,11 +6,12 @@ Every contestant trains a shuffled epoch per call, as its users do: gathering mi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from libraries import library
-from measure import Call, Work
+from measure import Call, Work, left_out
 
 from tenfold import models, nn, optim
 from tenfold.train import Trainer
@@ -164,6 +165,19 @@ def mlp_flops(batch: int) -> float:
     return float(batch * (3 * layers.sum() - layers[0]))
 
 
+def resnet18_flops(batch: int) -> float:
+    """Return the operations of all convolutions and the last layer; the first has no input gradient."""
+    layers = [32 * 32 * 64 * 27]
+    inputs = 64
+    for stage, width in enumerate((64, 128, 256, 512)):
+        pixels = (32 >> stage) ** 2
+        layers += [pixels * width * 9 * inputs, *[pixels * width * 9 * width] * 3]
+        layers += [pixels * width * inputs] if stage else []
+        inputs = width
+    layers.append(10 * 512)
+    return float(batch * 2 * (3 * sum(layers) - layers[0]))
+
+
 def digits(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.normal(size=(count, *shape)).astype(np.float32), rng.integers(0, 10, count)
@@ -176,22 +190,28 @@ def works(what: str, batches: list[int], quick: bool) -> Iterator[Work]:
         "mlp": (lambda: models.mlp((784, 500, 150, 10)), torch_mlp, (1, 28, 28), mlp_flops),
         "resnet": (
             lambda: models.resnet(10, 3, (64, 128, 256, 512), 2), torch_resnet18, (3, 32, 32),
-            lambda batch: 0.0,
+            resnet18_flops,
         ),
     }[what]  # fmt: skip
+    title = {"lenet": "LeNet-5", "mlp": "MLP 784-500-150-10", "resnet": "ResNet-18 for CIFAR"}[what]
     for batch in batches:
         steps = 1 if what == "resnet" else max(2, (1600 if quick else 6400) // batch)
         x, y = digits(steps * batch, shape)
-        contestants = {"tenfold": tenfold_epoch(make_ours(), x, y, batch)}
+        name = f"{title} step, batch {batch}"
+        makers: dict[str, Callable[[], Call]] = {}
         if library("torch"):
-            contestants["torch"] = torch_epoch(make_theirs, x, y, batch, False, False)
+            theirs = partial(torch_epoch, make_theirs, x, y, batch)
+            makers["torch"] = partial(theirs, False, False)
             if what != "mlp":
-                contestants["channels_last"] = torch_epoch(make_theirs, x, y, batch, True, False)
+                makers["channels_last"] = partial(theirs, True, False)
             if not quick and library("torch._inductor"):
-                contestants["compile"] = torch_epoch(make_theirs, x, y, batch, False, True)
+                makers["compile"] = partial(theirs, False, True)
         if what != "resnet" and library("jax"):
-            contestants["jax"] = jax_epoch("lenet5" if what == "lenet" else "mlp", x, y, batch)
-        title = {"lenet": "LeNet-5", "mlp": "MLP 784-500-150-10", "resnet": "ResNet-18 for CIFAR"}[what]
-        yield Work(
-            "step", f"{title} step, batch {batch}", contestants, flops_of(batch), steps, {"batch": batch}
-        )
+            makers["jax"] = partial(jax_epoch, "lenet5" if what == "lenet" else "mlp", x, y, batch)
+        contestants = {"tenfold": tenfold_epoch(make_ours(), x, y, batch)}
+        for who, make in makers.items():
+            try:
+                contestants[who] = make()
+            except Exception as error:
+                left_out(name, who, error)
+        yield Work("step", name, contestants, flops_of(batch), steps, {"batch": batch})

@@ -504,5 +504,5 @@ def test_conv_matrix_refuses_shapes_that_do_not_fit():
     ids=str,
 )
 def test_conv_matrix_is_named_in_its_errors(options):
-    with pytest.raises((ValueError, TypeError), match="^conv_matrix: "):
+    with pytest.raises((ValueError, TypeError), match=r"^conv_matrix: "):
         F.conv_matrix(np.ones((6, 2, 2, 3)), (4, 4, 5), **{"groups": 2, **options})
