@@ -74,7 +74,8 @@ struct ShapeLine {
   std::string title() const { return kind + "/" + model + "/" + name; }
 };
 
-constexpr const char* kModels[] = {"lenet", "alexnet", "vgg16", "resnet50", "mobilenet", "unet"};
+constexpr const char* kModels[] = {"lenet",     "cifar", "alexnet", "vgg16",   "resnet50",
+                                   "mobilenet", "unet",  "dcgan",   "decoder", "deepbench"};
 
 // The lines of one kind ("gemm", "conv", "conv_transpose", "pool") of a model; throws on a line that is not
 // understood.

@@ -3,6 +3,7 @@
 #include "tenfold/conv.h"
 
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "common.h"
@@ -60,42 +61,77 @@ bool consistent(const ConvGeometry& g, const std::vector<float>& x, const std::v
                terms);
 }
 
-void convolve(benchmark::State& state, const ConvGeometry& g, What what, ConvAlgorithm algorithm) {
-  const auto count = [](const Shape& shape) { return checked_count(shape, "bench_conv", "shape"); };
-  const auto x = random_values<float>(count(g.input_shape()), 1);
-  const auto w = random_values<float>(count(g.weight_shape()), 2);
-  const auto dy = random_values<float>(count(g.output_shape()), 3);
-  std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
-  ConvOptions options;
-  options.algorithm = algorithm;
-  const Convolution<float> conv(g, options);
-  const int threads = num_threads();
-  const Buffer workspace(std::max({conv.apply_workspace(threads), conv.adjoint_workspace(threads),
-                                   conv.weight_gradient_workspace(threads)}));
-  const auto run = [&](What which) {
-    parallel(g.multiply_adds(), [&](const Team& team) {
+// One layer in one form: its arrays, made and checked once for all the benchmarks that follow each other.
+class Layer {
+ public:
+  Layer(const ConvGeometry& geometry, ConvAlgorithm algorithm)
+      : g_(geometry),
+        x_(values(g_.input_shape(), 1)),
+        w_(values(g_.weight_shape(), 2)),
+        dy_(values(g_.output_shape(), 3)),
+        y_(dy_.size()),
+        dx_(x_.size()),
+        dw_(w_.size()),
+        conv_(g_, options(algorithm)),
+        workspace_(std::max({conv_.apply_workspace(num_threads()), conv_.adjoint_workspace(num_threads()),
+                             conv_.weight_gradient_workspace(num_threads())})) {
+    for (What which : {What::forward, What::input_gradient, What::weight_gradient}) run(which);
+    right_ = consistent(g_, x_, w_, dy_, y_, dx_, dw_);
+  }
+
+  bool right() const { return right_; }
+
+  void run(What which) {
+    parallel(g_.multiply_adds(), [&](const Team& team) {
       switch (which) {
         case What::forward:
-          return conv.apply(team, x.data(), w.data(), nullptr, y.data(), workspace.data());
+          return conv_.apply(team, x_.data(), w_.data(), nullptr, y_.data(), workspace_.data());
         case What::input_gradient:
-          return conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), workspace.data());
+          return conv_.adjoint(team, dy_.data(), w_.data(), nullptr, dx_.data(), workspace_.data());
         case What::weight_gradient:
-          return conv.weight_gradient(team, x.data(), dy.data(), dw.data(), workspace.data());
+          return conv_.weight_gradient(team, x_.data(), dy_.data(), dw_.data(), workspace_.data());
       }
     });
-  };
-  for (What which : {What::forward, What::input_gradient, What::weight_gradient}) run(which);
-  if (!consistent(g, x, w, dy, y, dx, dw)) {
+  }
+
+ private:
+  static std::vector<float> values(const Shape& shape, unsigned seed) {
+    return random_values<float>(checked_count(shape, "bench_conv", "shape"), seed);
+  }
+  static ConvOptions options(ConvAlgorithm algorithm) {
+    ConvOptions result;
+    result.algorithm = algorithm;
+    return result;
+  }
+
+  ConvGeometry g_;
+  std::vector<float> x_, w_, dy_, y_, dx_, dw_;
+  Convolution<float> conv_;
+  Buffer workspace_;
+  bool right_ = false;
+};
+
+void convolve(benchmark::State& state, const std::string& name, const ConvGeometry& g, What what,
+              ConvAlgorithm algorithm) {
+  static std::pair<std::string, ConvAlgorithm> key;
+  static std::unique_ptr<Layer> layer;
+  if (!layer || key != std::make_pair(name, algorithm)) {
+    layer.reset();  // before the next one takes memory
+    layer = std::make_unique<Layer>(g, algorithm);
+    key = {name, algorithm};
+  }
+  if (!layer->right()) {
     state.SkipWithError("wrong result");
     return;
   }
-  run_flops<float>(state, 2 * g.multiply_adds(), [&] { run(what); });
+  run_flops<float>(state, 2 * g.multiply_adds(), [&] { layer->run(what); });
 }
 
-void add(const std::string& title, const ConvGeometry& g, What what,
+// A benchmark of the layer `name`; `end` tells what of it.
+void add(const std::string& name, const std::string& end, const ConvGeometry& g, What what,
          ConvAlgorithm algorithm = ConvAlgorithm::automatic) {
-  benchmark::RegisterBenchmark(title.c_str(), [g, what, algorithm](benchmark::State& state) {
-    convolve(state, g, what, algorithm);
+  benchmark::RegisterBenchmark((name + end).c_str(), [name, g, what, algorithm](benchmark::State& state) {
+    convolve(state, name, g, what, algorithm);
   })->UseRealTime();
 }
 
@@ -108,8 +144,8 @@ void add_forms(const std::string& title, const ConvGeometry& g) {
                                                          {"winograd2", ConvAlgorithm::winograd2},
                                                          {"winograd4", ConvAlgorithm::winograd4}};
   for (const auto& [name, algorithm] : forms) {
-    add(title + "/forward/" + name, g, What::forward, algorithm);
-    add(title + "/input_gradient/" + name, g, What::input_gradient, algorithm);
+    add(title, std::string("/forward/") + name, g, What::forward, algorithm);
+    add(title, std::string("/input_gradient/") + name, g, What::input_gradient, algorithm);
   }
 }
 
@@ -140,16 +176,16 @@ void register_benchmarks() {
   for (const char* model : kModels) {
     for (const ShapeLine& line : read_shapes(model, "conv")) {
       const ConvGeometry g = conv_geometry(line.numbers);
-      add(line.title() + "/forward", g, What::forward);
-      add(line.title() + "/input_gradient", g, What::input_gradient);
-      add(line.title() + "/weight_gradient", g, What::weight_gradient);
+      add(line.title(), "/forward", g, What::forward);
+      add(line.title(), "/input_gradient", g, What::input_gradient);
+      add(line.title(), "/weight_gradient", g, What::weight_gradient);
       add_forms(line.title(), g);
     }
     for (const ShapeLine& line : read_shapes(model, "conv_transpose")) {
       const ConvGeometry g = transposed_geometry(line.numbers);
-      add(line.title() + "/forward", g, What::input_gradient);
-      add(line.title() + "/input_gradient", g, What::forward);
-      add(line.title() + "/weight_gradient", g, What::weight_gradient);
+      add(line.title(), "/forward", g, What::input_gradient);
+      add(line.title(), "/input_gradient", g, What::forward);
+      add(line.title(), "/weight_gradient", g, What::weight_gradient);
     }
   }
 }
