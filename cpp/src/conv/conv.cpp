@@ -1,7 +1,9 @@
 #include "tenfold/conv.h"
 
 #include <mutex>
+#include <variant>
 
+#include "conv/depthwise.h"
 #include "conv/engine.h"
 #include "conv/lane_conv.h"
 #include "conv/pointwise.h"
@@ -80,26 +82,28 @@ ShiftProblem adjoint_problem(const ConvGeometry& g, const ConvOptions& options) 
   return p;
 }
 
-// The product behind apply or adjoint, in one of four forms.
-template <class T>
-struct Product {
-  std::unique_ptr<ShiftEngine<T>> shift;
-  std::unique_ptr<Winograd<T>> winograd;
-  std::unique_ptr<Pointwise<T>> pointwise;
-  std::unique_ptr<LaneProduct<T>> lanes;
+// One of several forms of a product.
+template <class... Forms>
+using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
-  template <class F>
-  auto with_form(const F& f) const {
-    return winograd ? f(*winograd) : pointwise ? f(*pointwise) : lanes ? f(*lanes) : f(*shift);
-  }
-  std::size_t workspace(int threads) const {
-    return with_form([&](const auto& form) { return form.workspace(threads); });
-  }
-  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
-           std::byte* workspace) const {
-    with_form([&](const auto& form) { form.run(team, source, weight, bias, target, workspace); });
-  }
-};
+// Behind apply and adjoint.
+template <class T>
+using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, LaneProduct<T>, DepthwiseProduct<T>>;
+
+// Behind weight_gradient.
+template <class T>
+using WeightProduct =
+    OneOf<WeightGradient<T>, WinogradGradient<T>, LaneGradient<T>, DepthwiseWeightGradient<T>>;
+
+template <class Any>
+std::size_t workspace_of(const Any& product, int threads) {
+  return std::visit([&](const auto& form) { return form->workspace(threads); }, product);
+}
+
+template <class Any, class... Arguments>
+void run(const Any& product, const Arguments&... arguments) {
+  std::visit([&](const auto& form) { form->run(arguments...); }, product);
+}
 
 bool is_winograd(ConvAlgorithm a) {
   return a == ConvAlgorithm::winograd || a == ConvAlgorithm::winograd2 || a == ConvAlgorithm::winograd4;
@@ -125,49 +129,67 @@ std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOpti
   return p.tile ? std::make_unique<Winograd<T>>(p) : nullptr;
 }
 
-// The product behind weight_gradient, in one of three forms.
 template <class T>
-struct WeightProduct {
-  std::unique_ptr<WeightGradient<T>> plain;
-  std::unique_ptr<WinogradGradient<T>> winograd;
-  std::unique_ptr<LaneGradient<T>> lanes;
+std::unique_ptr<DepthwiseProduct<T>> make_depthwise(const ConvGeometry& g, const ShiftProblem& p) {
+  return std::make_unique<DepthwiseProduct<T>>(p.axes[1], p.axes[2], g.images, g.groups, p.target_channels,
+                                               g.window.kernel_count(), p.fill, p.activation);
+}
 
-  template <class F>
-  auto with_form(const F& f) const {
-    return winograd ? f(*winograd) : lanes ? f(*lanes) : f(*plain);
+template <class T>
+Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
+  if (auto form = make_winograd<T>(g, options, [&] { return winograd_forward(g, options); })) return form;
+  const ShiftProblem problem = apply_problem(g, options);
+  if (options.algorithm == ConvAlgorithm::automatic) {
+    if (depthwise_applies(g)) return make_depthwise<T>(g, problem);
+    if (pointwise_form(g) != PointwiseForm::none) {
+      return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},
+                                            gemm_activation(problem.activation));
+    }
+    if (problem.activation != ConvActivation::relu_keep_sign &&
+        lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
+      return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
   }
-  std::size_t workspace(int threads) const {
-    return with_form([&](const auto& form) { return form.workspace(threads); });
+  return std::make_unique<ShiftEngine<T>>(problem);
+}
+
+template <class T>
+Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
+  if (auto form = make_winograd<T>(g, options, [&] { return winograd_adjoint(g, folds(g.window)); }))
+    return form;
+  if (options.algorithm == ConvAlgorithm::automatic) {
+    if (depthwise_adjoint_applies(g)) return make_depthwise<T>(g, adjoint_problem(g, options));
+    if (pointwise_form(g) != PointwiseForm::none) {
+      return std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
+    }
+    if (lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
+      return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
   }
-  void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-    with_form([&](const auto& form) { form.run(team, x, dy, dw, workspace); });
-  }
-};
+  return std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
+}
 
 template <class T>
 WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& options) {
+  const bool automatic = options.algorithm == ConvAlgorithm::automatic;
   int tile = 0;
   if (!winograd_gradient_applies(g)) {
-    // plain
-  } else if (options.algorithm == ConvAlgorithm::automatic) {
+    // another form
+  } else if (automatic) {
     if (sizeof(T) == sizeof(float)) tile = winograd_gradient_choice(g);
   } else if (options.algorithm == ConvAlgorithm::winograd) {
     tile = winograd_gradient_tile(g);
   } else if (is_winograd(options.algorithm)) {
     tile = options.algorithm == ConvAlgorithm::winograd2 ? 2 : 4;
   }
-  WeightProduct<T> product;
-  if (tile > 0) {
-    product.winograd = std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
-  } else if (options.algorithm == ConvAlgorithm::automatic &&
-             lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T))) {
-    product.lanes = std::make_unique<LaneGradient<T>>(g, options);
-  } else {
-    product.plain =
-        std::make_unique<WeightGradient<T>>(forward_axes(g.window), g.images, g.groups, g.channels / g.groups,
-                                            g.filters / g.groups, options.border_value);
+  if (tile > 0) return std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
+  const auto axes = forward_axes(g.window);
+  if (automatic && depthwise_applies(g)) {
+    return std::make_unique<DepthwiseWeightGradient<T>>(axes[1], axes[2], g.images, g.groups,
+                                                        g.filters / g.groups, options.border_value);
   }
-  return product;
+  if (automatic && lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T)))
+    return std::make_unique<LaneGradient<T>>(g, options);
+  return std::make_unique<WeightGradient<T>>(axes, g.images, g.groups, g.channels / g.groups,
+                                             g.filters / g.groups, options.border_value);
 }
 
 }  // namespace
@@ -207,41 +229,11 @@ struct Convolution<T>::Parts {
   // Each operator's tables are made when its workspace is asked for: most convolutions need one or two of the
   // three.
   const Product<T>& forward() const {
-    std::call_once(made[0], [this] {
-      const ConvGeometry& g = geometry;
-      const bool automatic = options.algorithm == ConvAlgorithm::automatic;
-      forward_.winograd =
-          make_winograd<T>(g, options, [this] { return winograd_forward(geometry, options); });
-      if (forward_.winograd) return;
-      const ShiftProblem problem = apply_problem(g, options);
-      if (automatic && pointwise_form(g) != PointwiseForm::none) {
-        forward_.pointwise = std::make_unique<Pointwise<T>>(
-            g, g.filters, g.channels, MatrixLayout{g.channels, 1}, gemm_activation(problem.activation));
-      } else if (automatic && problem.activation != ConvActivation::relu_keep_sign &&
-                 lane_conv_choice(g, LaneOperator::apply, sizeof(T))) {
-        forward_.lanes = std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
-      } else {
-        forward_.shift = std::make_unique<ShiftEngine<T>>(problem);
-      }
-    });
+    std::call_once(made[0], [this] { forward_ = make_forward<T>(geometry, options); });
     return forward_;
   }
   const Product<T>& backward() const {
-    std::call_once(made[1], [this] {
-      const ConvGeometry& g = geometry;
-      const bool automatic = options.algorithm == ConvAlgorithm::automatic;
-      backward_.winograd =
-          make_winograd<T>(g, options, [this] { return winograd_adjoint(geometry, folds(geometry.window)); });
-      if (backward_.winograd) return;
-      if (automatic && pointwise_form(g) != PointwiseForm::none) {
-        backward_.pointwise =
-            std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
-      } else if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T))) {
-        backward_.lanes = std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
-      } else {
-        backward_.shift = std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
-      }
-    });
+    std::call_once(made[1], [this] { backward_ = make_backward<T>(geometry, options); });
     return backward_;
   }
   const WeightProduct<T>& weights() const {
@@ -303,37 +295,37 @@ const ConvGeometry& Convolution<T>::geometry() const {
 template <class T>
 void Convolution<T>::apply(const Team& team, const T* x, const T* w, const T* bias, T* y,
                            std::byte* workspace) const {
-  parts_->forward().run(team, x, w, bias, y, workspace);
+  run(parts_->forward(), team, x, w, bias, y, workspace);
 }
 template <class T>
 std::size_t Convolution<T>::apply_workspace(int threads) const {
-  return parts_->forward().workspace(threads);
+  return workspace_of(parts_->forward(), threads);
 }
 
 template <class T>
 void Convolution<T>::adjoint(const Team& team, const T* y, const T* w, const T* bias, T* x,
                              std::byte* workspace) const {
   if (!folds(parts_->geometry.window)) {
-    parts_->backward().run(team, y, w, bias, x, workspace);
+    run(parts_->backward(), team, y, w, bias, x, workspace);
     return;
   }
   T* padded = reinterpret_cast<T*>(workspace);
-  parts_->backward().run(team, y, w, nullptr, padded, workspace + parts_->padded_bytes());
+  run(parts_->backward(), team, y, w, nullptr, padded, workspace + parts_->padded_bytes());
   parts_->fold(team, padded, bias, x);
 }
 template <class T>
 std::size_t Convolution<T>::adjoint_workspace(int threads) const {
-  return parts_->padded_bytes() + parts_->backward().workspace(threads);
+  return parts_->padded_bytes() + workspace_of(parts_->backward(), threads);
 }
 
 template <class T>
 void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw,
                                      std::byte* workspace) const {
-  parts_->weights().run(team, x, dy, dw, workspace);
+  run(parts_->weights(), team, x, dy, dw, workspace);
 }
 template <class T>
 std::size_t Convolution<T>::weight_gradient_workspace(int threads) const {
-  return parts_->weights().workspace(threads);
+  return workspace_of(parts_->weights(), threads);
 }
 
 template <class T>

@@ -1,0 +1,108 @@
+// Depthwise convolution: one input channel a group, and one or a few filters on it.
+//
+// There is no sum over channels, so nothing pays for packing: a channel's plane is copied into scratch memory, padded
+// and split by stride phase as shift.h describes, a strip of rows at a time, and the register tiles of
+// kernels/depthwise.h slide over the copy while it lies in the first-level cache.
+//
+//   scratch[(u0, phase0)][phase1][u1] <-- source[p0][p1]
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "conv/shift.h"
+#include "kernels/depthwise.h"
+#include "tenfold/conv.h"
+#include "tenfold/parallel.h"
+
+namespace tenfold {
+
+// Whether the classes below take a convolution's operators, and are the better choice.
+bool depthwise_applies(const ConvGeometry& geometry);
+bool depthwise_adjoint_applies(const ConvGeometry& geometry);
+
+// The padded planes of a source, strip by strip.
+template <class T>
+class DepthwiseSource {
+ public:
+  // height and width outlive this.
+  DepthwiseSource(const ShiftAxis& height, const ShiftAxis& width, T fill);
+
+  index strips() const { return strips_; }
+  index strip() const { return strip_; }  // grid rows
+  bool halves() const { return halves_; }
+  index row() const { return padding_.row; }
+  index row_offset(const ShiftTap& tap) const { return (tap.shift * height_phases_ + tap.phase) * padding_.row; }
+  index column_offset(const ShiftTap& tap) const { return tap.phase * padding_.pitch + tap.shift; }
+  index row_step() const { return height_phases_ * padding_.row; }
+  index source_plane() const { return height_.source * width_.source; }
+  index elements() const { return elements_; }
+
+  // Once before planes are loaded into a scratch.
+  void clear(T* scratch) const;
+  // Returns where grid row s * strip(), column 0 of the plane lies.
+  const T* load(const T* plane, index s, T* scratch) const;
+
+ private:
+  const ShiftAxis &height_, &width_;
+  const DepthwiseKernels<T>& k_;
+  T fill_;
+  DepthwisePadding padding_ = {};
+  std::vector<index> row_source_;
+  index height_phases_ = 1, strip_ = 1, strips_ = 1, lead_ = 0, elements_ = 0;
+  bool halves_ = false;
+};
+
+// target[n][c * multiplier + q] = act(bias + the sums of all parts of source[n][c]): apply, or adjoint.
+template <class T>
+class DepthwiseProduct {
+ public:
+  DepthwiseProduct(ShiftAxis height, ShiftAxis width, index images, index channels, index multiplier, index taps,
+                   double fill, ConvActivation activation);
+  DepthwiseProduct(const DepthwiseProduct&) = delete;
+  DepthwiseProduct& operator=(const DepthwiseProduct&) = delete;
+
+  std::size_t workspace(int threads) const;
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target, std::byte* workspace) const;
+
+ private:
+  // The target rows start, start + step, ... that the same taps make; and their columns, all of them or the even and
+  // the odd ones.
+  struct Part {
+    index begin, count, start, step;  // rows of the grid and of the target
+    std::vector<index> rows, columns[2], weights[2];
+    DepthwiseLooks looks[2];
+  };
+  void plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local, T* target) const;
+
+  ShiftAxis height_, width_;
+  index images_, channels_, multiplier_, taps_;
+  ConvActivation activation_;
+  DepthwiseSource<T> source_;
+  const DepthwiseKernels<T>& k_;
+  std::vector<Part> parts_;
+  index block_;  // planes of an item
+};
+
+template <class T>
+class DepthwiseWeightGradient {
+ public:
+  DepthwiseWeightGradient(ShiftAxis height, ShiftAxis width, index images, index channels, index multiplier,
+                          double fill);
+  DepthwiseWeightGradient(const DepthwiseWeightGradient&) = delete;
+  DepthwiseWeightGradient& operator=(const DepthwiseWeightGradient&) = delete;
+
+  std::size_t workspace(int threads) const;
+  void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
+
+ private:
+  ShiftAxis height_, width_;
+  index images_, filters_, multiplier_, taps_;
+  DepthwiseSource<T> source_;
+  const DepthwiseKernels<T>& k_;
+  std::vector<index> rows_, columns_;
+  DepthwiseLooks looks_;
+  index block_, chunks_;  // filters of an item; pieces of the strips of all images
+};
+
+}  // namespace tenfold

@@ -1,0 +1,571 @@
+// Vectors lie along the width. A register tile is a few target rows high, so that a loaded pixel serves all the rows
+// that look at it. Rows of at most half a vector go in pairs, see DepthwiseTarget::halves.
+#include "kernels/depthwise.h"
+
+#include "kernels/shuffle.h"
+#include "kernels/sweep.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// Target rows of a tile, and its widest width in vectors: with the nine weights of a 3 x 3 window, 4 x 2 sums and the
+// pixels fit into 32 registers.
+constexpr int kTileRows = 4;
+constexpr int kTileVectors = TENFOLD_VECTOR_REGISTERS >= 32 ? 2 : 1;
+template <class T>
+constexpr bool kHalves = kLanes<T> == 16;
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+// Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
+template <class T>
+TENFOLD_INLINE void pin(Vec<T>& v) {
+#if defined(TENFOLD_ISA_avx512)
+  __asm__("" : "+v"(v));
+#elif defined(TENFOLD_ISA_neon)
+  __asm__("" : "+w"(v));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#else
+  static_cast<void>(v);
+#endif
+}
+template <class T>
+TENFOLD_INLINE Vec<T> load_once(const T* p) {
+  Vec<T> v = load(p);
+  pin<T>(v);
+  return v;
+}
+
+template <class T>
+TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
+  const Vec<T> zero = {};
+  if (activation == ConvActivation::relu) return select<T>(v < zero, zero, v);
+  // v + 0 turns a -0 that was not negative into +0: only negative sums carry the sign.
+  if (activation == ConvActivation::relu_keep_sign) return select<T>(v < zero, -zero, v + zero);
+  return v;
+}
+
+// The upper half in the lower place.
+template <class T>
+TENFOLD_INLINE Vec<T> upper_half(Vec<T> v) {
+  if constexpr (kLanes<T> == 16) {
+    return TENFOLD_SHUFFLE(T, v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  } else {
+    return v;
+  }
+}
+
+// ---- padding
+
+template <class T>
+TENFOLD_INLINE void copy(index n, const T* x, T* y) {
+  if (n >= kLanes<T>) {
+    index i = 0;
+    for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, load(x + i));
+    if (i < n) store(y + n - kLanes<T>, load(x + n - kLanes<T>));
+  } else {
+#if defined(TENFOLD_ISA_avx512)
+    store_first(y, load_first(x, n), n);
+#else
+    for (index i = 0; i < n; ++i) y[i] = x[i];
+#endif
+  }
+}
+
+// even[i], odd[i] <- x[2 i], x[2 i + 1] for i < n.
+template <class T>
+TENFOLD_INLINE void split(index n, const T* x, T* even, T* odd) {
+  index i = 0;
+  Vec<T> e, o;
+  if (n >= kLanes<T>) {
+    while (i < n) {
+      if (i + kLanes<T> > n) i = n - kLanes<T>;
+      separate<T>(load(x + 2 * i), load(x + 2 * i + kLanes<T>), e, o);
+      store(even + i, e);
+      store(odd + i, o);
+      i += kLanes<T>;
+    }
+    return;
+  }
+#if defined(TENFOLD_ISA_avx512)
+  const index all = 2 * n;
+  const Vec<T> low = all >= kLanes<T> ? load(x) : load_first(x, all);
+  const Vec<T> high = all > kLanes<T> ? load_first(x + kLanes<T>, all - kLanes<T>) : Vec<T>{};
+  separate<T>(low, high, e, o);
+  store_first(even, e, n);
+  store_first(odd, o, n);
+#else
+  for (; i < n; ++i) {
+    even[i] = x[2 * i];
+    odd[i] = x[2 * i + 1];
+  }
+#endif
+}
+
+template <class T>
+void pad(const DepthwisePadding& p, index rows, const index* row_source, const T* plane, T fill, T* to) {
+  // Two phases of a step of 2 whose first positions are neighbours are split in one go.
+  index first = 0, second = 0, both = 0;
+  if (p.phases == 2 && p.step == 2) {
+    const index at0 = p.first[0] + 2 * p.begin[0], at1 = p.first[1] + 2 * p.begin[1];
+    if (at1 - at0 == 1 || at0 - at1 == 1) {
+      first = at0 < at1 ? 0 : 1;
+      second = 1 - first;
+      const index n0 = p.end[0] - p.begin[0], n1 = p.end[1] - p.begin[1];
+      both = n0 < n1 ? n0 : n1;
+    }
+  }
+  for (index r = 0; r < rows; ++r, to += p.row) {
+    if (row_source[r] < 0) {
+      for (index f = 0; f < p.phases; ++f) {
+        for (index u = 0; u < p.count; ++u) to[f * p.pitch + u] = fill;
+      }
+      continue;
+    }
+    const T* from = plane + row_source[r] * p.width;
+    if (both > 0) {
+      split(both, from + p.first[first] + 2 * p.begin[first], to + first * p.pitch + p.begin[first],
+            to + second * p.pitch + p.begin[second]);
+    }
+    for (index f = 0; f < p.phases; ++f) {
+      T* row = to + f * p.pitch;
+      if (p.step == 1) {
+        copy(p.end[f] - p.begin[f], from + p.first[f] + p.begin[f], row + p.begin[f]);
+      } else {
+        for (index u = p.begin[f] + both; u < p.end[f]; ++u) row[u] = from[p.first[f] + u * p.step];
+      }
+      if (p.constant) continue;
+      for (index u = 0; u < p.begin[f]; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
+      for (index u = p.end[f]; u < p.count; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
+    }
+  }
+}
+
+// ---- sums of one target
+
+// sum[r][v] += the 3 x 3 taps of R rows, S source rows apart.
+template <class T, int R, int V, int S>
+TENFOLD_INLINE void add_three(const T* source, index pitch, const index* column, const Vec<T>* w,
+                              Vec<T> (&sum)[R][V]) {
+#pragma GCC unroll 16
+  for (int row = 0; row < (R - 1) * S + 3; ++row) {
+    const T* p = source + row * pitch;
+#pragma GCC unroll 3
+    for (int j = 0; j < 3; ++j) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> pixels = load_once(p + column[j] + v * kLanes<T>);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+          const int i = row - r * S;
+          if (i >= 0 && i < 3) sum[r][v] = fma<T>(w[i * 3 + j], pixels, sum[r][v]);
+        }
+      }
+    }
+  }
+}
+
+// The same for any window whose rows are regular.
+template <class T, int R, int V, int S>
+TENFOLD_INLINE void add_regular(const T* source, index pitch, const DepthwiseLooks& looks, const T* w,
+                                Vec<T> (&sum)[R][V]) {
+  const index height = looks.taps_h, width = looks.taps_w;
+  for (index row = 0; row < (R - 1) * S + height; ++row) {
+    const T* p = source + row * pitch;
+    for (index j = 0; j < width; ++j) {
+      Vec<T> pixels[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) pixels[v] = load_once(p + looks.column[j] + v * kLanes<T>);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const index i = row - r * S;
+        if (static_cast<size_t>(i) >= static_cast<size_t>(height)) continue;
+        const Vec<T> weight = splat(w[i * width + j]);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) sum[r][v] = fma<T>(weight, pixels[v], sum[r][v]);
+      }
+    }
+  }
+}
+
+// One row of any window.
+template <class T, int V>
+TENFOLD_INLINE void add_row(const T* source, const DepthwiseLooks& looks, const T* w, Vec<T> (&sum)[1][V]) {
+  for (index i = 0; i < looks.taps_h; ++i) {
+    for (index j = 0; j < looks.taps_w; ++j) {
+      const Vec<T> weight = splat(w[i * looks.taps_w + j]);
+      const T* p = source + looks.row[i] + looks.column[j];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[0][v] = fma<T>(weight, load(p + v * kLanes<T>), sum[0][v]);
+    }
+  }
+}
+
+// R rows of the target, all columns. add(Int<R>, Int<V>, source, sum) adds the taps.
+template <class T, int R, class Add>
+TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias, ConvActivation activation, T* to,
+                              const Add& add) {
+  constexpr index n = kLanes<T>;
+  const auto block = [&](auto vectors, index column, index count) __attribute__((always_inline)) {
+    constexpr int V = decltype(vectors)::value;
+    Vec<T> sum[R][V];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = splat(bias);
+    }
+    add(Int<R>{}, vectors, source + column, sum);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) {
+        T* at = to + r * t.pitch + column + v * n;
+        if (count >= n) {
+          store(at, activate<T>(sum[r][v], activation));
+        } else {
+          store_first(at, activate<T>(sum[r][v], activation), count);
+        }
+      }
+    }
+  };
+  index c = 0;
+  if constexpr (kTileVectors > 1) {
+    for (; c + 2 * n <= t.columns; c += 2 * n) block(Int<2>{}, c, n);
+  }
+  for (; c + n <= t.columns; c += n) block(Int<1>{}, c, n);
+  if (c == t.columns) return;
+  if (t.columns >= n) {
+    block(Int<1>{}, t.columns - n, n);  // overlaps the one before: computed twice, with the same result
+  } else {
+    block(Int<1>{}, 0, t.columns);
+  }
+}
+
+// R vectors of two target rows each; the last may have only one.
+template <class T, int R, class Add>
+TENFOLD_INLINE void tile_halves(const DepthwiseTarget& t, index rows, const T* source, T bias,
+                                ConvActivation activation, T* to, const Add& add) {
+  Vec<T> sum[R][1];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sum[r][0] = splat(bias);
+  add(Int<R>{}, Int<1>{}, source, sum);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const Vec<T> v = activate<T>(sum[r][0], activation);
+    store_first(to + 2 * r * t.pitch, v, t.columns);
+    if (2 * r + 1 < rows) store_first(to + (2 * r + 1) * t.pitch, upper_half<T>(v), t.columns);
+  }
+}
+
+// All rows, as many at a time as `kMost` allows. `step` source elements lie between the rows (pairs) of the target.
+template <class T, int kMost, class Add>
+TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* source, T bias, ConvActivation activation,
+                             T* to, const Add& add) {
+  if constexpr (kHalves<T>) {
+    if (t.halves) {
+      index r = 0;
+      const auto some = [&](auto pairs) __attribute__((always_inline)) {
+        constexpr int R = decltype(pairs)::value;
+        tile_halves<T, R>(t, t.rows - r, source + r / 2 * step, bias, activation, to + r * t.pitch, add);
+        r += 2 * R;
+      };
+      if constexpr (kMost >= 4) {
+        while (t.rows - r > 6) some(Int<4>{});
+        if (t.rows - r > 2) some(Int<2>{});
+      }
+      while (r < t.rows) some(Int<1>{});
+      return;
+    }
+  }
+  index r = 0;
+  const auto some = [&](auto rows) __attribute__((always_inline)) {
+    constexpr int R = decltype(rows)::value;
+    tile_rows<T, R>(t, source + r * step, bias, activation, to + r * t.pitch, add);
+    r += R;
+  };
+  if constexpr (kMost >= 4) {
+    while (r + 4 <= t.rows) some(Int<4>{});
+    if (r + 2 <= t.rows) some(Int<2>{});
+  }
+  while (r < t.rows) some(Int<1>{});
+}
+
+// Source elements between vectors of target rows, and in units of a source row.
+struct Steps {
+  index step, pitch;
+  index rows() const { return step / pitch; }
+};
+template <class T>
+TENFOLD_INLINE Steps steps_of(const DepthwiseLooks& looks, const DepthwiseTarget& t) {
+  const index pitch = looks.taps_h > 1 ? looks.row[1] - looks.row[0] : looks.row_step;
+  return {t.halves ? 2 * looks.row_step : looks.row_step, pitch};
+}
+
+template <class T>
+void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* source, const T* w, T bias,
+               ConvActivation activation, T* to) {
+  const Steps s = steps_of<T>(looks, t);
+  const bool regular = looks.regular && s.rows() <= 2;
+  if (regular && looks.taps_h == 3 && looks.taps_w == 3) {
+    Vec<T> weights[9];
+#pragma GCC unroll 9
+    for (int k = 0; k < 9; ++k) weights[k] = splat(w[k]);
+    const index column[3] = {looks.column[0], looks.column[1], looks.column[2]};
+    const auto run = [&](auto rows) __attribute__((always_inline)) {
+      constexpr int S = decltype(rows)::value;
+      all_rows<T, kTileRows>(t, s.step, source, bias, activation, to,
+                             [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
+                               add_three<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, column, weights,
+                                                                                       sum);
+                             });
+    };
+    if (s.rows() == 1) {
+      run(Int<1>{});
+    } else {
+      run(Int<2>{});
+    }
+  } else if (regular) {
+    const auto run = [&](auto rows) __attribute__((always_inline)) {
+      constexpr int S = decltype(rows)::value;
+      all_rows<T, kTileRows>(t, s.step, source, bias, activation, to,
+                             [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
+                               add_regular<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, looks, w, sum);
+                             });
+    };
+    if (s.rows() == 1) {
+      run(Int<1>{});
+    } else {
+      run(Int<2>{});
+    }
+  } else {
+    all_rows<T, 1>(t, s.step, source, bias, activation, to,
+                   [&](auto, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
+                     add_row<T, decltype(v)::value>(p, looks, w, sum);
+                   });
+  }
+}
+
+// ---- even and odd columns
+
+// Taps known at compile time where H, E, O > 0.
+template <class T, int H, int E, int O>
+TENFOLD_INLINE void pairs(const DepthwiseLooks& even, const DepthwiseLooks& odd, const DepthwiseTarget& t,
+                          const T* source, const T* w_even, const T* w_odd, T bias, T* to) {
+  constexpr index n = kLanes<T>;
+  const index height = H > 0 ? H : even.taps_h, width_even = E > 0 ? E : even.taps_w,
+              width_odd = O > 0 ? O : odd.taps_w;
+  for (index r = 0; r < t.rows; ++r, source += even.row_step, to += t.pitch) {
+    for (index c = 0; 2 * c < t.columns; c += n) {
+      index left = t.columns - 2 * c;
+      // The last pair of vectors overlaps the one before where that leaves whole vectors.
+      if (left < 2 * n && t.columns >= 2 * n && t.columns % 2 == 0) {
+        c = t.columns / 2 - n;
+        left = 2 * n;
+      }
+      Vec<T> a = splat(bias), b = splat(bias);
+#pragma GCC unroll 2
+      for (index i = 0; i < height; ++i) {
+        const T* p = source + even.row[i] + c;
+#pragma GCC unroll 2
+        for (index j = 0; j < width_even; ++j) {
+          a = fma<T>(splat(w_even[i * width_even + j]), load(p + even.column[j]), a);
+        }
+#pragma GCC unroll 2
+        for (index j = 0; j < width_odd; ++j) {
+          b = fma<T>(splat(w_odd[i * width_odd + j]), load(p + odd.column[j]), b);
+        }
+      }
+      Vec<T> low, high;
+      interleave<T>(a, b, low, high);
+      if (left >= 2 * n) {
+        store(to + 2 * c, low);
+        store(to + 2 * c + n, high);
+      } else if (left >= n) {
+        store(to + 2 * c, low);
+        if (left > n) store_first(to + 2 * c + n, high, left - n);
+      } else {
+        store_first(to + 2 * c, low, left);
+      }
+    }
+  }
+}
+
+template <class T>
+void correlate_pairs(const DepthwiseLooks& even, const DepthwiseLooks& odd, const DepthwiseTarget& t,
+                     const T* source, const T* w_even, const T* w_odd, T bias, T* to) {
+  const index h = even.taps_h, e = even.taps_w, o = odd.taps_w;
+  if (h == 1 && e == 1 && o == 2) {
+    pairs<T, 1, 1, 2>(even, odd, t, source, w_even, w_odd, bias, to);
+  } else if (h == 2 && e == 1 && o == 2) {
+    pairs<T, 2, 1, 2>(even, odd, t, source, w_even, w_odd, bias, to);
+  } else if (h == 1 && e == 2 && o == 1) {
+    pairs<T, 1, 2, 1>(even, odd, t, source, w_even, w_odd, bias, to);
+  } else if (h == 2 && e == 2 && o == 1) {
+    pairs<T, 2, 2, 1>(even, odd, t, source, w_even, w_odd, bias, to);
+  } else {
+    pairs<T, 0, 0, 0>(even, odd, t, source, w_even, w_odd, bias, to);
+  }
+}
+
+// ---- the gradient of the weights
+
+// Pixels in lanes where dy has no column must not be multiplied by its zero: infinity times zero is no zero.
+
+// sum[i][j] += dy[r] * pixels for R rows of dy and 3 x 3 taps. kAll: all lanes are present.
+template <class T, int R, int S, bool kAll>
+TENFOLD_INLINE void dot_three(const T* source, index pitch, const index* column, Mask<T> present,
+                              const Vec<T> (&dy)[R], Vec<T> (&sum)[9]) {
+#pragma GCC unroll 16
+  for (int row = 0; row < (R - 1) * S + 3; ++row) {
+#pragma GCC unroll 3
+    for (int j = 0; j < 3; ++j) {
+      Vec<T> pixels = load(source + row * pitch + column[j]);
+      if constexpr (!kAll) pixels = select<T>(present, pixels, Vec<T>{});
+      pin<T>(pixels);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const int i = row - r * S;
+        if (i >= 0 && i < 3) sum[i * 3 + j] = fma<T>(dy[r], pixels, sum[i * 3 + j]);
+      }
+    }
+  }
+}
+
+// body(all, at, present, get) for the vectors of a row: all says whether every lane counts, lane 0 is column `at`, and
+// get(p) reads dy's lanes from the row at p, with zero in those that do not count.
+template <class T, class Body>
+TENFOLD_INLINE void vectors_of_row(const DepthwiseTarget& t, const Body& body) {
+  constexpr index n = kLanes<T>;
+  index c = 0;
+  for (; c + n <= t.columns; c += n) {
+    body(Int<1>{}, c, Mask<T>{}, [c](const T* p) __attribute__((always_inline)) { return load(p + c); });
+  }
+  if (c == t.columns) return;
+  if (t.columns >= n) {
+    const index at = t.columns - n;
+    const Mask<T> present = lane_numbers<T>() >= (Mask<T>{} + static_cast<int>(c - at));
+    body(Int<0>{}, at, present, [at, present](const T* p) __attribute__((always_inline)) {
+      return select<T>(present, load(p + at), Vec<T>{});
+    });
+  } else {
+    const index columns = t.columns;
+    const Mask<T> present = lane_numbers<T>() < (Mask<T>{} + static_cast<int>(columns));
+    body(Int<0>{}, 0, present,
+         [columns](const T* p) __attribute__((always_inline)) { return load_first(p, columns); });
+  }
+}
+
+// Two rows of dy in one vector; `second` is null where there is one only.
+template <class T>
+TENFOLD_INLINE Vec<T> two_rows(const T* first, const T* second, index columns) {
+  const Vec<T> low = load_first(first, columns);
+  if (second == nullptr) return low;
+  const Mask<T> upper = lane_numbers<T>() >= (Mask<T>{} + static_cast<int>(kLanes<T> / 2));
+  return select<T>(upper, upper_half<T>(load_first(second, columns)), low);
+}
+
+template <class T, int S>
+TENFOLD_INLINE void dots_three(const DepthwiseLooks& looks, const DepthwiseTarget& t, const Steps& s,
+                               const T* source, const T* dy, T* sums) {
+  Vec<T> sum[9];
+#pragma GCC unroll 9
+  for (int k = 0; k < 9; ++k) sum[k] = load(sums + k * kLanes<T>);
+  const index column[3] = {looks.column[0], looks.column[1], looks.column[2]};
+  if constexpr (kHalves<T>) {
+    if (t.halves) {
+      const Mask<T> lane = lane_numbers<T>() & (Mask<T>{} + static_cast<int>(kLanes<T> / 2 - 1));
+      const Mask<T> inside = lane < (Mask<T>{} + static_cast<int>(t.columns));
+      const Mask<T> lower = lane_numbers<T>() < (Mask<T>{} + static_cast<int>(kLanes<T> / 2));
+      for (index r = 0; r < t.rows; r += 2, dy += 2 * t.pitch, source += s.step) {
+        const bool whole = r + 1 < t.rows;
+        const Vec<T> rows[1] = {two_rows<T>(dy, whole ? dy + t.pitch : nullptr, t.columns)};
+        dot_three<T, 1, S, false>(source, s.pitch, column, whole ? inside : inside & lower, rows, sum);
+      }
+#pragma GCC unroll 9
+      for (int k = 0; k < 9; ++k) store(sums + k * kLanes<T>, sum[k]);
+      return;
+    }
+  }
+  index r = 0;
+  const auto some = [&](auto count) __attribute__((always_inline)) {
+    constexpr int R = decltype(count)::value;
+    vectors_of_row<T>(t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
+      Vec<T> rows[R];
+#pragma GCC unroll 4
+      for (int k = 0; k < R; ++k) rows[k] = get(dy + (r + k) * t.pitch);
+      dot_three<T, R, S, decltype(all)::value == 1>(source + r * s.step + at, s.pitch, column, present, rows, sum);
+    });
+    r += R;
+  };
+  while (r + kTileRows <= t.rows) some(Int<kTileRows>{});
+  while (r < t.rows) some(Int<1>{});
+#pragma GCC unroll 9
+  for (int k = 0; k < 9; ++k) store(sums + k * kLanes<T>, sum[k]);
+}
+
+// N taps of one kernel row.
+template <class T, int N>
+TENFOLD_INLINE void dots_of_taps(const DepthwiseTarget& t, index step, const T* source, const index* column,
+                                 const T* dy, T* sums) {
+  Vec<T> sum[N];
+#pragma GCC unroll 4
+  for (int k = 0; k < N; ++k) sum[k] = load(sums + k * kLanes<T>);
+  for (index r = 0; r < t.rows; ++r, source += step, dy += t.pitch) {
+    vectors_of_row<T>(t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
+      const Vec<T> row = get(dy);
+#pragma GCC unroll 4
+      for (int k = 0; k < N; ++k) {
+        Vec<T> pixels = load(source + column[k] + at);
+        if constexpr (decltype(all)::value == 0) pixels = select<T>(present, pixels, Vec<T>{});
+        sum[k] = fma<T>(row, pixels, sum[k]);
+      }
+    });
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < N; ++k) store(sums + k * kLanes<T>, sum[k]);
+}
+
+template <class T>
+void dot(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* source, const T* dy, T* sums) {
+  const Steps s = steps_of<T>(looks, t);
+  if (looks.regular && s.rows() <= 2 && looks.taps_h == 3 && looks.taps_w == 3) {
+    if (s.rows() == 1) {
+      dots_three<T, 1>(looks, t, s, source, dy, sums);
+    } else {
+      dots_three<T, 2>(looks, t, s, source, dy, sums);
+    }
+    return;
+  }
+  for (index i = 0; i < looks.taps_h; ++i) {
+    for (index j = 0; j < looks.taps_w; j += 4) {
+      const T* p = source + looks.row[i];
+      const index left = looks.taps_w - j;
+      T* to = sums + (i * looks.taps_w + j) * kLanes<T>;
+      if (left >= 4) {
+        dots_of_taps<T, 4>(t, looks.row_step, p, looks.column + j, dy, to);
+      } else if (left == 3) {
+        dots_of_taps<T, 3>(t, looks.row_step, p, looks.column + j, dy, to);
+      } else if (left == 2) {
+        dots_of_taps<T, 2>(t, looks.row_step, p, looks.column + j, dy, to);
+      } else {
+        dots_of_taps<T, 1>(t, looks.row_step, p, looks.column + j, dy, to);
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr DepthwiseKernels<T> make_table() {
+  return {kLanes<T>, kHalves<T>, pad<T>, correlate<T>, correlate_pairs<T>, dot<T>};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(DepthwiseKernels, make_table)

@@ -1,0 +1,64 @@
+// Kernels of depthwise convolution: every filter looks at one channel.
+//
+// The source is a plane copied row by row into scratch memory, padded and with its columns split by stride phase, so
+// that every tap is a unit-stride load:  look(i, j) of target (r, c) = source[r * row_step + row[i] + column[j] + c].
+// Loads may reach up to kDepthwiseSlack vectors behind the last look; what they find there is not used.
+#pragma once
+
+#include <stddef.h>
+
+#include "kernels/conv.h"
+#include "kernels/dispatch.h"
+
+namespace tenfold {
+
+constexpr ptrdiff_t kDepthwiseSlack = 3;
+
+// How a row is copied: position u of phase f shows source[table[f][u]], which is first[f] + u * step for begin[f] <= u
+// < end[f] and the fill where table[f][u] < 0.
+struct DepthwisePadding {
+  static constexpr int kMaxPhases = 8;
+  ptrdiff_t phases, count;        // positions of a phase that are used
+  ptrdiff_t row, pitch;           // elements of a copied row, and of a phase in it
+  ptrdiff_t width, step;          // of the source
+  bool constant;                  // no table entry outside begin .. end is a source position
+  const ptrdiff_t* table[kMaxPhases];
+  ptrdiff_t begin[kMaxPhases], end[kMaxPhases], first[kMaxPhases];
+};
+
+// The looks of a target's rows, or of every second of its columns.
+struct DepthwiseLooks {
+  ptrdiff_t taps_h, taps_w;
+  const ptrdiff_t *row, *column;
+  ptrdiff_t row_step;
+  bool regular;  // row[i] = i * pitch and row_step is pitch or 2 * pitch
+};
+
+struct DepthwiseTarget {
+  ptrdiff_t rows, columns, pitch;  // pitch: elements between rows
+  bool halves;  // a vector holds two target rows: pitch of the source is half a vector, row_step is a pitch
+};
+
+template <class T>
+struct DepthwiseKernels {
+  ptrdiff_t lanes;
+  bool halves;  // whether DepthwiseTarget::halves is legal
+
+  // to[r * p.row ...] <- row row_source[r] of the plane. With p.constant only what shows the source is written; rows
+  // with row_source[r] < 0 are filled.
+  void (*pad)(const DepthwisePadding& p, ptrdiff_t rows, const ptrdiff_t* row_source, const T* plane, T fill, T* to);
+
+  // target[r][c] = act(bias + sum over i, j of w[i * taps_w + j] * look(i, j))
+  void (*correlate)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* w, T bias,
+                    ConvActivation activation, T* to);
+  // The same where even columns have the looks `even` and odd ones those of `odd`, which differ in their columns only:
+  // target[r][2 c] = bias + sum of w_even * even's look(i, j) of (r, c).
+  void (*correlate_pairs)(const DepthwiseLooks& even, const DepthwiseLooks& odd, const DepthwiseTarget& target,
+                          const T* source, const T* w_even, const T* w_odd, T bias, T* to);
+  // sums[(i * taps_w + j) * lanes + l] += lane-wise sums over all (r, c) of dy[r][c] * look(i, j). Nothing behind dy's
+  // rows is read.
+  void (*dot)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* dy, T* sums);
+};
+TENFOLD_DECLARE_KERNELS(DepthwiseKernels)
+
+}  // namespace tenfold
