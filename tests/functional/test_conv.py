@@ -43,6 +43,20 @@ GEOMETRIES = {
     "depthwise_stride_multiplier": (2, 5, 10, 5, (7, 11), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)),
     "one_by_one": (3, 7, 10, 1, (7, 11), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
     "one_by_one_stride": (3, 7, 10, 1, (7, 11), (1, 1), (2, 3), ((0, 0), (0, 0)), (1, 1)),
+    "one_by_one_padded_stride": (3, 7, 10, 1, (7, 11), (1, 1), (2, 3), ((2, 1), (1, 4)), (1, 1)),
+    "one_by_one_padded": (2, 3, 5, 1, (5, 6), (1, 1), (1, 1), ((1, 0), (2, 1)), (1, 1)),
+    "one_by_one_every_second": (2, 6, 4, 2, (3, 75), (1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+    "one_by_one_volume_stride": (
+        2,
+        3,
+        5,
+        1,
+        (3, 4, 5),
+        (1, 1, 1),
+        (2, 1, 2),
+        ((1, 1), (0, 0), (0, 1)),
+        (1, 1, 1),
+    ),
     "one_pixel_output": (2, 3, 5, 1, (5, 4), (5, 4), (1, 1), ((0, 0), (0, 0)), (1, 1)),
     "one_pixel_image": (9, 3, 5, 1, (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
     "row_of_tile_plus_one": (1, 2, 7, 1, (2, 51), (1, 3), (1, 1), ((0, 0), (0, 0)), (1, 1)),
@@ -151,7 +165,8 @@ def test_every_algorithm_takes_every_geometry(name, algorithm):
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(
-    "name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume", "images_in_lanes"]
+    "name",
+    ["padded_unevenly", "dilation_meets_stride", "one_by_one_padded", "signal", "volume", "images_in_lanes"],
 )
 def test_borders(name, border):
     check_conv(name, border, border_value=2.0)
@@ -171,7 +186,8 @@ def test_transposed_and_gradients_equal_the_definition(name, isa):
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(
-    "name", ["padded_unevenly", "dilation_meets_stride", "signal", "volume", "images_in_lanes"]
+    "name",
+    ["padded_unevenly", "dilation_meets_stride", "one_by_one_padded", "signal", "volume", "images_in_lanes"],
 )
 def test_borders_of_the_transposed(name, border):
     check_transposed(name, border)
@@ -190,6 +206,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((2, 300, 34, 1, 6, 6, 1, 1), id="deep_one_by_one"),
     pytest.param((1, 40, 150, 1, 7, 7, 3, 1), id="few_pixels"),
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1), id="chunks_of_strips"),
+    pytest.param((5, 40, 34, 1, 9, 9, 1, 2), id="every_second_pixel"),
     pytest.param((80, 2, 7, 1, 9, 9, 5, 1), id="images_in_lanes"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):

@@ -7,7 +7,9 @@
 #include "conv/engine.h"
 #include "conv/lane_conv.h"
 #include "conv/pointwise.h"
+#include "conv/sampled.h"
 #include "conv/weight_gradient.h"
+#include "conv/whole_window.h"
 #include "conv/winograd.h"
 #include "conv/winograd_gradient.h"
 #include "tenfold/error.h"
@@ -88,12 +90,13 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
 // Behind apply and adjoint.
 template <class T>
-using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, LaneProduct<T>, DepthwiseProduct<T>>;
+using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, SampledProduct<T>,
+                      LaneProduct<T>, DepthwiseProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
-using WeightProduct =
-    OneOf<WeightGradient<T>, WinogradGradient<T>, LaneGradient<T>, DepthwiseWeightGradient<T>>;
+using WeightProduct = OneOf<WeightGradient<T>, WinogradGradient<T>, WholeWindowGradient<T>,
+                            SampledGradient<T>, LaneGradient<T>, DepthwiseWeightGradient<T>>;
 
 template <class Any>
 std::size_t workspace_of(const Any& product, int threads) {
@@ -135,57 +138,74 @@ std::unique_ptr<DepthwiseProduct<T>> make_depthwise(const ConvGeometry& g, const
                                                g.window.kernel_count(), p.fill, p.activation);
 }
 
+// The forms that suit some geometries only, from the special to the general.
 template <class T>
 Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
-  if (auto form = make_winograd<T>(g, options, [&] { return winograd_forward(g, options); })) return form;
+  const bool automatic = options.algorithm == ConvAlgorithm::automatic;
   const ShiftProblem problem = apply_problem(g, options);
-  if (options.algorithm == ConvAlgorithm::automatic) {
+  const GemmActivation activation = gemm_activation(problem.activation);
+  if (automatic) {
     if (depthwise_applies(g)) return make_depthwise<T>(g, problem);
-    if (pointwise_form(g) != PointwiseForm::none) {
+    if (is_whole_window(g)) return std::make_unique<WholeWindow<T>>(g, false, activation);
+    if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, false);
+    if (pointwise_form(g) != PointwiseForm::none)
       return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},
-                                            gemm_activation(problem.activation));
-    }
-    if (problem.activation != ConvActivation::relu_keep_sign &&
-        lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
-      return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
+                                            activation);
   }
+  if (auto form = make_winograd<T>(g, options, [&] { return winograd_forward(g, options); })) return form;
+  if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
+    return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
   return std::make_unique<ShiftEngine<T>>(problem);
 }
 
 template <class T>
 Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
+  const bool automatic = options.algorithm == ConvAlgorithm::automatic;
+  if (automatic) {
+    if (depthwise_adjoint_applies(g)) return make_depthwise<T>(g, adjoint_problem(g, options));
+    if (is_whole_window(g)) return std::make_unique<WholeWindow<T>>(g, true, kGemmNone);
+    if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, true);
+    if (pointwise_form(g) != PointwiseForm::none)
+      return std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
+  }
   if (auto form = make_winograd<T>(g, options, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
-  if (options.algorithm == ConvAlgorithm::automatic) {
-    if (depthwise_adjoint_applies(g)) return make_depthwise<T>(g, adjoint_problem(g, options));
-    if (pointwise_form(g) != PointwiseForm::none) {
-      return std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
-    }
-    if (lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
-      return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
-  }
+  if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
+    return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
   return std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
+}
+
+// Tiles of the weight gradient in Winograd's form; 0: another form.
+int winograd_gradient_tiles(const ConvGeometry& g, ConvAlgorithm algorithm, bool single) {
+  if (!winograd_gradient_applies(g)) return 0;
+  switch (algorithm) {
+    case ConvAlgorithm::automatic:
+      return single ? winograd_gradient_choice(g) : 0;
+    case ConvAlgorithm::winograd:
+      return winograd_gradient_tile(g);
+    case ConvAlgorithm::winograd2:
+      return 2;
+    case ConvAlgorithm::winograd4:
+      return 4;
+    default:
+      return 0;
+  }
 }
 
 template <class T>
 WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& options) {
-  const bool automatic = options.algorithm == ConvAlgorithm::automatic;
-  int tile = 0;
-  if (!winograd_gradient_applies(g)) {
-    // another form
-  } else if (automatic) {
-    if (sizeof(T) == sizeof(float)) tile = winograd_gradient_choice(g);
-  } else if (options.algorithm == ConvAlgorithm::winograd) {
-    tile = winograd_gradient_tile(g);
-  } else if (is_winograd(options.algorithm)) {
-    tile = options.algorithm == ConvAlgorithm::winograd2 ? 2 : 4;
-  }
-  if (tile > 0) return std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
   const auto axes = forward_axes(g.window);
-  if (automatic && depthwise_applies(g)) {
-    return std::make_unique<DepthwiseWeightGradient<T>>(axes[1], axes[2], g.images, g.groups,
-                                                        g.filters / g.groups, options.border_value);
+  const bool automatic = options.algorithm == ConvAlgorithm::automatic;
+  if (automatic) {
+    if (depthwise_applies(g)) {
+      return std::make_unique<DepthwiseWeightGradient<T>>(axes[1], axes[2], g.images, g.groups,
+                                                          g.filters / g.groups, options.border_value);
+    }
+    if (is_whole_window(g)) return std::make_unique<WholeWindowGradient<T>>(g);
+    if (sampled_applies(g, options)) return std::make_unique<SampledGradient<T>>(g, options);
   }
+  if (const int tile = winograd_gradient_tiles(g, options.algorithm, sizeof(T) == sizeof(float)))
+    return std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
   if (automatic && lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T)))
     return std::make_unique<LaneGradient<T>>(g, options);
   return std::make_unique<WeightGradient<T>>(axes, g.images, g.groups, g.channels / g.groups,

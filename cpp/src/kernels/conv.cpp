@@ -384,6 +384,23 @@ void outer(index taps, index pixels, const T* x, const index* offset, const inde
 }
 
 template <class T>
+void spread_row(index n, index count, index first, index step, const T* from, T value, T* row) {
+  fill<T>(first, value, row);
+  row += first, n -= first;
+  index i = 0;
+  if (step == 2) {
+    for (; i + kLanes<T> <= count && 2 * (i + kLanes<T>) <= n; i += kLanes<T>) {
+      Vec<T> low, high;
+      interleave<T>(load(from + i), splat<T>(value), low, high);
+      store(row + 2 * i, low);
+      store(row + 2 * i + kLanes<T>, high);
+    }
+  }
+  fill<T>(n - i * step, value, row + i * step);
+  for (; i < count; ++i) row[i * step] = from[i];
+}
+
+template <class T>
 void pack_dy(index pixels, index filters, index width, const T* dy, index plane, T* dyt) {
   index p = 0;
 #if defined(__SSE__)
@@ -499,6 +516,7 @@ constexpr ConvKernels<T> make_table() {
   t.pad_row = pad_row<T>;
   t.fold_row = fold_row<T>;
   t.fill = fill<T>;
+  t.spread_row = spread_row<T>;
   t.pack_dy = pack_dy<T>;
   t.sum = sum<T>;
   t.mask = mask<T>;

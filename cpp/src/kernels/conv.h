@@ -59,6 +59,9 @@ struct ConvKernels {
   void (*fold_row)(ptrdiff_t count, const ptrdiff_t* table, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
                    ptrdiff_t step, const T* row, T* target);
   void (*fill)(ptrdiff_t n, T value, T* y);
+  // row[first + i * step] <-- from[i], i < count; the rest of the n elements of row <-- fill.
+  void (*spread_row)(ptrdiff_t n, ptrdiff_t count, ptrdiff_t first, ptrdiff_t step, const T* from, T fill,
+                     T* row);
 
   // sums[(m * taps + j) * lanes ...] (+)= lane-wise sums of dy[m * plane + dy_row[r] + i] * x[offset[j] +
   // x_row[r] + i] over r < rows, i < columns. m < filters <= dot_filters, j < taps <= dot_taps[filters].
