@@ -110,6 +110,68 @@ def test_five_by_five_in_float64(isa):
     check_bounded("plain", "winograd2", np.float64, kernel=5)
 
 
+# reason: N, C, F, (H, W), kernel, pads, output padding of the transposed
+STRIDED = {
+    "three": (2, 3, 5, (7, 11), 3, ((1, 1), (1, 1)), 0),
+    "three_even_size": (2, 3, 5, (8, 12), 3, ((1, 1), (1, 1)), 1),
+    "three_wider_padding": (2, 3, 5, (7, 10), 3, ((3, 1), (1, 2)), 0),
+    "four": (2, 3, 5, (8, 12), 4, ((1, 1), (1, 1)), 0),
+    "four_odd_size": (2, 3, 5, (7, 11), 4, ((1, 1), (1, 1)), 1),
+    "four_wider_padding": (2, 3, 5, (8, 11), 4, ((3, 3), (1, 2)), 0),
+    "one_output": (3, 2, 4, (2, 2), 4, ((1, 1), (1, 1)), 0),
+    "one_row": (1, 2, 3, (2, 83), 4, ((1, 1), (1, 1)), 0),
+    "row_of_a_panel_and_one": (1, 2, 3, (4, 260), 3, ((1, 1), (1, 1)), 0),
+    "images_share_panels": (9, 2, 3, (7, 5), 3, ((1, 1), (1, 1)), 0),
+    "filters_shared_out": (1, 5, 70, (10, 12), 4, ((1, 1), (1, 1)), 0),
+    "channels_and_filters_in_blocks": (2, 35, 70, (12, 18), 3, ((1, 1), (1, 1)), 0),
+}
+
+
+@functools.cache
+def defined_strided(name, dtype, transposed):
+    n, c, f, size, kernel, pads, extra = STRIDED[name]
+    rng = np.random.default_rng(sum(map(ord, name)))
+    x = rng.standard_normal((n, c, *size)).astype(dtype)
+    w = rng.standard_normal((c, f, kernel, kernel) if transposed else (f, c, kernel, kernel)).astype(dtype)
+    b = rng.standard_normal(f).astype(dtype)
+    if transposed:
+        y = reference.conv_transpose(x, w, b, (2, 2), pads, (extra, extra), (1, 1), 1)
+        dy = np.sin(np.arange(y.size)).reshape(y.shape).astype(dtype)
+        return x, w, b, y, dy, *reference.conv_transpose_backward(x, w, dy, (2, 2), pads, (1, 1), 1)[:2]
+    y = reference.conv(x, w, b, (2, 2), pads, (1, 1), 1)
+    dy = np.sin(np.arange(y.size)).reshape(y.shape).astype(dtype)
+    return x, w, b, y, dy, *reference.conv_backward(x, w, dy, (2, 2), pads, (1, 1), 1)[:2]
+
+
+def check_strided(name, dtype, transposed):
+    pads, extra = STRIDED[name][-2:]
+    x, w, b, exact, dy, exact_dx, exact_dw = defined_strided(name, dtype, transposed)
+
+    def function(x, w):
+        if transposed:
+            return F.conv_transpose2d(x, w, b, 2, pads, extra, algorithm="winograd")
+        return F.conv2d(x, w, b, 2, pads, algorithm="winograd")
+
+    y, pull = tenfold.vjp(function, x, w)
+    dx, dw = pull(dy)
+    terms = w.shape[2] * w.shape[3]
+    assert largest_error(y, exact) <= rtol(dtype, terms * x.shape[1])
+    assert largest_error(dx, exact_dx) <= rtol(dtype, terms * dy.shape[1])
+    assert largest_error(dw, exact_dw) <= rtol(dtype, dy.size // dy.shape[1])
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["conv", "transposed"])
+@pytest.mark.parametrize("name", STRIDED)
+def test_stride_two_stays_within_the_bound(name, transposed, isa):
+    check_strided(name, np.float32, transposed)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["conv", "transposed"])
+def test_stride_two_in_float64(transposed, isa):
+    check_strided("three", np.float64, transposed)
+    check_strided("four", np.float64, transposed)
+
+
 @pytest.mark.parametrize("algorithm", TILES)
 @pytest.mark.parametrize("name", ["plain", "filters_shared_out", "images_share_panels"])
 def test_float64_stays_within_its_bound(name, algorithm, isa):

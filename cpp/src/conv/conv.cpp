@@ -120,10 +120,10 @@ GemmActivation gemm_activation(ConvActivation a) {
 
 // Null where another algorithm is wanted, or better.
 template <class T, class Problem>
-std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOptions& options,
+std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOptions& options, bool adjoint,
                                            const Problem& problem) {
   const bool automatic = options.algorithm == ConvAlgorithm::automatic && sizeof(T) == sizeof(float);
-  if (!(automatic && winograd_applies(g)) && !is_winograd(options.algorithm)) return nullptr;
+  if (!(automatic && winograd_applies(g, adjoint)) && !is_winograd(options.algorithm)) return nullptr;
   WinogradProblem p = problem();
   p.tile = automatic                                       ? winograd_choice(p)
            : options.algorithm == ConvAlgorithm::winograd2 ? 2
@@ -152,7 +152,8 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
       return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},
                                             activation);
   }
-  if (auto form = make_winograd<T>(g, options, [&] { return winograd_forward(g, options); })) return form;
+  if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
+    return form;
   if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
   return std::make_unique<ShiftEngine<T>>(problem);
@@ -168,7 +169,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
     if (pointwise_form(g) != PointwiseForm::none)
       return std::make_unique<Pointwise<T>>(g, g.channels, g.filters, MatrixLayout{1, g.channels}, kGemmNone);
   }
-  if (auto form = make_winograd<T>(g, options, [&] { return winograd_adjoint(g, folds(g.window)); }))
+  if (auto form = make_winograd<T>(g, options, true, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);

@@ -32,38 +32,49 @@ WinogradProblem common_problem(const ConvGeometry& g) {
   WinogradProblem p;
   p.images = g.images;
   p.kernel = g.window[1].kernel;
+  p.stride = g.window[1].stride;
   return p;
 }
 
-int form_of(index m, index r) {
-  int form = 0;
-  while (kWinogradForms[form].m != m || kWinogradForms[form].r != r) ++form;
-  return form;
+int form_of(const WinogradProblem& p) {
+  if (p.stride == 2)
+    return (p.adjoint ? kWinogradAdjointForm : kWinogradStrideForm) + static_cast<int>(p.kernel) - 3;
+  return p.kernel == 5 ? 2 : p.tile == 4 ? 1 : 0;
 }
 
 }  // namespace
 
-bool winograd_applies(const ConvGeometry& g) {
+bool winograd_applies(const ConvGeometry& g, bool adjoint) {
   const Window& w = g.window;
-  const auto fits = [](const Axis& a) {
-    return (a.kernel == 3 || a.kernel == 5) && a.stride == 1 && a.dilation == 1;
+  const auto fits = [&](const Axis& a) {
+    if (a.dilation != 1) return false;
+    if (a.stride == 1) return a.kernel == 3 || a.kernel == 5;
+    return a.stride == 2 && (a.kernel == 3 || a.kernel == 4) &&
+           (!adjoint || (a.pad_before > 0 && a.pad_before % 2 == 1 && w.border == Border::constant));
   };
-  return w.rank == 2 && g.groups == 1 && fits(w[1]) && fits(w[2]) && w[1].kernel == w[2].kernel;
+  return w.rank == 2 && g.groups == 1 && fits(w[1]) && fits(w[2]) && w[1].kernel == w[2].kernel &&
+         w[1].stride == w[2].stride;
 }
 
 void require_winograd(const ConvGeometry& g, int tile) {
   const Window& w = g.window;
-  if (winograd_applies(g) && (tile != 4 || w[1].kernel == 3)) return;
+  const bool exists = winograd_applies(g, false) && winograd_applies(g, true);
+  if (exists && (tile == 0 || (w[1].stride == 1 && (tile == 2 || w[1].kernel == 3)))) return;
   const auto pair = [&](index Axis::* member) {
     Shape shape;
     for (int i = 3 - w.rank; i < 3; ++i) shape.push_back(w[i].*member);
     return to_string(shape);
   };
-  reject(g.function, "algorithm",
-         tile == 4 ? "of Winograd with tiles of 4 is for 2-D kernels of (3, 3)"
-                   : "of Winograd is for 2-D kernels of (3, 3) or (5, 5)",
-         " with stride 1, dilation 1 and groups 1; received kernel_size ", pair(&Axis::kernel), ", stride ",
-         pair(&Axis::stride), ", dilation ", pair(&Axis::dilation), " and groups ", g.groups);
+  reject(
+      g.function, "algorithm",
+      tile == 4 ? "of Winograd with tiles of 4 is for 2-D kernels of (3, 3) with stride 1"
+      : tile == 2
+          ? "of Winograd with tiles of 2 is for 2-D kernels of (3, 3) or (5, 5) with stride 1"
+          : "of Winograd is for 2-D kernels of (3, 3) or (5, 5) with stride 1, and of (3, 3) or (4, 4) with "
+            "stride 2 and an odd, constant padding",
+      ", dilation 1 and groups 1; received kernel_size ", pair(&Axis::kernel), ", stride ",
+      pair(&Axis::stride), ", padding ", pair(&Axis::pad_before), ", border ", name_of(w.border),
+      ", dilation ", pair(&Axis::dilation), " and groups ", g.groups);
 }
 
 WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& options) {
@@ -79,7 +90,9 @@ WinogradProblem winograd_forward(const ConvGeometry& g, const ConvOptions& optio
   return p;
 }
 
-// x[p - pad] = sum over k of y[p - k] w[k]: y with a border of r - 1 - pad zeros, taps in reverse order.
+// x[p - pad] = sum over k of y[p - k] w[k]: y with a border of r - 1 - pad zeros, taps in reverse order. With stride 2,
+// y[(p - k) / 2] where it exists: outputs 2 v and 2 v + 1 look at v + (pad - 1) / 2 and one more, after one before with
+// four taps.
 WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
   WinogradProblem p = common_problem(g);
   for (std::size_t i = 0; i < 2; ++i) {
@@ -88,14 +101,19 @@ WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
     to = a;
     to.size = a.output;
     to.output = padded ? a.padded() : a.size;
-    to.pad_before = p.kernel - 1 - (padded ? 0 : a.pad_before);
-    to.pad_after = to.output + p.kernel - 1 - to.size - to.pad_before;
+    if (p.stride == 2) {
+      to.pad_before = p.kernel - 3 - (a.pad_before - 1) / 2;
+      to.pad_after = 0;
+    } else {
+      to.pad_before = p.kernel - 1 - (padded ? 0 : a.pad_before);
+      to.pad_after = to.output + p.kernel - 1 - to.size - to.pad_before;
+    }
   }
   p.source_channels = g.filters;
   p.target_channels = g.channels;
   p.weight_row = p.kernel * p.kernel;
   p.weight_channel = p.weight_row * g.channels;
-  p.rotated = true;
+  p.rotated = p.adjoint = true;
   return p;
 }
 
@@ -104,31 +122,34 @@ namespace {
 // Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
 constexpr index kCostLanes = 16;
 
-double winograd_cost(const WinogradProblem& p, index m) {
-  const index t = m + p.kernel - 1, rows = divide_up(p.axes[0].output, m),
-              columns = divide_up(p.axes[1].output, m);
+double winograd_cost(const WinogradProblem& p, int tile) {
+  WinogradProblem tried = p;
+  tried.tile = tile;
+  const WinogradForm& form = kWinogradForms[form_of(tried)];
+  const index rows = divide_up(p.axes[0].output, form.m), columns = divide_up(p.axes[1].output, form.m);
   const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
   const double tiles = static_cast<double>(divide_up(p.images * rows * columns, kCostLanes));
   const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
-  const double products = static_cast<double>(t * t) * tiles * c * f;
-  const double of_weights = (t == 4 ? 25 : p.kernel == 3 ? 40 : 60) * c * f;
-  const double of_tiles = 8 * static_cast<double>(t * t) * lines * (c + f);
-  return products + of_weights + of_tiles;
+  const double elements = static_cast<double>(form.t * form.t);
+  const double of_weights = (form.t == 4 ? 25 : form.r == 3 ? 40 : 60) * c * f;
+  return elements * (tiles * c * f + 8 * lines * (c + f)) + of_weights;
 }
 
 double direct_cost(const WinogradProblem& p) {
-  constexpr double kShare = 0.8;    // of the multiply-add peak
-  constexpr double kPacking = 1.3;  // of a tap of a weight
+  const double share = p.stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
+  constexpr double kPacking = 1.3;                  // of a tap of a weight
+  const index outputs = p.images * p.axes[0].output * p.axes[1].output;
+  // Every tap of an adjoint makes every second output along both axes.
   const double columns =
-      static_cast<double>(divide_up(p.images * p.axes[0].output * p.axes[1].output, kCostLanes));
-  return static_cast<double>(p.kernel * p.kernel) * (columns / kShare + kPacking) *
+      static_cast<double>(divide_up(p.stride == 2 && p.adjoint ? outputs / 4 : outputs, kCostLanes));
+  return static_cast<double>(p.kernel * p.kernel) * (columns / share + kPacking) *
          static_cast<double>(p.source_channels) * static_cast<double>(p.target_channels);
 }
 
 }  // namespace
 
 int winograd_tile(const WinogradProblem& p) {
-  if (p.kernel == 5) return 2;
+  if (p.kernel == 5 || p.stride == 2) return 2;
   return winograd_cost(p, 4) < winograd_cost(p, 2) ? 4 : 2;
 }
 
@@ -147,18 +168,21 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
       k_(kernels<WinogradKernels, T>()),
       gemm_(kernels<GemmKernels, T>()),
       conv_(kernels<ConvKernels, T>()),
-      m_(problem.tile),
-      r_(problem.kernel),
-      t_(m_ + r_ - 1),
-      elements_(t_ * t_),
-      form_(form_of(m_, r_)) {
+      form_(form_of(problem)),
+      m_(kWinogradForms[form_].m),
+      r_(kWinogradForms[form_].r),
+      step_(kWinogradForms[form_].step),
+      looks_(kWinogradForms[form_].looks),
+      elements_(kWinogradForms[form_].t * kWinogradForms[form_].t) {
   const WinogradProblem& p = problem_;
   TH_ = divide_up(p.axes[0].output, m_);
   TW_ = divide_up(p.axes[1].output, m_);
   tiles_ = p.images * TH_ * TW_;
   for (std::size_t i = 0; i < 2; ++i) {
+    // The looks of all tiles, side by side.
     Axis axis = p.axes[i];
-    axis.output = (i == 0 ? TH_ : TW_) * m_;
+    axis.stride = 1, axis.kernel = looks_;
+    axis.output = std::max<index>(0, (i == 0 ? TH_ : TW_) - 1) * step_ + 1;
     look_[i] = shift_forward(axis, p.border).phases[0];
   }
   NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
@@ -188,13 +212,13 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
     group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
   }
-  // The last tiles' vectors look up to m * lanes further.
-  pitch_ = (TW_ * m_ + r_ - 1 + 15) / 16 * 16;
+  // The last tiles' vectors look up to step * lanes further.
+  pitch_ = ((TW_ - 1) * step_ + looks_ + 15) / 16 * 16;
   if (pitch_ * static_cast<index>(sizeof(T)) % 1024 == 0) pitch_ += 16;
   if (tiles_ == 0) return;
   const index lines = std::min((block_ - 2 + TW_) / TW_ + 1, p.images * TH_);
   const index images = std::min((block_ - 2 + TH_ * TW_) / (TH_ * TW_) + 1, p.images);
-  staged_rows_ = lines * m_ + (r_ - 1) * images;
+  staged_rows_ = lines * step_ + std::max<index>(0, looks_ - step_) * images;
 }
 
 template <class T>
@@ -217,7 +241,7 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* works
       filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
                    : block_ / NR_ * v_panel();
   Scratch s;
-  s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)));
+  s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)));
   s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
   s.own = reinterpret_cast<T*>(take(own, sizeof(T)));
   s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
@@ -235,7 +259,7 @@ std::size_t Winograd<T>::scratch_bytes() const {
   const index own =
       filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
                    : block_ / NR_ * v_panel();
-  return bytes(staged_rows_ * pitch_ + m_ * k_.lanes + 16, sizeof(T)) +
+  return bytes(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)) +
          bytes(kStaged * taps_room() * width, sizeof(T)) + bytes(own, sizeof(T)) +
          bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
          bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
@@ -260,12 +284,12 @@ void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
     WinogradRun& r = s.runs[run++];
     r.column = q * v_panel() + column % NR_;
     r.count = count;
-    r.source = staged * pitch_ + tw * m_;
+    r.source = staged * pitch_ + tw * step_;
     r.target = image * p.target_channels * plane + th * m_ * p.axes[1].output + tw * m_;
     r.rows = std::min(m_, p.axes[0].output - th * m_);
     r.columns = std::min(count * m_, p.axes[1].output - tw * m_);
     tile += count;
-    if (tw + count == TW_) staged += th + 1 == TH_ ? m_ + r_ - 1 : m_;  // the next image's rows follow these
+    if (tw + count == TW_) staged += th + 1 == TH_ ? looks_ : step_;  // the next image's rows follow these
   }
   s.first[divide_up(end - begin, NR_)] = run;
 }
@@ -318,8 +342,8 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   const index runs = s.first[divide_up(end - begin, NR_)];
   // Tiles of one row look at a part of it only.
   const bool single = begin / TW_ == (end - 1) / TW_;
-  const index u_begin = single ? begin % TW_ * m_ : 0,
-              u_end = (single ? (end - 1) % TW_ + 1 : TW_) * m_ + r_ - 1;
+  const index u_begin = single ? begin % TW_ * step_ : 0,
+              u_end = (single ? (end - 1) % TW_ : TW_ - 1) * step_ + looks_;
   const index inside_begin = std::clamp(columns.inside_begin - u_begin, index{0}, u_end - u_begin);
   const index inside_end = std::clamp(columns.inside_end - u_begin, inside_begin, u_end - u_begin);
   const index* table = columns.table.data() + u_begin;
@@ -331,7 +355,7 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
       const index image = line / TH_, th = line % TH_;
       const index th_end = std::min(TH_, (end - 1) / TW_ + 1 - image * TH_);
       const T* plane = source + (image * p.source_channels + c) * H * W;
-      for (index r = th * m_; r < th_end * m_ + r_ - 1; ++r, to += pitch_) {
+      for (index r = th * step_; r < (th_end - 1) * step_ + looks_; ++r, to += pitch_) {
         const index h = rows.table[static_cast<std::size_t>(r)];
         if (h < 0) {
           conv_.fill(u_end - u_begin, fill, to);

@@ -1,6 +1,7 @@
 // Winograd's minimal filtering F(m x m, r x r) for r x r windows of stride 1: t * t products with K = C per tile of
 // m x m outputs, t = m + r - 1, instead of r r m m: F(2 x 2, 3 x 3) has 2.25 times fewer, F(4 x 4, 3 x 3) 4 times,
-// F(2 x 2, 5 x 5) 2.8 times.
+// F(2 x 2, 5 x 5) 2.8 times. With stride 2, 4 x 4 windows need 1.8 times fewer and 3 x 3 ones 1.4 times
+// (kernels/winograd.h).
 #pragma once
 
 #include <array>
@@ -16,20 +17,23 @@ namespace tenfold {
 
 // target[n][f] = act(sum over c of w[f][c] * padded source[n][c] + bias[f]), cross-correlation.
 struct WinogradProblem {
-  std::array<Axis, 2> axes;          // of the source, with its padding (perhaps negative) and output
+  std::array<Axis, 2> axes;          // of the source, with its padding (perhaps negative), and output
   Border border = Border::constant;  // of the source
   index images = 1, source_channels = 1, target_channels = 1;
   index kernel = 3;                          // r
+  index stride = 1;                          // 1 or 2
+  bool adjoint = false;                      // of stride 2
   index weight_row = 9, weight_channel = 9;  // strides of w by target channel and source channel
   bool rotated = false;                      // taps in reverse order
   double fill = 0;
   ConvActivation activation = ConvActivation::none;
-  int tile = 2;  // m
+  int tile = 2;  // m, for stride 1
 };
 
-// Whether the form exists for a geometry: 2-D windows of 3 x 3 or 5 x 5, stride 1, dilation 1, one group.
-bool winograd_applies(const ConvGeometry& geometry);
-// Throws InvalidArgument where it does not, or not with this tile (0: any).
+// Whether a form exists for a geometry's apply or adjoint: 2-D windows, dilation 1, one group; 3 x 3 or 5 x 5 of stride
+// 1, 3 x 3 or 4 x 4 of stride 2. The adjoint of stride 2 needs an odd padding, of a constant.
+bool winograd_applies(const ConvGeometry& geometry, bool adjoint);
+// Throws InvalidArgument where one of them is missing, or not with this tile (0: any).
 void require_winograd(const ConvGeometry& geometry, int tile);
 // The better tile for a problem, from its shape only: 2 or 4; 0 where neither is clearly better than the other
 // algorithms.
@@ -98,8 +102,9 @@ class Winograd {
   const GemmKernels<T>& gemm_;
   const ConvKernels<T>& conv_;
   std::array<ShiftPhase, 2> look_;  // padded position -> source position
-  index m_, r_, t_, elements_;      // outputs, taps and looks of a tile along an axis, t * t
-  int form_ = 0;                    // of kWinogradForms
+  int form_;                        // of kWinogradForms, with ...
+  index m_, r_, step_, looks_;      // ... its numbers
+  index elements_;                  // t * t
   index TH_, TW_, tiles_;           // tiles of an image by rows and columns; of all images
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time

@@ -47,7 +47,7 @@ double gradient_cost(const ConvGeometry& g, index m) {
 }  // namespace
 
 bool winograd_gradient_applies(const ConvGeometry& g) {
-  return winograd_applies(g) && g.window[1].kernel == 3;
+  return winograd_applies(g, false) && g.window[1].kernel == 3 && g.window[1].stride == 1;
 }
 
 int winograd_gradient_tile(const ConvGeometry& g) {

@@ -22,6 +22,20 @@ struct Points {
 };
 
 // One-dimensional transforms of vectors; the two-dimensional ones apply them along both axes.
+// Of three looks and two taps, for two outputs: d0 g0 + d1 g1 and d1 g0 + d2 g1.
+template <class T>
+TENFOLD_INLINE void input_pair(Vec<T> d0, Vec<T> d1, Vec<T> d2, Vec<T>* v) {
+  v[0] = d0 - d1;
+  v[1] = d1;
+  v[2] = d2 - d1;
+}
+template <class T>
+TENFOLD_INLINE void weight_pair(Vec<T> g0, Vec<T> g1, Vec<T>* u) {
+  u[0] = g0;
+  u[1] = g0 + g1;
+  u[2] = g1;
+}
+
 template <class T, int t>
 TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
   if constexpr (t == 4) {
@@ -126,13 +140,70 @@ TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
   }
 }
 
-// Elements 0 .. t - 1 of the looks of kLanes tiles that begin m apart.
-template <class T, int m, int t>
+// The same for a form.
+template <class T, int form>
+TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
+  if constexpr (form < kWinogradStrideForm) {
+    input_line<T, kWinogradForms[form].t>(d, v);
+  } else if constexpr (form == kWinogradStrideForm) {
+    input_pair<T>(d[0], d[2], d[4], v);
+    v[3] = d[1];
+    v[4] = d[3];
+  } else if constexpr (form == kWinogradStrideForm + 1) {
+    input_pair<T>(d[0], d[2], d[4], v);
+    input_pair<T>(d[1], d[3], d[5], v + 3);
+  } else if constexpr (form == kWinogradAdjointForm) {
+    input_pair<T>(d[0], d[1], d[2], v);
+    v[3] = d[0];
+    v[4] = d[1];
+  } else {
+    input_pair<T>(d[0], d[1], d[2], v);
+    input_pair<T>(d[1], d[2], d[3], v + 3);
+  }
+}
+
+template <class T, int form>
+TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
+  constexpr WinogradForm f = kWinogradForms[form];
+  if constexpr (form < kWinogradStrideForm) {
+    weight_line<T, f.t, f.r>(g, u);
+  } else {
+    weight_pair<T>(g[0], g[2], u);
+    if constexpr (f.r == 4) {
+      weight_pair<T>(g[1], g[3], u + 3);
+    } else {
+      u[3] = u[4] = g[1];
+    }
+  }
+}
+
+template <class T, int form>
+TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
+  constexpr WinogradForm f = kWinogradForms[form];
+  if constexpr (form < kWinogradStrideForm) {
+    output_line<T, f.m, f.t>(s, y);
+  } else {
+    const Vec<T> pair[2] = {s[0] + s[1], s[1] + s[2]};
+    const Vec<T> other[2] = {f.r == 4 ? s[3] + s[4] : s[3], f.r == 4 ? s[4] + s[f.t - 1] : s[4]};
+    if constexpr (form < kWinogradAdjointForm) {
+      y[0] = pair[0] + other[0];
+      y[1] = pair[1] + other[1];
+    } else {
+      // In the target's order: three looks at two taps make the odd outputs of three taps and the even ones of four.
+      constexpr int first = f.r == 4 ? 0 : 1;
+      y[first] = pair[0], y[first + 2] = pair[1];
+      y[1 - first] = other[0], y[3 - first] = other[1];
+    }
+  }
+}
+
+// Elements 0 .. looks - 1 of the looks of kLanes tiles that begin `step` apart; d has room for one more.
+template <class T, int step, int looks>
 TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
   constexpr index L = kLanes<T>;
-  if constexpr (m == 2) {
+  if constexpr (step == 2) {
 #pragma GCC unroll 3
-    for (int i = 0; i < t; i += 2) separate<T>(load(p + i), load(p + i + L), d[i], d[i + 1]);
+    for (int i = 0; i < looks; i += 2) separate<T>(load(p + i), load(p + i + L), d[i], d[i + 1]);
   } else {
     Vec<T> even[2], odd[2], unused;
     separate<T>(load(p), load(p + L), even[0], odd[0]);
@@ -143,7 +214,7 @@ TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
     separate<T>(load(p), load(p + L), even[0], odd[0]);
     separate<T>(load(p + 2 * L), load(p + 3 * L), even[1], odd[1]);
     separate<T>(even[0], even[1], d[4], unused);
-    separate<T>(odd[0], odd[1], d[5], unused);
+    if constexpr (looks == 6) separate<T>(odd[0], odd[1], d[5], unused);
   }
 }
 
@@ -160,27 +231,28 @@ TENFOLD_INLINE T* put(const Vec<T>* v, index step, index left, T* out) {
   return out;
 }
 
-template <class T, int m, int r>
+template <class T, int form>
 void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
-  constexpr int t = m + r - 1;
+  constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
+  constexpr int apart = kWinogradForms[form].step;
   for (const WinogradRun* end = run + runs; run != end; ++run) {
     for (index i = 0; i < run->count; i += kLanes<T>) {
-      const T* p = from + run->source + i * m;
-      Vec<T> lines[t][t];  // d B
+      const T* p = from + run->source + i * apart;
+      Vec<T> lines[looks][t];  // d B
 #pragma GCC unroll 8
-      for (int h = 0; h < t; ++h) {
-        Vec<T> d[t];
-        load_looks<T, m, t>(p + h * pitch, d);
-        input_line<T, t>(d, lines[h]);
+      for (int h = 0; h < looks; ++h) {
+        Vec<T> d[looks + 1];
+        load_looks<T, apart, looks>(p + h * pitch, d);
+        form_input<T, form>(d, lines[h]);
       }
       T* first = to + run->column + i;
       const index left = run->count - i;
 #pragma GCC unroll 8
       for (int c = 0; c < t; ++c, first += step) {
-        Vec<T> column[t], v[t];
+        Vec<T> column[looks], v[t];
 #pragma GCC unroll 8
-        for (int h = 0; h < t; ++h) column[h] = lines[h][c];
-        input_line<T, t>(column, v);
+        for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
+        form_input<T, form>(column, v);
         T* out = first;
         TENFOLD_OPAQUE(out);
         put<T, t>(v, t * step, left, out);
@@ -189,9 +261,9 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
   }
 }
 
-template <class T, int m, int r>
+template <class T, int form>
 void weights(index K, index rows, const T* taps, index k_step, index tap_step, T* to, index step) {
-  constexpr int t = m + r - 1;
+  constexpr int r = kWinogradForms[form].r, t = kWinogradForms[form].t;
   for (index k = 0; k < K; ++k) {
     for (index f = 0; f < rows; f += kLanes<T>) {
       const T* g = taps + k * k_step + f;
@@ -201,7 +273,7 @@ void weights(index K, index rows, const T* taps, index k_step, index tap_step, T
         Vec<T> column[r];
 #pragma GCC unroll 5
         for (int h = 0; h < r; ++h) column[h] = load(g + (h * r + c) * tap_step);
-        weight_line<T, t, r>(column, lines[c]);
+        form_weights<T, form>(column, lines[c]);
       }
       T* out = to + k * rows + f;
       TENFOLD_OPAQUE(out);
@@ -212,7 +284,7 @@ void weights(index K, index rows, const T* taps, index k_step, index tap_step, T
         Vec<T> row[r], u[t];
 #pragma GCC unroll 5
         for (int c = 0; c < r; ++c) row[c] = lines[c][h];
-        weight_line<T, t, r>(row, u);
+        form_weights<T, form>(row, u);
         out = put<T, t>(u, step, left, out);
       }
     }
@@ -227,10 +299,10 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
   return v;
 }
 
-template <class T, int m, int r>
+template <class T, int form>
 void output(index runs, const WinogradRun* run, const T* s, index step, T bias, ConvActivation activation,
             T* y, index pitch) {
-  constexpr int t = m + r - 1;
+  constexpr int m = kWinogradForms[form].m, t = kWinogradForms[form].t;
   constexpr index L = kLanes<T>;
   for (const WinogradRun* end = run + runs; run != end; ++run) {
     for (index i = 0; i < run->count; i += L) {
@@ -243,7 +315,7 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
         TENFOLD_OPAQUE(p);
 #pragma GCC unroll 8
         for (int h = 0; h < t; ++h, p += t * step) column[h] = load(p);
-        output_line<T, m, t>(column, lines[c]);
+        form_output<T, form>(column, lines[c]);
       }
       T* to = y + run->target + i * m;
       const index left = run->columns - i * m;
@@ -253,7 +325,7 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
         Vec<T> line[t], o[m];
 #pragma GCC unroll 8
         for (int c = 0; c < t; ++c) line[c] = lines[c][h];
-        output_line<T, m, t>(line, o);
+        form_output<T, form>(line, o);
 #pragma GCC unroll 4
         for (int c = 0; c < m; ++c) o[c] = activate<T>(o[c] + splat(bias), activation);
         if constexpr (m == 2) {
@@ -354,11 +426,9 @@ void taps(index rows, index width, const T* s, index step, T* to) {
 
 template <class T>
 constexpr WinogradKernels<T> make_table() {
-#define TENFOLD_FORMS(kernel)                                \
-  {                                                          \
-    kernel<T, kWinogradForms[0].m, kWinogradForms[0].r>,     \
-        kernel<T, kWinogradForms[1].m, kWinogradForms[1].r>, \
-        kernel<T, kWinogradForms[2].m, kWinogradForms[2].r>  \
+#define TENFOLD_FORMS(kernel)                                                                        \
+  {                                                                                                  \
+    kernel<T, 0>, kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>, kernel<T, 5>, kernel<T, 6> \
   }
   return {kLanes<T>,
           TENFOLD_FORMS(input),

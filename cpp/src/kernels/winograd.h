@@ -11,7 +11,15 @@
 //
 //   dg = G^T [ sum over tiles of (A dy A^T) . (B^T d B) ] G
 //
-// The matrices come from interpolation at 0, +-1 and infinity for t = 4, and at 0, +-sqrt(1/2), +-sqrt(2) and
+// With stride 2 the even and the odd taps are filters of their own with stride 1, F(2, 2) where they are two (three
+// products for four, interpolation at 0, 1 and infinity):
+//
+//   y = A x    the looks' even and odd elements meet their filters, whose outputs are added
+//   x = A^T y  each of them makes every second output
+//
+// so that a tile takes t * t products of t elements a line: 3 + 3 for four taps, 3 + 2 for three.
+//
+// The other matrices come from interpolation at 0, +-1 and infinity for t = 4, and at 0, +-sqrt(1/2), +-sqrt(2) and
 // infinity for t = 6: the numbers then stay near 1, and the error is several times less than at the usual
 // points 0, +-1, +-2 (docs/numerics.md).
 #pragma once
@@ -29,19 +37,24 @@ struct WinogradRun {
   ptrdiff_t column, count, source, target, rows, columns;
 };
 
-// The forms there are, in the order of the tables below; the weight gradient has the first two.
+// Along an axis: r taps make m outputs of a tile from `looks` elements of the source, those of the next tile begin
+// `step` further, in t products.
 struct WinogradForm {
-  ptrdiff_t m, r;
+  ptrdiff_t m, r, step, looks, t;
 };
-constexpr WinogradForm kWinogradForms[] = {{2, 3}, {4, 3}, {2, 5}};
-constexpr int kWinogradFormCount = 3, kWinogradGradientForms = 2;
+// The forms there are, in the order of the tables below: stride 1 (the weight gradient has the first two), stride 2,
+// and the adjoint of stride 2.
+constexpr WinogradForm kWinogradForms[] = {{2, 3, 2, 4, 4}, {4, 3, 4, 6, 6}, {2, 5, 2, 6, 6}, {2, 3, 4, 5, 5},
+                                           {2, 4, 4, 6, 6}, {4, 3, 2, 3, 5}, {4, 4, 2, 4, 6}};
+constexpr int kWinogradFormCount = 7, kWinogradGradientForms = 2;
+constexpr int kWinogradStrideForm = 3, kWinogradAdjointForm = 5;  // + 1 for four taps
 
 template <class T>
 struct WinogradKernels {
   ptrdiff_t lanes;
 
   // to[j * step + run.column + i] <-- element j < t * t of v of the run's tile i, which looks at
-  // from[run.source + i * m + row * pitch + ...]. Reads up to m * lanes elements beyond a row's last look;
+  // from[run.source + i * step + row * pitch + ...]. Reads up to form.step * lanes elements beyond a row's last look;
   // writes the run's columns only.
   void (*input[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch,
                                     T* to, ptrdiff_t step);
