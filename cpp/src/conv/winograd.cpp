@@ -137,12 +137,13 @@ double winograd_cost(const WinogradProblem& p, int tile) {
 
 double direct_cost(const WinogradProblem& p) {
   const double share = p.stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
-  constexpr double kPacking = 1.3;                  // of a tap of a weight
+  // Of a tap of a weight; those of a strided adjoint are packed one by one.
+  const double packing = p.stride == 2 && p.adjoint ? 5 : 1.3;
   const index outputs = p.images * p.axes[0].output * p.axes[1].output;
   // Every tap of an adjoint makes every second output along both axes.
   const double columns =
       static_cast<double>(divide_up(p.stride == 2 && p.adjoint ? outputs / 4 : outputs, kCostLanes));
-  return static_cast<double>(p.kernel * p.kernel) * (columns / share + kPacking) *
+  return static_cast<double>(p.kernel * p.kernel) * (columns / share + packing) *
          static_cast<double>(p.source_channels) * static_cast<double>(p.target_channels);
 }
 

@@ -30,9 +30,15 @@ index divide_up(index a, index b) {
 // Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
 constexpr index kCostLanes = 16;
 
-double gradient_cost(const ConvGeometry& g, index m) {
+// Of kWinogradGradientForms.
+int gradient_form(const ConvGeometry& g, int tile) {
+  const Axis& a = g.window[1];
+  return a.stride == 2 ? static_cast<int>(a.kernel) - 1 : tile == 2 ? 0 : 1;
+}
+
+double gradient_cost(const ConvGeometry& g, int tile) {
   const Axis &h = g.window[1], &w = g.window[2];
-  const index t = m + 2;
+  const auto& [m, r, step, looks, t] = kWinogradForms[kWinogradGradientForms[gradient_form(g, tile)]];
   const double tiles =
       static_cast<double>(g.images * divide_up(h.output, m)) * static_cast<double>(divide_up(w.output, m));
   const double c = static_cast<double>(divide_up(g.channels, kCostLanes)),
@@ -47,21 +53,23 @@ double gradient_cost(const ConvGeometry& g, index m) {
 }  // namespace
 
 bool winograd_gradient_applies(const ConvGeometry& g) {
-  return winograd_applies(g, false) && g.window[1].kernel == 3 && g.window[1].stride == 1;
+  return winograd_applies(g, false) && g.window[1].kernel != 5;
 }
 
 int winograd_gradient_tile(const ConvGeometry& g) {
-  return gradient_cost(g, 4) < gradient_cost(g, 2) ? 4 : 2;
+  return g.window[1].stride == 1 && gradient_cost(g, 4) < gradient_cost(g, 2) ? 4 : 2;
 }
 
 int winograd_gradient_choice(const ConvGeometry& g) {
   constexpr index kLeastChannels = 16;
   // Few products: little time to save, and the direct form, which has little to add up, is hard to match in error.
   constexpr index kLeastPixels = 128;
-  constexpr double kClearly = 0.8, kShare = 0.8;  // of the multiply-add peak
+  constexpr double kClearly = 0.8;
+  const double share = g.window[1].stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
   const index pixels = g.images * g.window.output_count();
   if (std::min(g.channels, g.filters) < kLeastChannels || pixels < kLeastPixels) return 0;
-  const double direct = 9 / kShare * static_cast<double>(pixels) * static_cast<double>(g.channels) *
+  const double direct = static_cast<double>(g.window.kernel_count()) / share * static_cast<double>(pixels) *
+                        static_cast<double>(g.channels) *
                         static_cast<double>(divide_up(g.filters, kCostLanes));
   const int m = winograd_gradient_tile(g);
   return gradient_cost(g, m) < kClearly * direct ? m : 0;
@@ -73,10 +81,10 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
       k_(kernels<WinogradKernels, T>()),
       gemm_(kernels<GemmKernels, T>()),
       conv_(kernels<ConvKernels, T>()),
-      m_(tile),
-      t_(m_ + 2),
-      elements_(t_ * t_),
+      which_(gradient_form(geometry, tile)),
       fill_(static_cast<T>(fill)) {
+  const WinogradForm& form = kWinogradForms[kWinogradGradientForms[which_]];
+  m_ = form.m, step_ = form.step, looks_ = form.looks, taps_ = form.r * form.r, elements_ = form.t * form.t;
   const Window& w = geometry_.window;
   const index L = k_.lanes;
   TH_ = divide_up(w[1].output, m_);
@@ -85,15 +93,16 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
   for (int i = 0; i < 2; ++i) {
     const auto j = static_cast<std::size_t>(i);
     Axis axis = w[i + 1];
-    const index outputs = axis.output, covered = (i == 0 ? TH_ : TW_) * m_;
-    axis.output = covered;
+    const index outputs = axis.output, tiles = i == 0 ? TH_ : TW_;
+    axis.stride = 1, axis.kernel = looks_;
+    axis.output = std::max<index>(0, tiles - 1) * step_ + 1;
     x_look_[j] = shift_forward(axis, w.border).phases[0];
     // dy, with zeros behind its end.
     ShiftPhase& dy = dy_look_[j];
-    for (index p = 0; p < covered; ++p) dy.table.push_back(p < outputs ? p : -1);
+    for (index p = 0; p < tiles * m_; ++p) dy.table.push_back(p < outputs ? p : -1);
     dy.inside_end = outputs;
   }
-  pitch_ = divide_up(TW_ * m_ + 2, L) * L;
+  pitch_ = divide_up(std::max<index>(0, TW_ - 1) * step_ + looks_, L) * L;
 
   // A register tile: half a vector or a vector of channels, and as many vectors of filters as leave least over.
   R_ = L;
@@ -121,7 +130,7 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
   chunk_lines_ = std::max<index>(1, divide_up(lines_, chunks_));
   v_block_ = chunk_tiles() * L + kSkew;
   u_panel_ = chunk_tiles() * width_ + kSkew;
-  together_ = std::clamp<index>(elements(kTurnedBytes) / (pitch_ * L * m_), 1, std::max<index>(1, TH_));
+  together_ = std::clamp<index>(elements(kTurnedBytes) / (pitch_ * L * step_), 1, std::max<index>(1, TH_));
 
   // An item: about a square of channels and filters whose sums fit, smaller where there would be few items.
   const auto too_many = [&] { return elements_ * group_ * L * filters_ * width_ > elements(kSumBytes); };
@@ -144,8 +153,9 @@ std::size_t WinogradGradient<T>::shared_bytes() const {
 // Elements of the buffers of a Scratch, in order.
 template <class T>
 std::array<index, 5> WinogradGradient<T>::scratch_elements() const {
-  const index L = k_.lanes, of_taps = group_ * L * 9 * width_;
-  return {L * pitch_, (together_ * m_ + 2) * pitch_ * L, elements_ * item_step(), of_taps, of_taps};
+  const index L = k_.lanes, of_taps = group_ * L * taps_ * width_;
+  return {L * pitch_, ((together_ - 1) * step_ + looks_) * pitch_ * L, elements_ * item_step(), of_taps,
+          of_taps};
 }
 
 template <class T>
@@ -201,7 +211,7 @@ template <class T>
 void WinogradGradient<T>::transform(index begin, index end, index piece, const T* x, const T* dy, T* v, T* u,
                                     const Scratch& s) const {
   const Window& w = geometry_.window;
-  const index L = k_.lanes, which = m_ == 2 ? 0 : 1;
+  const index L = k_.lanes;
   for (index line = begin; line < end;) {
     const index image = line / TH_, th = line % TH_;
     const index count = std::min({end - line, TH_ - th, together_});
@@ -209,14 +219,15 @@ void WinogradGradient<T>::transform(index begin, index end, index piece, const T
       const index all = of_x ? geometry_.channels : geometry_.filters;
       const index height = of_x ? w[1].size : w[1].output, width = of_x ? w[2].size : w[2].output;
       turn(of_x ? x_look_ : dy_look_, height, width,
-           (of_x ? x : dy) + (image * all + channel) * height * width, std::min(L, all - channel), th * m_,
-           count * m_ + (of_x ? 2 : 0), of_x ? fill_ : T(0), s);
+           (of_x ? x : dy) + (image * all + channel) * height * width, std::min(L, all - channel),
+           th * (of_x ? step_ : m_), of_x ? (count - 1) * step_ + looks_ : count * m_, of_x ? fill_ : T(0),
+           s);
     };
     if (piece < blocks_) {
       turn_block(true, piece * L);
       for (index i = 0; i < count; ++i) {
-        k_.looks[which](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
-                        v + piece * v_block_ + (line - begin + i) * TW_ * L, v_step(), L);
+        k_.looks[which_](TW_, s.pixels + i * step_ * pitch_ * L, pitch_ * L,
+                         v + piece * v_block_ + (line - begin + i) * TW_ * L, v_step(), L);
       }
     } else {
       const index panel = piece - blocks_;
@@ -225,8 +236,8 @@ void WinogradGradient<T>::transform(index begin, index end, index piece, const T
         if (panel * width_ + f >= geometry_.filters) continue;  // nobody looks there
         turn_block(false, panel * width_ + f);
         for (index i = 0; i < count; ++i) {
-          k_.gradients[which](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
-                              to + (line - begin + i) * TW_ * width_, u_step(), width_);
+          k_.gradients[which_](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
+                               to + (line - begin + i) * TW_ * width_, u_step(), width_);
         }
       }
     }
@@ -268,18 +279,18 @@ template <class T>
 void WinogradGradient<T>::finish(index c_group, index f_group, const T* sums, T* dw, const Scratch& s) const {
   const index L = k_.lanes, C = geometry_.channels;
   const index c_begin = c_group * group_ * L, c_end = std::min(C, c_begin + group_ * L),
-              run = 9 * (c_end - c_begin);
+              run = taps_ * (c_end - c_begin);
   const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
   for (index q = q_begin; q < q_end; ++q) {
     for (index c = c_begin; c < c_end; c += R_) {
-      k_.taps[m_ == 2 ? 0 : 1](std::min(R_, c_end - c), width_,
-                               sums + ((c - c_begin) / R_ * filters_ + q - q_begin) * R_ * width_,
-                               item_step(), s.taps + (c - c_begin) * 9 * width_);
+      k_.taps[which_](std::min(R_, c_end - c), width_,
+                      sums + ((c - c_begin) / R_ * filters_ + q - q_begin) * R_ * width_, item_step(),
+                      s.taps + (c - c_begin) * taps_ * width_);
     }
     const index columns = std::min(width_, geometry_.filters - q * width_);
     gemm_.pack(run, divide_up(columns, L) * L, s.taps, width_, 1, run, s.turned);
     for (index f = 0; f < columns; ++f) {
-      std::memcpy(dw + ((q * width_ + f) * C + c_begin) * 9, s.turned + f * run,
+      std::memcpy(dw + ((q * width_ + f) * C + c_begin) * taps_, s.turned + f * run,
                   static_cast<std::size_t>(run) * sizeof(T));
     }
   }
@@ -294,7 +305,7 @@ void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, 
   const Scratch s = scratch_of(team.rank(), workspace);
   const index c_groups = divide_up(blocks_, group_), f_groups = divide_up(panels_, filters_);
   if (lines_ * TW_ == 0) {  // sums of nothing
-    team.for_range(geometry_.filters * geometry_.channels * 9, 1024,
+    team.for_range(geometry_.filters * geometry_.channels * taps_, 1024,
                    [&](index begin, index end) { conv_.fill(end - begin, 0, dw + begin); });
     return;
   }

@@ -1,5 +1,6 @@
-// dw[f][c][kh][kw] = sum over images and pixels of dy[f][p] * x[c][p + k] for 3 x 3 windows of stride 1, by
-// Winograd's form transposed: t * t products with K = tiles (kernels/winograd.h).
+// dw[f][c][kh][kw] = sum over images and pixels of dy[f][p] * x[c][p + k] for 3 x 3 windows of stride 1
+// and for 3 x 3 and 4 x 4 windows of stride 2, by Winograd's form transposed: t * t products with K = tiles
+// (kernels/winograd.h).
 #pragma once
 
 #include <array>
@@ -10,11 +11,11 @@
 
 namespace tenfold {
 
-// Whether the form exists for a geometry: where Winograd's convolution does, for 3 x 3 windows. (5 x 5 taps from tiles
-// of 2 x 2 err more than 4 times as much as the direct form.)
+// Whether the form exists for a geometry: where Winograd's convolution does, but for 5 x 5 windows (whose taps from tiles
+// of 2 x 2 err more than 4 times as much as the direct form's).
 bool winograd_gradient_applies(const ConvGeometry& geometry);
-// The better tile for the weight gradient of a geometry, from its shape only; 0 where neither is clearly better
-// than the other algorithms.
+// The better tile (with stride 2 the only one, 2) for the weight gradient of a geometry, from its shape only; 0 where
+// neither is clearly better than the other algorithms.
 int winograd_gradient_choice(const ConvGeometry& geometry);
 // The same, but never 0.
 int winograd_gradient_tile(const ConvGeometry& geometry);
@@ -64,7 +65,8 @@ class WinogradGradient {
   const GemmKernels<T>& gemm_;
   const ConvKernels<T>& conv_;
   std::array<ShiftPhase, 2> x_look_, dy_look_;  // position in the tiles -> position in the image
-  index m_, t_, elements_;
+  int which_;                                   // of kWinogradGradientForms, with ...
+  index m_, step_, looks_, taps_, elements_;    // ... its numbers, taps r * r and elements t * t
   T fill_;
   index TH_, TW_, lines_;          // tiles of an image by rows and columns; rows of tiles of all images
   index R_ = 1, width_ = 1;        // channels and filters of a register tile

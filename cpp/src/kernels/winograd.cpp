@@ -197,6 +197,33 @@ TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
   }
 }
 
+// The transposes of form_output and form_weights.
+template <class T, int form>
+TENFOLD_INLINE void form_gradient(const Vec<T>* y, Vec<T>* s) {
+  constexpr WinogradForm f = kWinogradForms[form];
+  if constexpr (form < kWinogradStrideForm) {
+    gradient_line<T, f.m>(y, s);
+  } else {
+    s[0] = s[3] = y[0];
+    s[1] = y[0] + y[1];
+    s[2] = s[f.t - 1] = y[1];
+    if constexpr (f.r == 4) s[4] = s[1];
+  }
+}
+
+template <class T, int form>
+TENFOLD_INLINE void form_taps(const Vec<T>* s, Vec<T>* g) {
+  constexpr WinogradForm f = kWinogradForms[form];
+  if constexpr (form < kWinogradStrideForm) {
+    tap_line<T, f.m>(s, g);
+  } else {
+    g[0] = s[0] + s[1];
+    g[2] = s[1] + s[2];
+    g[1] = s[3] + s[4];
+    if constexpr (f.r == 4) g[3] = s[4] + s[5];
+  }
+}
+
 // Elements 0 .. looks - 1 of the looks of kLanes tiles that begin `step` apart; d has room for one more.
 template <class T, int step, int looks>
 TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
@@ -385,40 +412,42 @@ TENFOLD_INLINE void transform_vectors(index tiles, index m, const T* rows, index
   }
 }
 
-template <class T, int m>
+template <class T, int form>
 void looks(index tiles, const T* rows, index pitch, T* to, index step, index tile_step) {
-  transform_vectors<T, m + 2, m + 2, input_line<T, m + 2>>(tiles, m, rows, pitch, to, step, tile_step);
+  constexpr WinogradForm f = kWinogradForms[form];
+  transform_vectors<T, f.looks, f.t, form_input<T, form>>(tiles, f.step, rows, pitch, to, step, tile_step);
 }
 
-template <class T, int m>
+template <class T, int form>
 void gradients(index tiles, const T* rows, index pitch, T* to, index step, index tile_step) {
-  transform_vectors<T, m, m + 2, gradient_line<T, m>>(tiles, m, rows, pitch, to, step, tile_step);
+  constexpr WinogradForm f = kWinogradForms[form];
+  transform_vectors<T, f.m, f.t, form_gradient<T, form>>(tiles, f.m, rows, pitch, to, step, tile_step);
 }
 
-template <class T, int m>
+template <class T, int form>
 void taps(index rows, index width, const T* s, index step, T* to) {
-  constexpr int t = m + 2;
+  constexpr int r = kWinogradForms[form].r, t = kWinogradForms[form].t;
   for (index i = 0; i < rows; ++i) {
     for (index f = 0; f < width; f += kLanes<T>) {
       const T* from = s + i * width + f;
       TENFOLD_OPAQUE(from);
-      Vec<T> lines[t][3];  // [row of s][column of s G]
+      Vec<T> lines[t][r];  // [row of s][column of s G]
 #pragma GCC unroll 8
-      for (int r = 0; r < t; ++r) {
+      for (int h = 0; h < t; ++h) {
         Vec<T> row[t];
 #pragma GCC unroll 8
         for (int c = 0; c < t; ++c, from += step) row[c] = load(from);
-        tap_line<T, m>(row, lines[r]);
+        form_taps<T, form>(row, lines[h]);
       }
-      T* out = to + i * 9 * width + f;
-#pragma GCC unroll 3
-      for (int c = 0; c < 3; ++c) {
-        Vec<T> column[t], g[3];
+      T* out = to + i * (r * r) * width + f;
+#pragma GCC unroll 4
+      for (int c = 0; c < r; ++c) {
+        Vec<T> column[t], g[r];
 #pragma GCC unroll 8
-        for (int r = 0; r < t; ++r) column[r] = lines[r][c];
-        tap_line<T, m>(column, g);
-#pragma GCC unroll 3
-        for (int r = 0; r < 3; ++r) store(out + (r * 3 + c) * width, g[r]);
+        for (int h = 0; h < t; ++h) column[h] = lines[h][c];
+        form_taps<T, form>(column, g);
+#pragma GCC unroll 4
+        for (int h = 0; h < r; ++h) store(out + (h * r + c) * width, g[h]);
       }
     }
   }
@@ -426,17 +455,20 @@ void taps(index rows, index width, const T* s, index step, T* to) {
 
 template <class T>
 constexpr WinogradKernels<T> make_table() {
-#define TENFOLD_FORMS(kernel)                                                                        \
-  {                                                                                                  \
-    kernel<T, 0>, kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>, kernel<T, 5>, kernel<T, 6> \
+#define TENFOLD_FORMS(kernel) \
+  {kernel<T, 0>, kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>, kernel<T, 5>, kernel<T, 6>}
+#define TENFOLD_GRADIENT_FORMS(kernel)                                             \
+  {                                                                                \
+    kernel<T, kWinogradGradientForms[0]>, kernel<T, kWinogradGradientForms[1]>,    \
+        kernel<T, kWinogradGradientForms[2]>, kernel<T, kWinogradGradientForms[3]> \
   }
   return {kLanes<T>,
           TENFOLD_FORMS(input),
           TENFOLD_FORMS(weights),
           TENFOLD_FORMS(output),
-          {looks<T, 2>, looks<T, 4>},
-          {gradients<T, 2>, gradients<T, 4>},
-          {taps<T, 2>, taps<T, 4>}};
+          TENFOLD_GRADIENT_FORMS(looks),
+          TENFOLD_GRADIENT_FORMS(gradients),
+          TENFOLD_GRADIENT_FORMS(taps)};
 }
 
 }  // namespace

@@ -42,12 +42,14 @@ struct WinogradRun {
 struct WinogradForm {
   ptrdiff_t m, r, step, looks, t;
 };
-// The forms there are, in the order of the tables below: stride 1 (the weight gradient has the first two), stride 2,
-// and the adjoint of stride 2.
+// The forms there are, in the order of the tables below: stride 1, stride 2, and the
+// adjoint of stride 2.
 constexpr WinogradForm kWinogradForms[] = {{2, 3, 2, 4, 4}, {4, 3, 4, 6, 6}, {2, 5, 2, 6, 6}, {2, 3, 4, 5, 5},
                                            {2, 4, 4, 6, 6}, {4, 3, 2, 3, 5}, {4, 4, 2, 4, 6}};
-constexpr int kWinogradFormCount = 7, kWinogradGradientForms = 2;
+constexpr int kWinogradFormCount = 7;
 constexpr int kWinogradStrideForm = 3, kWinogradAdjointForm = 5;  // + 1 for four taps
+// Those that the weight gradient has, in the order of its tables.
+constexpr int kWinogradGradientForms[] = {0, 1, 3, 4};
 
 template <class T>
 struct WinogradKernels {
@@ -67,17 +69,17 @@ struct WinogradKernels {
   void (*output[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* s, ptrdiff_t step,
                                      T bias, ConvActivation activation, T* y, ptrdiff_t pitch);
 
-  // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * m + c) * lanes]; element
-  // j of its transform goes to the vector at to[j * step + i * tile_step].
-  // v = B^T d B of t x t pixels.
-  void (*looks[kWinogradGradientForms])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
-                                        ptrdiff_t step, ptrdiff_t tile_step);
+  // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * apart + c) * lanes], apart the
+  // form's step or m; element j of its transform goes to the vector at to[j * step + i * tile_step].
+  // v = B^T d B of the looks.
+  void (*looks[4])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
+                   ptrdiff_t tile_step);
   // A dy A^T of m x m pixels.
-  void (*gradients[kWinogradGradientForms])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
-                                            ptrdiff_t step, ptrdiff_t tile_step);
-  // taps[(i * 9 + tap) * width + f] <-- G^T s G of s[j * step + i * width + f], i < rows, f < width, a multiple
+  void (*gradients[4])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
+                       ptrdiff_t tile_step);
+  // taps[(i * r * r + tap) * width + f] <-- G^T s G of s[j * step + i * width + f], i < rows, f < width, a multiple
   // of lanes.
-  void (*taps[kWinogradGradientForms])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
+  void (*taps[4])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
 };
 TENFOLD_DECLARE_KERNELS(WinogradKernels)
 
