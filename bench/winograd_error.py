@@ -1,4 +1,4 @@
-"""Print the largest errors of the direct form and of Winograd's F(2x2) and F(4x4), the table of docs/numerics.md.
+"""Print the largest errors of the direct form and of Winograd's forms, the tables of docs/numerics.md.
 
 ``python bench/winograd_error.py``: an error is the largest over an output of a layer, against the same convolution
 in float64, relative to the largest magnitude of that output.
@@ -6,24 +6,47 @@ in float64, relative to the largest magnitude of that output.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 import tenfold
 from tenfold import functional as F
 
-# N, C, F, H and W
-LAYERS = {
-    "U-Net 32": (1, 32, 32, 64),
-    "VGG 1-2": (1, 64, 64, 224),
-    "VGG 2-2": (1, 128, 128, 112),
-    "VGG 3-2": (1, 256, 256, 56),
-    "VGG 4-2": (1, 512, 512, 28),
-    "VGG 5-1": (1, 512, 512, 14),
-    "ResNet 2b": (4, 64, 64, 56),
-    "ResNet 3b": (4, 128, 128, 28),
-    "ResNet 4b": (4, 256, 256, 14),
-    "ResNet 5b": (4, 512, 512, 7),
-}
+
+class Layer(NamedTuple):
+    """A square convolution; padding keeps the size, or half of it."""
+
+    name: str
+    images: int
+    channels: int
+    filters: int
+    size: int
+    kernel: int = 3
+    stride: int = 1
+
+
+LAYERS = [
+    Layer("8 channels", 4, 8, 16, 64),
+    Layer("16 channels", 4, 16, 16, 64),
+    Layer("U-Net 32", 1, 32, 32, 64),
+    Layer("VGG 1-2", 1, 64, 64, 224),
+    Layer("VGG 2-2", 1, 128, 128, 112),
+    Layer("VGG 3-2", 1, 256, 256, 56),
+    Layer("VGG 4-2", 1, 512, 512, 28),
+    Layer("VGG 5-1", 1, 512, 512, 14),
+    Layer("ResNet 2b", 4, 64, 64, 56),
+    Layer("ResNet 3b", 4, 128, 128, 28),
+    Layer("ResNet 4b", 4, 256, 256, 14),
+    Layer("ResNet 5b", 4, 512, 512, 7),
+    Layer("5x5, 16 channels", 4, 16, 32, 32, 5),
+    Layer("AlexNet 2", 4, 64, 192, 27, 5),
+    Layer("stride 2, 16 channels", 4, 16, 32, 32, 3, 2),
+    Layer("ResNet 3b2", 1, 128, 128, 56, 3, 2),
+    Layer("ResNet 4b2", 1, 256, 256, 28, 3, 2),
+    Layer("4x4 stride 2, 16 channels", 4, 16, 32, 32, 4, 2),
+    Layer("DCGAN 3", 16, 128, 256, 16, 4, 2),
+]
 INPUTS = {
     "normal": lambda z: z,
     "after ReLU": lambda z: np.maximum(z, 0),
@@ -33,12 +56,25 @@ WEIGHTS = {
     "normal": lambda z: z,
     "positive": np.abs,  # nothing cancels
 }
-FORMS = ["direct", "winograd2", "winograd4"]
 
 
-def passes(x: np.ndarray, w: np.ndarray, form: str) -> dict[str, np.ndarray]:
+def forms(layer: Layer) -> dict[str, str]:
+    """Return Winograd's forms of a layer: title, algorithm."""
+    if layer.stride == 2:
+        return {"stride 2": "winograd"}
+    if layer.kernel == 5:
+        return {"F(2x2, 5x5)": "winograd2"}
+    return {"F(2x2)": "winograd2", "F(4x4)": "winograd4"}
+
+
+def passes(layer: Layer, x: np.ndarray, w: np.ndarray, algorithm: str) -> dict[str, np.ndarray]:
     """Return the output of a layer and its gradients; dy is like the input of a layer with w's filters."""
-    y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, padding=1, algorithm=form), x, w)
+    padding = (layer.kernel - 1) // 2
+
+    def convolve(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return F.conv2d(x, w, stride=layer.stride, padding=padding, algorithm=algorithm)
+
+    y, pull = tenfold.vjp(convolve, x, w)
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
     dx, dw = pull(dy)
     return {"forward": y, "input gradient": dx, "weight gradient": dw}
@@ -46,37 +82,44 @@ def passes(x: np.ndarray, w: np.ndarray, form: str) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Print the table and the worst ratios."""
-    print("| layer | input | weights | pass | direct | F(2x2) | F(4x4) | F(2x2) / direct | F(4x4) / direct |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    worst: dict[str, list[float]] = {}
-    for name, (images, channels, filters, size) in LAYERS.items():
+    print("| layer | input | weights | pass | form | direct | Winograd | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    worst: dict[tuple[str, str], tuple[float, str]] = {}
+    for layer in LAYERS:
         rng = np.random.default_rng(0)
-        z = rng.standard_normal((images, channels, size, size))
-        v = rng.standard_normal((filters, channels, 3, 3)) / np.sqrt(9 * channels)
+        taps = layer.kernel**2
+        z = rng.standard_normal((layer.images, layer.channels, layer.size, layer.size))
+        v = rng.standard_normal((layer.filters, layer.channels, layer.kernel, layer.kernel)) / np.sqrt(
+            taps * layer.channels
+        )
         for kind, of_input in INPUTS.items():
             for sign, of_weights in WEIGHTS.items():
                 x, w = of_input(z).astype(np.float32), of_weights(v).astype(np.float32)
-                exact = passes(x.astype(np.float64), w.astype(np.float64), "im2col")
-                found = {form: passes(x, w, form) for form in FORMS}
-                for direction, wanted in exact.items():
-                    if direction == "input gradient" and kind != "normal":
-                        continue  # it does not depend on the input
-                    if direction == "weight gradient" and sign != "normal":
-                        continue  # nor this on the weights
-                    direct, two, four = (
-                        float(np.max(np.abs(found[form][direction] - wanted)) / np.max(np.abs(wanted)))
-                        for form in FORMS
-                    )
-                    largest = worst.setdefault(direction, [0.0, 0.0])
-                    largest[:] = max(largest[0], two / direct), max(largest[1], four / direct)
-                    print(
-                        f"| {name} | {kind} | {sign} | {direction} | {direct:.1e} | {two:.1e} | {four:.1e} "
-                        f"| {two / direct:.2f} | {four / direct:.2f} |",
-                        flush=True,
-                    )
+                exact = passes(layer, x.astype(np.float64), w.astype(np.float64), "im2col")
+                direct = passes(layer, x, w, "direct")
+                for form, algorithm in forms(layer).items():
+                    found = passes(layer, x, w, algorithm)
+                    for direction, wanted in exact.items():
+                        if direction == "input gradient" and kind != "normal":
+                            continue  # it does not depend on the input
+                        if direction == "weight gradient" and (sign != "normal" or layer.kernel == 5):
+                            continue  # nor this on the weights; 5x5 has no form of its own
+
+                        def error(of: dict[str, np.ndarray]) -> float:
+                            return float(np.max(np.abs(of[direction] - wanted)) / np.max(np.abs(wanted)))  # noqa: B023
+
+                        ratio = error(found) / error(direct)
+                        worst[form, direction] = max(
+                            worst.get((form, direction), (0.0, "")), (ratio, layer.name)
+                        )
+                        print(
+                            f"| {layer.name} | {kind} | {sign} | {direction} | {form} | {error(direct):.1e} "
+                            f"| {error(found):.1e} | {ratio:.2f} |",
+                            flush=True,
+                        )
     print()
-    for direction, (two, four) in worst.items():
-        print(f"Largest ratio to direct, {direction}: F(2x2) {two:.2f}, F(4x4) {four:.2f}")
+    for (form, direction), (ratio, name) in worst.items():
+        print(f"Largest ratio to direct, {form}, {direction}: {ratio:.2f} ({name})")
 
 
 if __name__ == "__main__":

@@ -346,6 +346,25 @@ def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, 
     assert errors["auto"] <= 4 * errors["direct"]
 
 
+@pytest.mark.parametrize(("c", "f", "size", "kernel"), [(128, 128, 40, 3), (96, 48, 32, 4), (64, 128, 56, 3)])
+def test_stride_two_is_chosen_and_errs_little_more_than_direct(c, f, size, kernel):
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal((2, c, size, size)).astype("f")
+    w = (rng.standard_normal((f, c, kernel, kernel)) / np.sqrt(kernel**2 * c)).astype("f")
+    dy = rng.standard_normal((2, f, size // 2, size // 2)).astype("f")
+
+    def results(x, w, dy, algorithm):
+        y, pull = tenfold.vjp(lambda x, w: F.conv2d(x, w, stride=2, padding=1, algorithm=algorithm), x, w)
+        return y, *pull(dy)
+
+    exact = results(*(a.astype(float) for a in (x, w, dy)), "im2col")
+    found = {a: results(x, w, dy, a) for a in ("auto", "direct", "winograd")}
+    for i, wanted in enumerate(exact):
+        np.testing.assert_array_equal(found["auto"][i], found["winograd"][i])
+        assert not np.array_equal(found["auto"][i], found["direct"][i])
+        assert largest_error(found["auto"][i], wanted) <= 2 * largest_error(found["direct"][i], wanted)
+
+
 @pytest.mark.parametrize(("reason", "c", "f", "size", "dtype"), [
     ("few_channels", 3, 64, 40, np.float32),
     ("few_filters", 64, 4, 40, np.float32),
