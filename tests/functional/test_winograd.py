@@ -329,7 +329,8 @@ def weight_gradient(x, w, dy, algorithm):
 
 @pytest.mark.parametrize("kind", ["normal", "after_relu", "positive"])
 @pytest.mark.parametrize(
-    ("n", "c", "f", "size"), [(1, 48, 40, 12), (2, 64, 64, 14), (1, 32, 64, 56), (16, 64, 32, 31)]
+    ("n", "c", "f", "size"),
+    [(1, 48, 40, 12), (2, 64, 64, 14), (1, 32, 64, 56), (16, 64, 32, 31), (16, 16, 17, 32), (16, 32, 16, 32)],
 )
 def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, size, kind):
     rng = np.random.default_rng(9)

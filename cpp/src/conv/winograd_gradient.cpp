@@ -71,7 +71,9 @@ int winograd_gradient_choice(const ConvGeometry& g) {
   const double direct = static_cast<double>(g.window.kernel_count()) / share * static_cast<double>(pixels) *
                         static_cast<double>(g.channels) *
                         static_cast<double>(divide_up(g.filters, kCostLanes));
-  const int m = winograd_gradient_tile(g);
+  // The direct form of so few filters sums in lanes (weight_gradient.cpp), which is more exact than four times allow.
+  constexpr index kFewFilters = 16;
+  const int m = g.filters <= kFewFilters ? 2 : winograd_gradient_tile(g);
   return gradient_cost(g, m) < kClearly * direct ? m : 0;
 }
 

@@ -204,9 +204,10 @@ def conv2d(
     border_value : float
         Outside the image when ``border="constant"``.
     algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
-        Packed columns, shifted loads, or, for 3x3 and 5x5 kernels with stride 1, dilation 1 and one group,
-        Winograd's form with tiles of 2x2 or, for 3x3, 4x4 outputs (``"winograd"``: whichever suits the shape),
-        which multiplies less. ``"auto"`` chooses by the shapes. Results differ in rounding, and near NaN and
+        Packed columns, shifted loads, or Winograd's form, which multiplies less: for 3x3 and 5x5 kernels with
+        stride 1, and for 3x3 and 4x4 kernels with stride 2 and an odd, constant padding; dilation 1, one group.
+        With stride 1 its tiles are of 2x2 or, for 3x3, 4x4 outputs (``"winograd"``: whichever suits the shape).
+        ``"auto"`` chooses by the shapes. Results differ in rounding, and near NaN and
         infinities: Winograd's form spreads these over whole tiles (docs/numerics.md).
 
     Returns
