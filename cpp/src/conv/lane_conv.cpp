@@ -106,8 +106,11 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double vectors = weights ? static_cast<double>(height * divide_up(width, kLanes) * kLanes)
                                  : static_cast<double>(height * width / strides) *
                                        static_cast<double>(row + gap) / static_cast<double>(row);
+  constexpr double kFinish = 20;  // to write a vector of sums into rows
+  const double finish =
+      weights ? 0 : kFinish * static_cast<double>((adjoint ? g.channels : g.filters) * height * width);
   const double share = weights ? 0.65 : (adjoint ? g.channels : g.filters) < 3 ? kShare / 2 : kShare;
-  return lanes < kClearly * f * taps * vectors / share;
+  return lanes < kClearly * (f * taps * vectors / share + finish);
 }
 
 // ---- y = A x, x = A^T y ----
