@@ -10,30 +10,46 @@ namespace {
 constexpr index kLanes = kLaneBlock;
 // Fewer images leave most lanes empty.
 constexpr index kLeastImages = 16;
-// A block's planes: they stay in the second-level cache.
-constexpr index kBlockBytes = 768 * 1024;
+// Rows of a strip and what they look at: they stay in the second-level cache.
+constexpr index kStripBytes = 512 * 1024;
 // Slots of weight gradients.
 constexpr index kMaxChunks = 32;
-// Rows of dy that a pass of the weight gradient keeps in the first-level cache, of at most six filters: 16 KB.
-constexpr index kStripBytes = 16 * 1024;
+// Rows of dy that a pass of the weight gradient keeps in the first-level cache, of at most six filters.
+constexpr index kNearBytes = 16 * 1024;
 
 index divide_up(index a, index b) {
   return (a + b - 1) / b;
 }
 
-LanePlanes planes_of_x(const ConvGeometry& g) {
+// Room for strips of `strip` rows, of x where it is the target.
+LaneRows rows_of_x(const ConvGeometry& g, index strip, bool target) {
   const Axis &h = g.window[1], &w = g.window[2];
-  return {g.channels, h.size, w.size, h.pad_before, h.pad_after, w.pad_before, w.pad_after};
+  // A target's rows are counted from where the first row of y that reaches them begins.
+  const index rows = target ? strip + h.extent() - 1 + h.stride : (strip - 1) * h.stride + h.extent();
+  return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
 }
 
-LanePlanes planes_of_y(const ConvGeometry& g) {
-  LanePlanes y;
-  y.channels = g.filters, y.height = g.window[1].output, y.width = g.window[2].output;
-  return y;
+LaneRows rows_of_y(const ConvGeometry& g, index strip, bool target) {
+  const Axis &h = g.window[1], &w = g.window[2];
+  const index rows = target ? strip : std::min(h.output, (strip + h.extent() - 2) / h.stride + 1);
+  return {g.filters, rows, h.output, w.output, 0, 0};
 }
 
-// Where the taps look in planes of x.
-std::vector<index> taps_of(const ConvGeometry& g, const LanePlanes& x) {
+index bytes_of_strip(const ConvGeometry& g, index strip, bool adjoint, std::size_t element_size) {
+  return (rows_of_x(g, strip, adjoint).elements() + rows_of_y(g, strip, !adjoint).elements()) *
+         static_cast<index>(element_size);
+}
+
+// The most rows that fit, in even shares; 0 where one does not.
+index strip_of(const ConvGeometry& g, bool adjoint, std::size_t element_size) {
+  const index height = adjoint ? g.window[1].size : g.window[1].output;
+  index strip = height;
+  while (strip > 0 && bytes_of_strip(g, strip, adjoint, element_size) > kStripBytes) --strip;
+  return strip == 0 ? 0 : divide_up(height, divide_up(height, strip));
+}
+
+// Where the taps look in rows of x.
+std::vector<index> taps_of(const ConvGeometry& g, const LaneRows& x) {
   const Axis &h = g.window[1], &w = g.window[2];
   std::vector<index> taps;
   for (index c = 0; c < g.channels; ++c) {
@@ -45,28 +61,46 @@ std::vector<index> taps_of(const ConvGeometry& g, const LanePlanes& x) {
   return taps;
 }
 
-// lanes <-- `images` images; lanes beyond them are zeros.
+// lanes <-- rows first .. first + count - 1 of `images` images; lanes beyond them are zeros.
 template <class T>
-void read(const LaneKernels<T>& k, const LanePlanes& p, const T* from, index images, T fill, T* lanes) {
-  if (p.plane() == p.height * p.width * kLanes)
-    return k.to_lanes(p.pixels(), from, p.pixels(), images, lanes);
-  std::fill(lanes, lanes + p.elements(), fill);
+void read(const LaneKernels<T>& k, const LaneRows& p, const T* from, index images, index first, index count,
+          T fill, T* lanes) {
+  const index begin = std::clamp<index>(-first, 0, count),
+              end = std::clamp<index>(p.height - first, begin, count);
   for (index c = 0; c < p.channels; ++c) {
-    for (index h = 0; h < p.height; ++h) {
-      k.to_lanes(p.width, from + (c * p.height + h) * p.width, p.pixels(), images,
-                 lanes + c * p.plane() + p.origin() + h * p.row());
+    T* const to = lanes + c * p.plane();
+    const T* const plane = from + (c * p.height + first) * p.width;
+    if (p.left == 0 && p.right == 0) {
+      std::fill(to, to + begin * p.row(), fill);
+      k.to_lanes((end - begin) * p.width, plane + begin * p.width, p.pixels(), images, to + begin * p.row());
+    } else {
+      std::fill(to, to + begin * p.row() + p.left * kLanes, fill);
+      for (index r = begin; r < end; ++r) {
+        T* const row = to + r * p.row() + p.left * kLanes;
+        k.to_lanes(p.width, plane + r * p.width, p.pixels(), images, row);
+        std::fill(row + p.width * kLanes, row + (p.width + p.right) * kLanes, fill);
+        if (r + 1 < end) std::fill(row + (p.width + p.right) * kLanes, row + p.row(), fill);
+      }
     }
+    std::fill(to + end * p.row(), to + count * p.row(), fill);
   }
 }
 
+// Rows first .. first + count - 1 of images <-- lanes, plus a number per channel unless it is null.
 template <class T>
-void write(const LaneKernels<T>& k, const LanePlanes& p, const T* lanes, index images, T* to) {
-  if (p.plane() == p.height * p.width * kLanes)
-    return k.from_lanes(p.pixels(), lanes, to, p.pixels(), images);
+void write(const LaneKernels<T>& k, const LaneRows& p, const T* lanes, index images, index first, index count,
+           const T* add, T* to) {
+  const bool gaps = p.left + p.right > 0;
   for (index c = 0; c < p.channels; ++c) {
-    for (index h = 0; h < p.height; ++h) {
-      k.from_lanes(p.width, lanes + c * p.plane() + p.origin() + h * p.row(),
-                   to + (c * p.height + h) * p.width, p.pixels(), images);
+    const T* const from = lanes + c * p.plane() + p.left * kLanes;
+    T* const plane = to + (c * p.height + first) * p.width;
+    for (index r = 0; r < (gaps ? count : 1); ++r) {
+      const index width = gaps ? p.width : count * p.width;
+      k.from_lanes(width, from + r * p.row(), plane + r * p.width, p.pixels(), images);
+    }
+    if (add == nullptr) continue;
+    for (index n = 0; n < images; ++n) {
+      for (index i = 0; i < count * p.width; ++i) plane[n * p.pixels() + i] += add[c];
     }
   }
 }
@@ -85,19 +119,23 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
     if (w[i].pad_before < 0 || w[i].pad_after < 0) return false;
   }
   if (w.border != Border::constant && w.padded()) return false;
-  const LanePlanes x = planes_of_x(g), y = planes_of_y(g);
-  if ((x.elements() + y.elements()) * static_cast<index>(element_size) > kBlockBytes) return false;
+  const bool adjoint = op == LaneOperator::adjoint;
+  const index strip = strip_of(g, adjoint, element_size);
+  if (strip == 0) return false;
 
   // Cycles of 16 images: multiply-adds at their share of the peak, and turning (measured).
   constexpr double kShare = 0.85, kTurn = 6, kClearly = 0.9;
   const double taps = static_cast<double>(g.channels * w.kernel_count()), f = static_cast<double>(g.filters);
   const double filling =
       static_cast<double>(divide_up(g.images, kLanes) * kLanes) / static_cast<double>(g.images);
-  const double lanes = filling * (f * taps * static_cast<double>(w.output_count()) / kShare +
-                                  kTurn * static_cast<double>(x.elements() + y.elements()) / kLanes);
+  // Rows that several strips look at are turned for each of them.
+  const index strips = divide_up(adjoint ? w[1].size : w[1].output, strip);
+  const double turned = static_cast<double>(strips * (rows_of_x(g, strip, adjoint).elements() +
+                                                      rows_of_y(g, strip, !adjoint).elements())) /
+                        kLanes;
+  const double lanes = filling * (f * taps * static_cast<double>(w.output_count()) / kShare + kTurn * turned);
   // Of the other forms: the gaps between rows are computed too; sums of few rows are bound by loads, and those of a
   // weight gradient end at every row.
-  const bool adjoint = op == LaneOperator::adjoint;
   const index strides = adjoint ? w[1].stride * w[2].stride : 1;
   const index height = (adjoint ? w[1].size : w[1].output), width = adjoint ? w[2].size : w[2].output;
   const index row = std::max<index>(1, width / (adjoint ? w[2].stride : 1));
@@ -109,26 +147,39 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   constexpr double kFinish = 20;  // to write a vector of sums into rows
   const double finish =
       weights ? 0 : kFinish * static_cast<double>((adjoint ? g.channels : g.filters) * height * width);
-  const double share = weights ? 0.65 : (adjoint ? g.channels : g.filters) < 3 ? kShare / 2 : kShare;
+  const double full = w[2].stride > 1 ? 0.72 : 0.8;
+  const double share = weights ? 0.65 : (adjoint ? g.channels : g.filters) < 3 ? full / 2 : full;
   return lanes < kClearly * (f * taps * vectors / share + finish);
+}
+
+template <class T>
+LaneStrips<T>::LaneStrips(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op)
+    : geometry_(geometry), k_(kernels<LaneKernels, T>()), fill_(static_cast<T>(options.border_value)) {
+  const bool adjoint = op == LaneOperator::adjoint;
+  strip_ = strip_of(geometry, adjoint, sizeof(T));
+  strips_ = divide_up(adjoint ? geometry.window[1].size : geometry.window[1].output, strip_);
+  blocks_ = divide_up(geometry.images, kLanes);
+  x_ = rows_of_x(geometry, strip_, adjoint);
+  y_ = rows_of_y(geometry, strip_, !adjoint);
+  tap_ = taps_of(geometry_, x_);
+}
+
+template <class T>
+index LaneStrips<T>::first_row(index begin) const {
+  const Axis& h = geometry_.window[1];
+  return begin * h.stride - h.pad_before;
 }
 
 // ---- y = A x, x = A^T y ----
 
 template <class T>
 LaneProduct<T>::LaneProduct(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op)
-    : geometry_(geometry),
-      k_(kernels<LaneKernels, T>()),
-      op_(op),
-      relu_(options.relu && op == LaneOperator::apply),
-      fill_(static_cast<T>(options.border_value)),
-      x_(planes_of_x(geometry)),
-      y_(planes_of_y(geometry)),
-      tap_(taps_of(geometry_, x_)) {
-  const Axis &h = geometry_.window[1], &w = geometry_.window[2];
-  for (index oh = 0; oh < h.output; ++oh) {
+    : LaneStrips<T>(geometry, options, op), op_(op), relu_(options.relu && op == LaneOperator::apply) {
+  if (op == LaneOperator::adjoint) return;
+  const Axis &h = geometry.window[1], &w = geometry.window[2];
+  for (index oh = 0; oh < this->strip_; ++oh) {
     for (index ow = 0; ow < w.output; ++ow) {
-      pixel_.push_back(oh * h.stride * x_.row() + ow * w.stride * kLanes);
+      pixel_.push_back(oh * h.stride * this->x_.row() + ow * w.stride * kLanes);
       place_.push_back((oh * w.output + ow) * kLanes);
     }
   }
@@ -136,35 +187,59 @@ LaneProduct<T>::LaneProduct(const ConvGeometry& geometry, const ConvOptions& opt
 
 template <class T>
 std::size_t LaneProduct<T>::workspace(int threads) const {
-  return static_cast<std::size_t>(threads) * (bytes_of<T>(x_.elements()) + bytes_of<T>(y_.elements()));
+  return static_cast<std::size_t>(threads) *
+         (bytes_of<T>(this->x_.elements()) + bytes_of<T>(this->y_.elements()));
 }
 
+// Rows begin .. end - 1 of y.
 template <class T>
-void LaneProduct<T>::apply(const T* x, const T* weight, const T* bias, T* y) const {
+void LaneProduct<T>::apply(index block, index begin, index end, const T* x, const T* weight, const T* bias,
+                           T* y, T* own_x, T* own_y) const {
+  const ConvGeometry& g = this->geometry_;
+  const Axis& h = g.window[1];
+  const index first = block * kLanes, images = std::min(kLanes, g.images - first);
+  read(this->k_, this->x_, x + first * this->x_.pixels(), images, this->first_row(begin),
+       (end - begin - 1) * h.stride + h.extent(), this->fill_, own_x);
   LaneConv<T> call{};
-  call.x = x, call.w = weight, call.bias = bias, call.y = y;
-  call.filters = geometry_.filters, call.taps = static_cast<index>(tap_.size());
-  call.pixels = static_cast<index>(pixel_.size());
-  call.tap = tap_.data(), call.pixel = pixel_.data(), call.place = place_.data();
-  call.y_plane = y_.plane();
+  call.x = own_x, call.w = weight, call.bias = bias, call.y = own_y;
+  call.filters = g.filters, call.taps = static_cast<index>(this->tap_.size());
+  call.pixels = (end - begin) * this->y_.width;
+  call.tap = this->tap_.data(), call.pixel = pixel_.data(), call.place = place_.data();
+  call.y_plane = this->y_.plane();
   call.relu = relu_;
-  k_.conv(call);
+  this->k_.conv(call);
+  write(this->k_, this->y_, own_y, images, begin, end - begin, static_cast<const T*>(nullptr),
+        y + first * this->y_.pixels());
 }
 
+// Rows begin .. end - 1 of x, from all rows of y that reach them.
 template <class T>
-void LaneProduct<T>::adjoint(const T* dy, const T* weight, T* dx) const {
-  const Axis &h = geometry_.window[1], &w = geometry_.window[2];
+void LaneProduct<T>::adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias,
+                             T* dx, T* own_x, T* own_y) const {
+  const ConvGeometry& g = this->geometry_;
+  const Axis &h = g.window[1], &w = g.window[2];
+  const index first = block * kLanes, images = std::min(kLanes, g.images - first);
+  // In padded coordinates; row oh of y reaches oh * stride to oh * stride + extent - 1.
+  const index top = begin + h.pad_before, bottom = end - 1 + h.pad_before;
+  const index from =
+      std::clamp<index>(divide_up(std::max<index>(0, top - h.extent() + 1), h.stride), 0, h.output);
+  const index count = std::clamp<index>(bottom / h.stride + 1 - from, 0, h.output - from);
+  read(this->k_, this->y_, dy + first * this->y_.pixels(), images, from, count, T(0), own_y);
   LaneConvInput<T> call{};
-  call.dy = dy, call.w = weight, call.dx = dx;
-  call.channels = geometry_.channels, call.filters = geometry_.filters;
+  call.dy = own_y, call.w = weight;
+  call.channels = g.channels, call.filters = g.filters;
   call.kernel_h = h.kernel, call.kernel_w = w.kernel;
   call.stride_h = h.stride, call.stride_w = w.stride;
   call.dilation_h = h.dilation, call.dilation_w = w.dilation;
-  call.out_h = h.output, call.out_w = w.output;
-  call.first_row = x_.top, call.last_row = x_.top + x_.height, call.width = x_.row() / kLanes;
-  call.dy_plane = y_.plane(), call.dy_row = y_.row();
-  call.dx_plane = x_.plane(), call.dx_row = x_.row();
-  k_.conv_input(call);
+  call.out_h = count, call.out_w = w.output, call.width = this->x_.row() / kLanes;
+  call.dy_plane = this->y_.plane(), call.dy_row = this->y_.row();
+  call.dx_plane = this->x_.plane(), call.dx_row = this->x_.row();
+  // Rows count from the first row of y, or from the strip where that lies further.
+  call.first_row = top - from * h.stride, call.last_row = call.first_row + end - begin;
+  call.dx = own_x;
+  this->k_.conv_input(call);
+  write(this->k_, this->x_, own_x + call.first_row * call.dx_row, images, begin, end - begin, bias,
+        dx + first * this->x_.pixels());
 }
 
 template <class T>
@@ -172,23 +247,16 @@ void LaneProduct<T>::run(const Team& team, const T* source, const T* weight, con
                          std::byte* workspace) const {
   std::byte* const mine = workspace + static_cast<std::size_t>(team.rank()) * this->workspace(1);
   T* const x = reinterpret_cast<T*>(mine);
-  T* const y = reinterpret_cast<T*>(mine + bytes_of<T>(x_.elements()));
-  team.for_each(divide_up(geometry_.images, kLanes), [&](index block) {
-    const index first = block * kLanes, images = std::min(kLanes, geometry_.images - first);
+  T* const y = reinterpret_cast<T*>(mine + bytes_of<T>(this->x_.elements()));
+  const Axis& h = this->geometry_.window[1];
+  const index rows = op_ == LaneOperator::apply ? h.output : h.size;
+  team.for_each(this->blocks_ * this->strips_, [&](index item) {
+    const index block = item / this->strips_, strip = item % this->strips_;
+    const index begin = strip * this->strip_, end = std::min(rows, begin + this->strip_);
     if (op_ == LaneOperator::apply) {
-      read(k_, x_, source + first * x_.pixels(), images, fill_, x);
-      apply(x, weight, bias, y);
-      write(k_, y_, y, images, target + first * y_.pixels());
-      return;
-    }
-    read(k_, y_, source + first * y_.pixels(), images, T(0), y);
-    adjoint(y, weight, x);
-    T* const to = target + first * x_.pixels();
-    write(k_, x_, x, images, to);
-    if (bias == nullptr) return;
-    const index plane = x_.height * x_.width;
-    for (index p = 0; p < images * x_.channels; ++p) {
-      for (index i = 0; i < plane; ++i) to[p * plane + i] += bias[p % x_.channels];
+      apply(block, begin, end, source, weight, bias, target, x, y);
+    } else {
+      adjoint(block, begin, end, source, weight, bias, target, x, y);
     }
   });
 }
@@ -197,55 +265,55 @@ void LaneProduct<T>::run(const Team& team, const T* source, const T* weight, con
 
 template <class T>
 LaneGradient<T>::LaneGradient(const ConvGeometry& geometry, const ConvOptions& options)
-    : geometry_(geometry),
-      k_(kernels<LaneKernels, T>()),
-      fill_(static_cast<T>(options.border_value)),
-      x_(planes_of_x(geometry)),
-      y_(planes_of_y(geometry)),
-      tap_(taps_of(geometry_, x_)),
-      blocks_(divide_up(geometry_.images, kLanes)),
-      chunks_(std::min(blocks_, kMaxChunks)) {
-  const index row = std::min<index>(geometry_.filters, 6) * y_.row() * static_cast<index>(sizeof(T));
-  strip_ = std::clamp<index>(kStripBytes / row, 1, y_.height);
+    : LaneStrips<T>(geometry, options, LaneOperator::weight_gradient),
+      chunks_(std::min(this->blocks_ * this->strips_, kMaxChunks)) {
+  const index row = std::min<index>(geometry.filters, 6) * this->y_.row() * static_cast<index>(sizeof(T));
+  near_rows_ = std::clamp<index>(kNearBytes / row, 1, this->strip_);
 }
 
 template <class T>
 std::size_t LaneGradient<T>::workspace(int threads) const {
   return bytes_of<T>(chunks_ * sums()) +
          static_cast<std::size_t>(threads) *
-             (bytes_of<T>(x_.elements()) + bytes_of<T>(y_.elements()) + bytes_of<T>(sums() * kLanes));
+             (bytes_of<T>(this->x_.elements()) + bytes_of<T>(this->y_.elements()) +
+              bytes_of<T>(sums() * kLanes));
 }
 
 template <class T>
 void LaneGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-  const Axis &h = geometry_.window[1], &w = geometry_.window[2];
+  const ConvGeometry& g = this->geometry_;
+  const Axis &h = g.window[1], &w = g.window[2];
+  const LaneRows &of_x = this->x_, &of_y = this->y_;
   T* const slots = reinterpret_cast<T*>(workspace);
   const std::size_t of_slots = bytes_of<T>(chunks_ * sums());
   std::byte* at =
       workspace + of_slots + static_cast<std::size_t>(team.rank()) * (this->workspace(1) - of_slots);
   T* const own_x = reinterpret_cast<T*>(at);
-  T* const own_y = reinterpret_cast<T*>(at += bytes_of<T>(x_.elements()));
-  T* const acc = reinterpret_cast<T*>(at + bytes_of<T>(y_.elements()));
+  T* const own_y = reinterpret_cast<T*>(at += bytes_of<T>(of_x.elements()));
+  T* const acc = reinterpret_cast<T*>(at + bytes_of<T>(of_y.elements()));
   LaneConvWeight<T> call{};
   call.acc = acc;
-  call.filters = geometry_.filters, call.taps = static_cast<index>(tap_.size());
-  call.cols = y_.width;
-  call.tap = tap_.data();
-  call.x_row = h.stride * x_.row(), call.x_col = w.stride * kLanes;
-  call.dy_plane = y_.plane(), call.dy_row = y_.row();
+  call.filters = g.filters, call.taps = static_cast<index>(this->tap_.size());
+  call.cols = of_y.width;
+  call.tap = this->tap_.data();
+  call.x_row = h.stride * of_x.row(), call.x_col = w.stride * kLanes;
+  call.dy_plane = of_y.plane(), call.dy_row = of_y.row();
+  const index items = this->blocks_ * this->strips_;
   team.for_each(chunks_, [&](index chunk) {
     std::fill(acc, acc + sums() * kLanes, T(0));
-    for (index block = blocks_ * chunk / chunks_; block < blocks_ * (chunk + 1) / chunks_; ++block) {
-      const index first = block * kLanes, images = std::min(kLanes, geometry_.images - first);
-      read(k_, x_, x + first * x_.pixels(), images, fill_, own_x);
-      read(k_, y_, dy + first * y_.pixels(), images, T(0), own_y);
-      for (index top = 0; top < y_.height; top += strip_) {
-        call.rows = std::min(strip_, y_.height - top);
+    for (index item = items * chunk / chunks_; item < items * (chunk + 1) / chunks_; ++item) {
+      const index first = item / this->strips_ * kLanes, images = std::min(kLanes, g.images - first);
+      const index begin = item % this->strips_ * this->strip_, end = std::min(h.output, begin + this->strip_);
+      read(this->k_, of_x, x + first * of_x.pixels(), images, this->first_row(begin),
+           (end - begin - 1) * h.stride + h.extent(), this->fill_, own_x);
+      read(this->k_, of_y, dy + first * of_y.pixels(), images, begin, end - begin, T(0), own_y);
+      for (index top = 0; top < end - begin; top += near_rows_) {
+        call.rows = std::min(near_rows_, end - begin - top);
         call.x = own_x + top * call.x_row, call.dy = own_y + top * call.dy_row;
-        k_.conv_weight(call);
+        this->k_.conv_weight(call);
       }
     }
-    k_.sum_lanes(sums(), acc, slots + chunk * sums());
+    this->k_.sum_lanes(sums(), acc, slots + chunk * sums());
   });
   team.for_range(sums(), 256, [&](index begin, index end) {
     for (index i = begin; i < end; ++i) {
@@ -256,6 +324,8 @@ void LaneGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std:
   });
 }
 
+template class LaneStrips<float>;
+template class LaneStrips<double>;
 template class LaneProduct<float>;
 template class LaneProduct<double>;
 template class LaneGradient<float>;

@@ -15,20 +15,39 @@ enum class LaneOperator { apply, adjoint, weight_gradient };
 // Whether the form exists for a geometry and is clearly better than the direct one, from shapes only.
 bool lane_conv_choice(const ConvGeometry& geometry, LaneOperator op, std::size_t element_size);
 
-// Images of one block in lanes, with room for the padding around each plane.
-struct LanePlanes {
-  index channels = 1, height = 1, width = 1, top = 0, bottom = 0, left = 0, right = 0;
+// Rows of 16 images in lanes, with room for the padding beside each row; rows outside of the image are padding too.
+struct LaneRows {
+  index channels = 1, rows = 1;  // that there is room for
+  index height = 1, width = 1;   // of an image
+  index left = 0, right = 0;
 
   index row() const { return (left + width + right) * kLaneBlock; }
-  index plane() const { return (top + height + bottom) * row(); }
-  index origin() const { return top * row() + left * kLaneBlock; }
+  index plane() const { return rows * row(); }
   index elements() const { return channels * plane(); }
   index pixels() const { return channels * height * width; }  // of an image
 };
 
+// What the operators share: blocks of 16 images, and in each strips of rows of the target (of dy, for the weight
+// gradient) that stay in the second-level cache with what they look at.
+template <class T>
+class LaneStrips {
+ protected:
+  LaneStrips(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op);
+
+  // Rows of x that rows begin .. end - 1 of y look at begin here (perhaps above the image).
+  index first_row(index begin) const;
+
+  ConvGeometry geometry_;
+  const LaneKernels<T>& k_;
+  T fill_;
+  LaneRows x_, y_;
+  std::vector<index> tap_;  // see LaneConv
+  index strip_ = 1, strips_ = 1, blocks_ = 1;
+};
+
 // y = A x or x = A^T y.
 template <class T>
-class LaneProduct {
+class LaneProduct : LaneStrips<T> {
  public:
   LaneProduct(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op);
 
@@ -38,21 +57,19 @@ class LaneProduct {
            std::byte* workspace) const;
 
  private:
-  void apply(const T* x, const T* weight, const T* bias, T* y) const;
-  void adjoint(const T* dy, const T* weight, T* dx) const;
+  void apply(index block, index begin, index end, const T* x, const T* weight, const T* bias, T* y, T* own_x,
+             T* own_y) const;
+  void adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias, T* dx,
+               T* own_x, T* own_y) const;
 
-  ConvGeometry geometry_;
-  const LaneKernels<T>& k_;
   LaneOperator op_;
   bool relu_;
-  T fill_;
-  LanePlanes x_, y_;
-  std::vector<index> tap_, pixel_, place_;  // see LaneConv
+  std::vector<index> pixel_, place_;  // see LaneConv
 };
 
-// dw = <dy, x>: sums of all lanes in a slot per chunk of blocks, added in order.
+// dw = <dy, x>: sums of all lanes in a slot per chunk of strips, added in order.
 template <class T>
-class LaneGradient {
+class LaneGradient : LaneStrips<T> {
  public:
   LaneGradient(const ConvGeometry& geometry, const ConvOptions& options);
 
@@ -60,14 +77,9 @@ class LaneGradient {
   void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
 
  private:
-  index sums() const { return geometry_.filters * static_cast<index>(tap_.size()); }
+  index sums() const { return this->geometry_.filters * static_cast<index>(this->tap_.size()); }
 
-  ConvGeometry geometry_;
-  const LaneKernels<T>& k_;
-  T fill_;
-  LanePlanes x_, y_;
-  std::vector<index> tap_;
-  index blocks_, chunks_, strip_;
+  index chunks_, near_rows_;
 };
 
 }  // namespace tenfold
