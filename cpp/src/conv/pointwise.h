@@ -39,7 +39,6 @@ class Pointwise {
             GemmActivation activation)
       : images_(g.images),
         pixels_(g.window.output_count()),
-        weights_(weights),
         activation_(activation),
         turned_(pointwise_form(g) == PointwiseForm::turned),
         plan_(turned_ ? plan_strided<T>(pixels_, target_channels, source_channels, {1, pixels_},
@@ -53,8 +52,7 @@ class Pointwise {
     for (index n = 0; n < images_; ++n) {
       StridedC<T> c{target + n * plan_.m * plan_.n, plan_.n};
       c.bias_row = bias, c.activation = activation_;
-      gemm_driver(team, plan_, StridedA<T>{weight, weights_.row, weights_.column},
-                  StridedB<T>{source + n * plan_.k * plan_.n, plan_.n, 1}, c, workspace);
+      run_strided(team, plan_, weight, source + n * plan_.k * plan_.n, c, workspace);
     }
   }
 
@@ -71,19 +69,17 @@ class Pointwise {
     const index channels = plan_.n;
     StridedC<T> c{turned, channels};
     c.bias_column = bias, c.activation = activation_;
-    gemm_driver(team, plan_, StridedA<T>{source, 1, pixels_},
-                StridedB<T>{weight, weights_.column, weights_.row}, c, workspace + turned_bytes());
+    run_strided(team, plan_, source, weight, c, workspace + turned_bytes());
     team.for_each((channels + kPiece - 1) / kPiece, [&](index piece) {
       const index m = piece * kPiece, count = std::min(kPiece, channels - m);
-      plan_.kernels->pack(pixels_, count, turned + m, channels, 1, pixels_, target + m * pixels_);
+      plan_.kernels().pack(pixels_, count, turned + m, channels, 1, pixels_, target + m * pixels_);
     });
   }
 
   index images_, pixels_;
-  MatrixLayout weights_;
   GemmActivation activation_;
   bool turned_;
-  GemmPlan<T> plan_;
+  StridedPlan<T> plan_;
 };
 
 }  // namespace tenfold

@@ -31,9 +31,8 @@ class WholeWindow {
         elements_(g.channels * g.window.kernel_count()),
         adjoint_(adjoint),
         activation_(activation),
-        weights_(adjoint ? MatrixLayout{elements_, 1} : MatrixLayout{1, elements_}),
-        plan_(adjoint ? plan_strided<T>(g.images, elements_, g.filters, {g.filters, 1}, weights_)
-                      : plan_strided<T>(g.images, g.filters, elements_, {elements_, 1}, weights_)) {}
+        plan_(adjoint ? plan_strided<T>(g.images, elements_, g.filters, {g.filters, 1}, {elements_, 1})
+                      : plan_strided<T>(g.images, g.filters, elements_, {elements_, 1}, {1, elements_})) {}
 
   std::size_t workspace(int threads) const { return bias_bytes() + plan_.workspace(threads); }
   void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
@@ -49,8 +48,7 @@ class WholeWindow {
       });
       c.bias_column = spread;
     }
-    gemm_driver(team, plan_, StridedA<T>{source, plan_.k, 1},
-                StridedB<T>{weight, weights_.row, weights_.column}, c, workspace + bias_bytes());
+    run_strided(team, plan_, source, weight, c, workspace + bias_bytes());
   }
 
  private:
@@ -61,8 +59,7 @@ class WholeWindow {
   index channels_, elements_;
   bool adjoint_;
   GemmActivation activation_;
-  MatrixLayout weights_;
-  GemmPlan<T> plan_;
+  StridedPlan<T> plan_;
 };
 
 // dw = <dy, x>
@@ -74,14 +71,13 @@ class WholeWindowGradient {
 
   std::size_t workspace(int threads) const { return plan_.workspace(threads); }
   void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-    gemm_driver(team, plan_, StridedA<T>{dy, 1, plan_.m}, StridedB<T>{x, plan_.n, 1},
-                StridedC<T>{dw, plan_.n}, workspace);
+    run_strided(team, plan_, dy, x, StridedC<T>{dw, plan_.n}, workspace);
   }
 
  private:
   static index elements(const ConvGeometry& g) { return g.channels * g.window.kernel_count(); }
 
-  GemmPlan<T> plan_;
+  StridedPlan<T> plan_;
 };
 
 }  // namespace tenfold

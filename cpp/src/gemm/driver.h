@@ -6,6 +6,7 @@
 // Policies (i, j, k are element positions; all sizes in elements):
 //   A::pack(kernels, i, rows, k, kc, to)    to[kk * rows + p] <-- A[i + p][k + kk]
 //   A::direct(i, k) -> GemmPanelA           only where A::kDirect: a panel readable where it lies
+//   A::rows_together()                      rows of a panel lie side by side in memory; likewise B's columns
 //   B::pack(kernels, j, n, k, kc, width, to)  to[kk * width + q] <-- B[k + kk][j + q], 0 for n <= q < width
 //   B::direct(j, k) -> GemmPanelB           only where B::kDirect
 //   C::operator()(kernel, tile, i, j, rows, first, last)
@@ -60,6 +61,7 @@ struct GemmPlan {
   index m_panels = 0, n_panels = 0;
   index kc = 0, chunks = 0;      // chunks of K
   index chunks_at_once = 0;      // chunks whose shared panels exist at one time
+  double time = 0;               // estimate without packing, in multiply-adds of a vector
   index band_m = 0, band_n = 0;  // panels of a band
 
   index row(index panel) const {
@@ -79,9 +81,15 @@ struct GemmPlan {
   index scratch_a() const {
     return a_direct || !a_private ? 0 : round_up(((m + m_panels - 1) / m_panels) * band_m * kc);
   }
-  // A direct operand still needs room for its last, ragged panel.
+  // A direct operand still needs room for its last, ragged panel, of all chunks.
   index scratch_b() const {
-    return b_direct ? round_up(width * kc) : b_private ? round_up(band_n * width * kc) : 0;
+    if (b_direct) return ragged() ? round_up(ragged_width() * k) : 0;
+    return b_private ? round_up(band_n * width * kc) : 0;
+  }
+  // Vectors of a row of B are read whole: a last panel that ends inside a vector is always packed.
+  bool ragged() const { return n % kernels->lanes != 0; }
+  index ragged_width() const {
+    return (n - column(n_panels - 1) + kernels->lanes - 1) / kernels->lanes * kernels->lanes;
   }
   std::size_t workspace(int threads) const {
     return static_cast<std::size_t>(shared_a() + shared_b() + threads * (scratch_a() + scratch_b())) *
@@ -96,7 +104,7 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
   // A part of the sum: its panel of A (12 rows) is 24 KB and stays in L1.
   constexpr index kChunkBytes = 2048;
-  constexpr index kBandBytes = 256 * 1024;  // half of a small L2
+  constexpr index kBandBytes = 384 * 1024;  // in L2 beside what streams through it
   constexpr index kSharedBytes = 32 * 1024 * 1024;
   constexpr index kEnoughBands = 8, kBands = 32;  // bands worth cutting, and bands aimed at
 
@@ -107,21 +115,22 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
 
   // The tile with the least time: a multiply-add per element, but no less than the loads or the latency of a
   // chain; a wide tile reads more of B per multiply-add.
-  double best = 0;
+  constexpr double kCall = 50;  // of a tile: to begin, to drain the chains and to write
   int vectors = 0;
-  for (int v = kGemmMaxVectors; v >= 1; --v) {
+  for (int v = 1; v <= kGemmMaxVectors; ++v) {
     const index tallest = kernels.rows_at_most[v - 1];
     if (tallest == 0) continue;
     const index panels = (m + tallest - 1) / tallest, all = (n + kernels.lanes - 1) / kernels.lanes;
-    const index height = panels > 0 ? (m + panels - 1) / panels : 0;
-    const auto time = [height](index wide) {
-      return wide == 0 ? 0.0
-                       : static_cast<double>(std::max<index>({height * wide, height + wide, 8})) +
-                             0.25 * static_cast<double>(wide);
+    const double height = panels > 0 ? static_cast<double>(m) / static_cast<double>(panels) : 0;
+    const auto time = [height](index vectors_wide) {
+      const double wide = static_cast<double>(vectors_wide);
+      return wide == 0 ? 0.0 : std::max({height * wide, height + wide, 8.0}) + 0.25 * wide;
     };
+    const index calls = panels * ((all + v - 1) / v);
     const double total =
-        static_cast<double>(panels) * (static_cast<double>(all / v) * time(v) + time(all % v));
-    if (vectors == 0 || total < best) best = total, vectors = v;
+        static_cast<double>(panels * k) * (static_cast<double>(all / v) * time(v) + time(all % v)) +
+        kCall * static_cast<double>(calls);
+    if (vectors == 0 || total < plan.time) plan.time = total, vectors = v;
   }
   plan.width = static_cast<index>(vectors) * kernels.lanes;
   const index tallest = kernels.rows_at_most[vectors - 1];
@@ -165,13 +174,28 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
   T* const own_a = shared_b + plan.shared_b() + team.rank() * (plan.scratch_a() + plan.scratch_b());
   T* const own_b = own_a + plan.scratch_a();
 
-  const auto pack_a = [&](index panel, index k, index kc, T* to) {
-    const index i = plan.row(panel);
-    a.pack(kernels, i, plan.row(panel + 1) - i, k, kc, to);
+  // Panels begin .. end - 1 to to[panel][kk][p]. Where the elements of a row lie side by side, neighbouring
+  // panels share its lines and pages: they are packed together, a few rows at a time.
+  constexpr index kRowsAtOnce = 32;
+  const auto pack_a = [&](index begin, index end, index k, index kc, T* to) {
+    const index slice = a.rows_together() ? kRowsAtOnce : kc;
+    for (index kk = 0; kk < kc; kk += slice) {
+      for (index p = begin; p < end; ++p) {
+        const index i = plan.row(p), rows = plan.row(p + 1) - i;
+        a.pack(kernels, i, rows, k + kk, std::min(slice, kc - kk),
+               to + (i - plan.row(begin)) * kc + kk * rows);
+      }
+    }
   };
-  const auto pack_b = [&](index panel, index k, index kc, T* to) {
-    const index j = plan.column(panel);
-    b.pack(kernels, j, plan.column(panel + 1) - j, k, kc, plan.width, to);
+  const auto pack_b = [&](index begin, index end, index k, index kc, T* to) {
+    const index slice = b.columns_together() ? kRowsAtOnce : kc;
+    for (index kk = 0; kk < kc; kk += slice) {
+      for (index q = begin; q < end; ++q) {
+        const index j = plan.column(q);
+        b.pack(kernels, j, plan.column(q + 1) - j, k + kk, std::min(slice, kc - kk), plan.width,
+               to + ((q - begin) * kc + kk) * plan.width);
+      }
+    }
   };
 
   for (index chunk_begin = 0; chunk_begin < plan.chunks; chunk_begin += plan.chunks_at_once) {
@@ -181,20 +205,30 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
     // The shared panels of these chunks: a[chunk][panel][kk][mr], b[chunk][panel][kk][nr].
     const index a_panels = plan.shared_a() ? plan.m_panels : 0,
                 b_panels = plan.shared_b() ? plan.n_panels : 0;
-    if (a_panels + b_panels > 0) {
-      team.for_each((a_panels + b_panels) * (chunk_end - chunk_begin), [&](index piece) {
-        const index chunk = chunk_begin + piece / (a_panels + b_panels),
-                    panel = piece % (a_panels + b_panels);
+    // Panels packed together: some, where there are many.
+    constexpr index kMany = 32, kTogether = 4;
+    const auto groups = [](index panels) {
+      return panels >= kMany ? (panels + kTogether - 1) / kTogether : panels;
+    };
+    const index a_groups = groups(a_panels), b_groups = groups(b_panels);
+    if (a_groups + b_groups > 0) {
+      team.for_each((a_groups + b_groups) * (chunk_end - chunk_begin), [&](index piece) {
+        const index chunk = chunk_begin + piece / (a_groups + b_groups),
+                    group = piece % (a_groups + b_groups);
         const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
-        if (panel < a_panels) {
-          pack_a(panel, k, kc, shared_a + plan.m * (k - base) + plan.row(panel) * kc);
+        if (group < a_groups) {
+          const index begin = a_panels * group / a_groups, end = a_panels * (group + 1) / a_groups;
+          pack_a(begin, end, k, kc, shared_a + plan.m * (k - base) + plan.row(begin) * kc);
         } else {
-          const index q = panel - a_panels;
-          pack_b(q, k, kc, shared_b + plan.n_panels * plan.width * (k - base) + q * plan.width * kc);
+          const index begin = b_panels * (group - a_groups) / b_groups,
+                      end = b_panels * (group - a_groups + 1) / b_groups;
+          pack_b(begin, end, k, kc,
+                 shared_b + plan.n_panels * plan.width * (k - base) + begin * plan.width * kc);
         }
       });
     }
 
+    bool packed_ragged = false;  // by this member
     team.for_each(plan.m_bands() * plan.n_bands(), [&](index item) {
       const index m_band = item % plan.m_bands(), n_band = item / plan.m_bands();
       const index p_begin = m_band * plan.band_m, p_end = std::min(plan.m_panels, p_begin + plan.band_m);
@@ -202,16 +236,14 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
       for (index chunk = chunk_begin; chunk < chunk_end; ++chunk) {
         const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
         // This member's own panels of the chunk.
-        if (!plan.a_direct && plan.a_private) {
-          for (index p = p_begin; p < p_end; ++p)
-            pack_a(p, k, kc, own_a + (plan.row(p) - plan.row(p_begin)) * kc);
+        if (!plan.a_direct && plan.a_private) pack_a(p_begin, p_end, k, kc, own_a);
+        const bool ragged = plan.b_direct && q_end == plan.n_panels && plan.ragged();
+        if (ragged && !packed_ragged) {
+          const index j = plan.column(q_end - 1);
+          b.pack(kernels, j, plan.n - j, 0, plan.k, plan.ragged_width(), own_b);
+          packed_ragged = true;
         }
-        // Vectors of a row of B are read whole: a ragged last panel is always packed.
-        const bool ragged = plan.b_direct && q_end == plan.n_panels && plan.n % kernels.lanes != 0;
-        if (ragged) pack_b(q_end - 1, k, kc, own_b);
-        if (!plan.b_direct && plan.b_private) {
-          for (index q = q_begin; q < q_end; ++q) pack_b(q, k, kc, own_b + (q - q_begin) * plan.width * kc);
-        }
+        if (!plan.b_direct && plan.b_private) pack_b(q_begin, q_end, k, kc, own_b);
         for (index p = p_begin; p < p_end; ++p) {
           const index i = plan.row(p), rows = plan.row(p + 1) - i;
           GemmPanelA<T> from_a{nullptr, 1, rows};
@@ -227,7 +259,8 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
             GemmPanelB<T> from_b{nullptr, plan.width};
             if (plan.b_direct) {
               if (ragged && q == plan.n_panels - 1) {
-                from_b.data = own_b;
+                from_b.step = plan.ragged_width();
+                from_b.data = own_b + k * from_b.step;
               } else {
                 if constexpr (B::kDirect) from_b = b.direct(j, k);
               }
@@ -242,6 +275,8 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
             tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
             tile.n = columns;
             const index vectors = (columns + kernels.lanes - 1) / kernels.lanes;
+            // The next panel of A comes while the last tile of this one runs.
+            if (q == q_end - 1 && !plan.a_direct && p + 1 < p_end) tile.next = from_a.data + rows * kc;
             c(kernels.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
               chunk == plan.chunks - 1);
           }
@@ -262,6 +297,7 @@ struct StridedA {
   void pack(const GemmKernels<T>& kernels, index i, index rows, index k, index kc, T* to) const {
     kernels.pack(rows, kc, data + i * row + k * step, row, step, rows, to);
   }
+  bool rows_together() const { return row == 1; }
   GemmPanelA<T> direct(index i, index k) const { return {data + i * row + k * step, row, step}; }
 };
 
@@ -274,6 +310,7 @@ struct StridedB {
   void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
     kernels.pack(n, kc, data + k * step + j * column, column, step, width, to);
   }
+  bool columns_together() const { return column == 1; }
   GemmPanelB<T> direct(index j, index k) const { return {data + k * step + j, step}; }
 };
 
@@ -284,6 +321,7 @@ struct GatherB {
   const T* data;
   const std::ptrdiff_t* k_offset;
   const std::ptrdiff_t* j_offset;
+  bool columns_together() const { return false; }
   void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
     kernels.pack_gather(n, kc, data, j_offset + j, k_offset + k, width, to);
   }
@@ -295,6 +333,7 @@ struct ShiftedB {
   static constexpr bool kDirect = true;
   const T* data;
   const std::ptrdiff_t* k_offset;
+  bool columns_together() const { return true; }
   void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
     for (index kk = 0; kk < kc; ++kk) {
       kernels.pack(n, 1, data + k_offset[k + kk] + j, 1, 1, width, to + kk * width);
@@ -323,6 +362,27 @@ struct StridedC {
       tile.activation = activation;
     }
     kernel(tile);
+  }
+};
+
+// The same of the transposed product: what the driver calls row i and column j is column i and row j of C.
+template <class T>
+struct TransposedC {
+  const GemmKernels<T>& kernels;
+  StridedC<T> to;
+  template <class Kernel>
+  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
+                  bool last) const {
+    constexpr index kMostLanes = 64 / static_cast<index>(sizeof(T));
+    alignas(64) T sums[kGemmMaxRows * kGemmMaxVectors * kMostLanes];
+    const index columns = tile.n;
+    tile.ldc = tile.n = (columns + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+    tile.c = sums, tile.alpha = 1, tile.beta = 0;
+    kernel(tile);
+    GemmTile<T> target{};
+    target.n = rows;
+    to([&](const GemmTile<T>& t) { kernels.finish_transposed(columns, tile.ldc, sums, t); }, target, j, i,
+       columns, first, last);
   }
 };
 

@@ -4,14 +4,25 @@
 #include "tenfold/error.h"
 
 namespace tenfold {
+namespace {
+
+// Products often come again, and small ones take no longer than their plan: the last one is kept.
+template <class T>
+const StridedPlan<T>& recent_plan(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
+  thread_local StridedPlan<T> plan;
+  const bool same = plan.tiles.kernels == &kernels<GemmKernels, T>() && plan.m == m && plan.n == n &&
+                    plan.k == k && plan.a == a && plan.b == b;
+  if (!same) plan = plan_strided<T>(m, n, k, a, b);
+  return plan;
+}
+
+}  // namespace
 
 template <class T>
 void gemm(const Team& team, Transpose transpose_a, Transpose transpose_b, index m, index n, index k, T alpha,
           const T* a, index lda, const T* b, index ldb, T beta, T* c, index ldc, std::byte* workspace) {
-  const MatrixLayout a_layout = layout(transpose_a, lda), b_layout = layout(transpose_b, ldb);
-  const GemmPlan<T> plan = plan_strided<T>(m, n, k, a_layout, b_layout);
-  gemm_driver(team, plan, StridedA<T>{a, a_layout.row, a_layout.column},
-              StridedB<T>{b, b_layout.row, b_layout.column}, StridedC<T>{c, ldc, alpha, beta}, workspace);
+  run_strided(team, plan_strided<T>(m, n, k, layout(transpose_a, lda), layout(transpose_b, ldb)), a, b,
+              StridedC<T>{c, ldc, alpha, beta}, workspace);
 }
 
 template <class T>
@@ -32,10 +43,12 @@ void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index 
   check("lda", lda, transpose_a == Transpose::yes ? m : k);
   check("ldb", ldb, transpose_b == Transpose::yes ? k : n);
   check("ldc", ldc, n);
-  const Buffer workspace(gemm_workspace<T>(transpose_a, transpose_b, m, n, k, lda, ldb, num_threads()));
+  const StridedPlan<T>& plan = recent_plan<T>(m, n, k, layout(transpose_a, lda), layout(transpose_b, ldb));
+  const std::size_t bytes = plan.workspace(num_threads());
+  const Buffer workspace = bytes > 0 ? Buffer(bytes) : Buffer();
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   parallel(work < kSerialProduct ? 0 : work, [&](const Team& team) {
-    gemm(team, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, workspace.data());
+    run_strided(team, plan, a, b, StridedC<T>{c, ldc, alpha, beta}, workspace.data());
   });
 }
 

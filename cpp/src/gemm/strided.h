@@ -1,5 +1,5 @@
-// Products of matrices that lie in memory with two strides: which operand is packed, which is read where it
-// lies.
+// Products of matrices that lie in memory with two strides: in which form they are computed, which operand is
+// packed and which is read where it lies.
 #pragma once
 
 #include "gemm/driver.h"
@@ -10,21 +10,40 @@ namespace tenfold {
 // Element (i, j) of op(X) lies at x[i * row + j * column].
 struct MatrixLayout {
   index row, column;
+  bool operator==(const MatrixLayout& other) const { return row == other.row && column == other.column; }
 };
 
 inline MatrixLayout layout(Transpose transpose, index pitch) {
   return transpose == Transpose::yes ? MatrixLayout{1, pitch} : MatrixLayout{pitch, 1};
 }
 
+// tiles: rows of A in the rows of a register tile, columns of B in its vectors.
+// transposed: the transposed product in that form; a tile is turned when it is written.
+// dots: both operands run along k in the vectors; nothing is packed. For operands that are used a few times.
+enum class ProductForm { tiles, transposed, dots };
+
 template <class T>
-GemmPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
-  // Packing costs about 16 / n of an n x n x n product and buys unit strides: small operands are read where
-  // they lie.
-  constexpr index kSmall = 512 * 512;
-  const bool a_direct = m * k <= kSmall;
-  const bool b_direct = b.column == 1 && k * n <= kSmall;
-  static_cast<void>(a);
-  return make_gemm_plan<T>(m, n, k, a_direct, b_direct);
-}
+struct StridedPlan {
+  ProductForm form = ProductForm::tiles;
+  index m = 0, n = 0, k = 0;
+  MatrixLayout a{}, b{};
+  GemmPlan<T> tiles;  // of the transposed product in that form
+  // Of the dot form: columns of B per item, and the part of K after which the sums are added to C.
+  index band = 0, kc = 0;
+
+  const GemmKernels<T>& kernels() const { return *tiles.kernels; }
+  std::size_t workspace(int threads) const {
+    return form == ProductForm::dots ? 0 : tiles.workspace(threads);
+  }
+};
+
+// A plan for C (M x N) = A (M x K) B (K x N) with operands of these layouts.
+template <class T>
+StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b);
+
+// C = A B into c, shared out among the team; `workspace` as plan.workspace(team.size()) says, aligned to 64.
+template <class T>
+void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
+                 std::byte* workspace);
 
 }  // namespace tenfold

@@ -25,6 +25,16 @@ constexpr int kRowsAtMost[kGemmMaxVectors] = {8, 4, 3, 0};
 constexpr int kRows = 4, kVectors = 2;
 #endif
 
+// Steps of the sum from which on fetching C ahead is worth its instructions.
+constexpr index kFetchC = 128;
+
+// The dot form: as many sums as above, a vector for every row of a and one for a row of b at a time.
+#if TENFOLD_VECTOR_REGISTERS == 32
+constexpr int kDotRows = 4, kDotColumns = 6;
+#else
+constexpr int kDotRows = 2, kDotColumns = 5;
+#endif
+
 template <class T>
 TENFOLD_INLINE Vec<T> activate(Vec<T> v, int activation) {
   if (activation == kGemmRelu) return select<T>(v < Vec<T>{}, Vec<T>{}, v);
@@ -89,9 +99,21 @@ void tile(const GemmTile<T>& t) {
   const index a_row = t.a_row, a_step = t.a_step;
 #pragma GCC unroll 16
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + 3 * g * a_row;
+  const T* next = t.next ? t.next : t.a;
   const T* b = t.b;
   const index b_step = t.b_step;
   const ptrdiff_t* b_offset = t.b_offset;
+  // C is asked for while the sum is made: its rows are too far apart for the processor to guess.
+  if (t.k >= kFetchC) {
+    constexpr index kLine = 64 / sizeof(T);
+#pragma GCC unroll 1
+    for (int i = 0; i < R; ++i) {
+      const T* c = t.c + i * t.ldc;
+#pragma GCC unroll 8
+      for (index j = 0; j < V * kLanes<T>; j += kLine) __builtin_prefetch(c + j, 1);
+      __builtin_prefetch(c + t.n - 1, 1);
+    }
+  }
 #pragma GCC unroll 1
   for (index k = t.k; k > 0; --k) {
     const T* row = kOffsets ? b + *b_offset++ : b;
@@ -109,6 +131,8 @@ void tile(const GemmTile<T>& t) {
     }
 #pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) a[g] += a_step;
+    __builtin_prefetch(next, 0, 2);
+    next += R;
     if (!kOffsets) b += b_step;
   }
   // Whole tiles that need nothing but their sums are stored from registers; all else goes through a buffer,
@@ -137,23 +161,43 @@ void tile(const GemmTile<T>& t) {
 
 // ---- packing ----
 
-// to[kk * width + p] <-- from[p * stride + kk], a square of kLanes; log2(kLanes) rounds of the perfect
-// shuffle.
-template <class T>
-TENFOLD_INLINE void transpose_square(const T* from, index stride, index width, T* to) {
+// x[q] <-- from[p * stride + q], a square of kLanes. Of a part of a square only `rows` rows and `columns` columns exist, and the rest is 0.
+template <class T, bool kPart>
+TENFOLD_INLINE void load_transposed(const T* from, index stride, index rows, index columns,
+                                    Vec<T> (&x)[kLanes<T>]) {
   constexpr int L = static_cast<int>(kLanes<T>);
-  Vec<T> x[L], y[L];
 #pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) x[i] = load(from + i * stride);
-#pragma GCC unroll 16
-  for (int round = 1; round < L; round *= 2) {
-#pragma GCC unroll 16
-    for (int i = 0; i < L / 2; ++i) interleave<T>(x[i], x[i + L / 2], y[2 * i], y[2 * i + 1]);
-#pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) x[i] = y[i];
+  for (int i = 0; i < L; ++i) {
+    if constexpr (kPart) {
+      x[i] = i >= rows      ? Vec<T>{}
+             : columns == L ? load(from + i * stride)
+                            : load_first(from + i * stride, columns);
+    } else {
+      x[i] = load(from + i * stride);
+    }
   }
+  transpose_lanes<T>(x);
+}
+
+// to[q * width + p] <-- from[p * stride + q]: load_transposed, stored. Rows are stored in ascending order and
+// whole, beyond `width` too, as long as they end before `end`.
+template <class T, bool kPart>
+TENFOLD_INLINE void transpose_square(const T* from, index stride, index rows, index columns, index width,
+                                     T* to, const T* end) {
+  constexpr int L = static_cast<int>(kLanes<T>);
+  Vec<T> x[L];
+  load_transposed<T, kPart>(from, stride, rows, columns, x);
 #pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) store(to + i * width, x[i]);
+  for (int i = 0; i < L; ++i) {
+    if constexpr (kPart) {
+      if (i >= columns) return;
+      if (to + i * width + L > end) {
+        store_first(to + i * width, x[i], end - (to + i * width));
+        continue;
+      }
+    }
+    store(to + i * width, x[i]);
+  }
 }
 
 // to[j] <-- from[j] for j < n, zeros up to `room`; whole vectors are written where there is room for them.
@@ -183,6 +227,32 @@ TENFOLD_INLINE void clear_tail(index count, index k, index width, T* to) {
   }
 }
 
+// pack where k_stride is 1: by squares. The last ones overlap those before them, so that only what is smaller
+// than a square needs a part of one.
+template <class T>
+void pack_transposed(index count, index k, const T* from, index stride, index width, T* to) {
+  constexpr index L = kLanes<T>;
+  const T* const end = to + k * width;
+  const bool part = count < L || k < L;
+  const index rows = count < L ? count : L, columns = k < L ? k : L;
+  // Zeros behind the panel's elements; where they begin inside a square they are written over.
+  for (index p = width - L; p + L > count && p > 0; p -= L) {
+    for (index kk = 0; kk < k; ++kk) store(to + kk * width + p, Vec<T>{});
+  }
+  for (index at = 0; at < k; at += L) {
+    const index kk = at + L <= k || k < L ? at : k - L;
+    for (index first = 0; first < count; first += L) {
+      const index p = first + L <= count || count < L ? first : count - L;
+      if (part) {
+        transpose_square<T, true>(from + p * stride + kk, stride, rows, columns, width, to + kk * width + p,
+                                  end);
+      } else {
+        transpose_square<T, false>(from + p * stride + kk, stride, L, L, width, to + kk * width + p, end);
+      }
+    }
+  }
+}
+
 template <class T>
 void pack(index count, index k, const T* from, index panel_stride, index k_stride, index width, T* to) {
   if (panel_stride == 1) {
@@ -196,23 +266,13 @@ void pack(index count, index k, const T* from, index panel_stride, index k_strid
     }
     return;
   }
-  clear_tail(count, k, width, to);
-  index kk = 0;
-  if (k_stride == 1 && count >= kLanes<T>) {
-    for (; kk + kLanes<T> <= k; kk += kLanes<T>) {
-      index p = 0;
-      for (; p + kLanes<T> <= count; p += kLanes<T>) {
-        transpose_square(from + p * panel_stride + kk, panel_stride, width, to + kk * width + p);
-      }
-      // The rest overlaps the square before it.
-      if (p < count) {
-        p = count - kLanes<T>;
-        transpose_square(from + p * panel_stride + kk, panel_stride, width, to + kk * width + p);
-      }
-    }
+  // A row of squares is stored in ascending order: one narrower than a vector spills into the next row only.
+  if (k_stride == 1 && (width >= kLanes<T> || count == width)) {
+    return pack_transposed<T>(count, k, from, panel_stride, width, to);
   }
+  clear_tail(count, k, width, to);
   for (index p = 0; p < count; ++p) {
-    for (index q = kk; q < k; ++q) to[q * width + p] = from[p * panel_stride + q * k_stride];
+    for (index kk = 0; kk < k; ++kk) to[kk * width + p] = from[p * panel_stride + kk * k_stride];
   }
 }
 
@@ -231,6 +291,117 @@ void pack_gather(index count, index k, const T* from, const ptrdiff_t* p_offset,
         copy(source + k_offset[kk], run, p + run == count ? width - p : run, to + kk * width + p);
     }
     p += run;
+  }
+}
+
+// Squares are turned one by one and stored; where more is to be done with the sums, through a buffer.
+template <class T>
+void finish_transposed(index rows, index lds, const T* s, const GemmTile<T>& t) {
+  constexpr index L = kLanes<T>;
+  const bool plain =
+      t.alpha == 1 && t.beta == 0 && !t.bias_row && !t.bias_column && t.activation == kGemmNone;
+  for (index i = 0; i < rows; i += L) {
+    const index height = rows - i < L ? rows - i : L;
+    for (index j = 0; j < t.n; j += L) {
+      const index rest = t.n - j;
+      Vec<T> x[L];
+      load_transposed<T, true>(s + j * lds + i, lds, rest, L, x);
+      if (plain && rest >= L) {
+#pragma GCC unroll 16
+        for (index r = 0; r < L; ++r) {
+          if (r >= height) break;
+          store(t.c + (i + r) * t.ldc + j, x[r]);
+        }
+        continue;
+      }
+      alignas(TENFOLD_VECTOR_BYTES) T buffer[L * L];
+#pragma GCC unroll 16
+      for (index r = 0; r < L; ++r) store(buffer + r * L, x[r]);
+      if (plain) {
+        for (index r = 0; r < height; ++r) store_first(t.c + (i + r) * t.ldc + j, load(buffer + r * L), rest);
+        continue;
+      }
+      GemmTile<T> square = t;
+      square.c = t.c + i * t.ldc + j;
+      square.bias_row = t.bias_row ? t.bias_row + i : nullptr;
+      square.bias_column = t.bias_column ? t.bias_column + j : nullptr;
+      square.n = rest < L ? rest : L;
+      finish<T>(height, L, buffer, square);
+    }
+  }
+}
+
+// ---- dot products ----
+
+// The sums of the lanes of kLanes vectors, the sum of x[i] in lane i: in every round the halves of two vectors
+// are added, so that the order of the additions is the same for all of them.
+template <class T>
+TENFOLD_INLINE Vec<T> sum_lanes(Vec<T> (&x)[kLanes<T>]) {
+  constexpr int L = static_cast<int>(kLanes<T>);
+#pragma GCC unroll 16
+  for (int half = L / 2; half >= 1; half /= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < half; ++i) {
+      Vec<T> low, high;
+      interleave<T>(x[i], x[i + half], low, high);
+      x[i] = low + high;
+    }
+  }
+  return x[0];
+}
+
+template <class T, int R, int S>
+void dot_tile(const GemmDot<T>& d) {
+  constexpr index L = kLanes<T>;
+  constexpr int kSums = R * S, kSquares = (kSums + static_cast<int>(L) - 1) / static_cast<int>(L);
+  Vec<T> sum[kSums];
+#pragma GCC unroll 32
+  for (int i = 0; i < kSums; ++i) sum[i] = Vec<T>{};
+  const T* a = d.a;
+  const T* b = d.b;
+  const index a_row = d.a_row, b_row = d.b_row, ahead = d.ahead;
+  const auto step = [&](auto get) __attribute__((always_inline)) {
+    Vec<T> x[R];
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      x[i] = get(a + i * a_row);
+      TENFOLD_PIN(x[i]);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < S; ++j) {
+      Vec<T> y = get(b + j * b_row);
+      TENFOLD_PIN(y);
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) sum[i * S + j] = fma<T>(x[i], y, sum[i * S + j]);
+    }
+  };
+  index k = d.k;
+  if (ahead != 0) {
+    for (; k >= L; k -= L, a += L, b += L) {
+#pragma GCC unroll 8
+      for (int j = 0; j < S; ++j) __builtin_prefetch(b + j * b_row + ahead, 0, 2);
+      step([](const T* p) __attribute__((always_inline)) { return load(p); });
+    }
+  } else {
+#pragma GCC unroll 1
+    for (; k >= L; k -= L, a += L, b += L) {
+      step([](const T* p) __attribute__((always_inline)) { return load(p); });
+    }
+  }
+  if (k > 0) step([k](const T* p) __attribute__((always_inline)) { return load_first(p, k); });
+  alignas(TENFOLD_VECTOR_BYTES) T buffer[kSquares * L];
+#pragma GCC unroll 32
+  for (int g = 0; g < kSquares; ++g) {
+    Vec<T> x[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < static_cast<int>(L); ++i) {
+      const int at = g * static_cast<int>(L) + i;
+      x[i] = at < kSums ? sum[at < kSums ? at : 0] : Vec<T>{};
+    }
+    store(buffer + g * L, sum_lanes<T>(x));
+  }
+  for (int i = 0; i < R; ++i) {
+    for (int j = 0; j < S; ++j) d.s[i * d.lds + j] = buffer[i * S + j];
   }
 }
 
@@ -293,6 +464,18 @@ constexpr auto tile_or_null() -> void (*)(const GemmTile<T>&) {
   }
 }
 
+template <class T, int R, int S>
+constexpr auto dot_or_null() -> void (*)(const GemmDot<T>&) {
+  if constexpr (R <= kDotRows && S <= kDotColumns) {
+    return dot_tile<T, R, S>;
+  } else {
+    return nullptr;
+  }
+}
+
+#define TENFOLD_DOT_ROW(r)                                                 \
+  {dot_or_null<T, r, 1>(), dot_or_null<T, r, 2>(), dot_or_null<T, r, 3>(), \
+   dot_or_null<T, r, 4>(), dot_or_null<T, r, 5>(), dot_or_null<T, r, 6>()}
 #define TENFOLD_TILE_ROW(offsets, v)                                                                           \
   {                                                                                                            \
       tile_or_null<T, offsets, v, 1>(),  tile_or_null<T, offsets, v, 2>(),  tile_or_null<T, offsets, v, 3>(),  \
@@ -311,9 +494,13 @@ constexpr GemmKernels<T> make_table() {
           kRows,
           kVectors,
           {TENFOLD_TILES(false), TENFOLD_TILES(true)},
+          kDotRows,
+          kDotColumns,
+          {TENFOLD_DOT_ROW(1), TENFOLD_DOT_ROW(2), TENFOLD_DOT_ROW(3), TENFOLD_DOT_ROW(4)},
           pack<T>,
           pack_gather<T>,
           finish<T>,
+          finish_transposed<T>,
           relu_backward<T>,
           add_rows<T>,
           burn<T>};

@@ -40,10 +40,33 @@ struct GemmTile {
   const T* bias_row;     // null: none
   const T* bias_column;  // null: none
   int activation;        // GemmActivation
+  const T* next;         // k * rows elements that are needed soon, or null: they are fetched on the way
+};
+
+// One call of the dot form, for operands that both run along k in memory:
+//
+//   s[i * lds + j] = sum over kk < k of a[i * a_row + kk] * b[j * b_row + kk]
+//
+// for i and j below the rows and columns that the function taken from the table stands for. Lane l of a vector
+// sums the kk with kk % lanes == l in ascending order, then the lanes are added in a fixed order: an element has
+// the same bits in every tile of the table, but other ones than in GemmTile. `ahead`: b is asked for so many
+// elements ahead, 0 for not at all; asking for what is no memory does no harm.
+template <class T>
+struct GemmDot {
+  ptrdiff_t k;
+  const T* a;
+  ptrdiff_t a_row;
+  const T* b;
+  ptrdiff_t b_row;
+  T* s;
+  ptrdiff_t lds;
+  ptrdiff_t ahead;
 };
 
 constexpr int kGemmMaxRows = 12;  // of any ISA's tiles
 constexpr int kGemmMaxVectors = 4;
+constexpr int kGemmMaxDotRows = 4;
+constexpr int kGemmMaxDotColumns = 6;
 
 template <class T>
 struct GemmKernels {
@@ -54,6 +77,9 @@ struct GemmKernels {
   // tile[offsets][v][r]: v + 1 vectors wide, r + 1 rows high; with b_offset (1) or b_step (0). Null where it
   // would spill.
   void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
+  int dot_rows, dot_columns;  // the largest tile of the dot form
+  // dot[r][c]: r + 1 rows of a, c + 1 rows of b. Null beyond dot_rows and dot_columns.
+  void (*dot[kGemmMaxDotRows][kGemmMaxDotColumns])(const GemmDot<T>&);
 
   // to[kk * width + p] = from[p * panel_stride + kk * k_stride] for p < count, 0 for count <= p < width. Fast
   // where one of the strides is 1.
@@ -65,6 +91,8 @@ struct GemmKernels {
                       const ptrdiff_t* k_offset, ptrdiff_t width, T* to);
   // c[i * ldc + j] = activation(alpha * s + beta * c + bias) as above, from a buffer of sums s[i * lds + j].
   void (*finish)(ptrdiff_t rows, ptrdiff_t lds, const T* s, const GemmTile<T>& tile);
+  // The same from sums that lie the other way, s[j * lds + i].
+  void (*finish_transposed)(ptrdiff_t rows, ptrdiff_t lds, const T* s, const GemmTile<T>& tile);
   // dv from y = activation(v) with kGemmReluKeepSign: y > 0 ? dy : y == +0 ? at_zero * dy : y == -0 ? 0 : y
   // (NaN). dv may be dy.
   void (*relu_backward)(ptrdiff_t n, const T* y, const T* dy, T at_zero, T* dv);

@@ -61,16 +61,14 @@ class LinearOp final : public Op {
   }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    const StridedA<T> x{input<T>(call, 0), features_in_, 1};
-    const StridedB<T> w{input<T>(call, 1), 1, features_in_};
     StridedC<T> y{output<T>(call, 0), features_out_};
     y.bias_column = has_bias_ ? input<T>(call, 2) : nullptr;
     y.activation = activation_;
-    gemm_driver(team, forward_, x, w, y, call.workspace);
+    run_strided(team, forward_, input<T>(call, 0), input<T>(call, 1), y, call.workspace);
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
-    const GemmKernels<T>& k = *forward_.kernels;
+    const GemmKernels<T>& k = forward_.kernels();
     std::byte* const workspace = call.workspace + d_sum_bytes();
     // dv: the gradient before the activation.
     const T* dv = d_output<T>(call, 0);
@@ -83,12 +81,10 @@ class LinearOp final : public Op {
       dv = masked;
     }
     if (T* dx = d_input<T>(call, 0)) {  // dx = dv W
-      gemm_driver(team, d_input_, StridedA<T>{dv, features_out_, 1},
-                  StridedB<T>{input<T>(call, 1), features_in_, 1}, StridedC<T>{dx, features_in_}, workspace);
+      run_strided(team, d_input_, dv, input<T>(call, 1), StridedC<T>{dx, features_in_}, workspace);
     }
     if (T* dw = d_input<T>(call, 1)) {  // dW = dvᵀ x
-      gemm_driver(team, d_weight_, StridedA<T>{dv, 1, features_out_},
-                  StridedB<T>{input<T>(call, 0), features_in_, 1}, StridedC<T>{dw, features_in_}, workspace);
+      run_strided(team, d_weight_, dv, input<T>(call, 0), StridedC<T>{dw, features_in_}, workspace);
     }
     if (T* db = has_bias_ ? d_input<T>(call, 2) : nullptr) {
       team.for_range(features_out_, 64, [&](index begin, index end) {
@@ -104,7 +100,7 @@ class LinearOp final : public Op {
   bool has_bias_ = false;
   int activation_ = kGemmNone;
   T at_zero_ = 1;
-  GemmPlan<T> forward_, d_input_, d_weight_;
+  StridedPlan<T> forward_, d_input_, d_weight_;
 };
 
 // Products of the pairs of a batch; several pairs may be added into one result.
@@ -115,8 +111,7 @@ struct BatchedProduct {
   struct Pair {
     index a, b;  // element offsets
   };
-  MatrixLayout a, b;
-  GemmPlan<T> plan;
+  StridedPlan<T> plan;
   std::vector<std::vector<Pair>> slots;
 
   // Enough slots to keep a team busy are shared out whole; few large ones are computed by all members
@@ -132,8 +127,7 @@ struct BatchedProduct {
       T* to = c + static_cast<index>(slot) * plan.m * plan.n;
       T beta = 0;
       for (const Pair& pair : slots[slot]) {
-        gemm_driver(members, plan, StridedA<T>{x + pair.a, a.row, a.column},
-                    StridedB<T>{y + pair.b, b.row, b.column}, StridedC<T>{to, plan.n, T(1), beta}, scratch);
+        run_strided(members, plan, x + pair.a, y + pair.b, StridedC<T>{to, plan.n, T(1), beta}, scratch);
         beta = 1;
       }
     };
@@ -196,12 +190,9 @@ class MatmulOp final : public Op {
     multiply_adds_ = static_cast<double>(checked_count(batch, "matmul", "input")) * static_cast<double>(m) *
                      static_cast<double>(n) * static_cast<double>(k);
 
-    forward_.a = {k, 1}, forward_.b = {n, 1};
-    forward_.plan = plan_strided<T>(m, n, k, forward_.a, forward_.b);
-    d_a_.a = {n, 1}, d_a_.b = {1, n};  // da = dc bᵀ
-    d_a_.plan = plan_strided<T>(m, k, n, d_a_.a, d_a_.b);
-    d_b_.a = {1, k}, d_b_.b = {n, 1};  // db = aᵀ dc
-    d_b_.plan = plan_strided<T>(k, n, m, d_b_.a, d_b_.b);
+    forward_.plan = plan_strided<T>(m, n, k, {k, 1}, {n, 1});
+    d_a_.plan = plan_strided<T>(m, k, n, {n, 1}, {1, n});  // da = dc bᵀ
+    d_b_.plan = plan_strided<T>(k, n, m, {1, k}, {n, 1});  // db = aᵀ dc
     d_a_.slots.resize(static_cast<std::size_t>(checked_count(a_batch, "matmul", "input")));
     d_b_.slots.resize(static_cast<std::size_t>(checked_count(b_batch, "matmul", "other")));
     for (index i = 0, count = checked_count(batch, "matmul", "input"); i < count; ++i) {

@@ -1,0 +1,144 @@
+#include "gemm/strided.h"
+
+namespace tenfold {
+namespace {
+
+// Times in multiply-adds of a vector, measured on AMD Zen 4 with bench_gemm's shapes: what it takes, for a vector of
+// elements, ...
+constexpr double kPackRows = 11;      // to pack A: its panels are narrower than a vector
+constexpr double kPackTurned = 6.5;   // to pack B where a column lies side by side
+constexpr double kPackCopied = 5;     // ... where a row does
+constexpr double kPackRagged = 3;     // to pack the end of a B that is read in place
+constexpr double kFinishRagged = 12;  // to write the end of a row of C
+constexpr double kTurn = 12;          // to write C in the transposed form
+constexpr double kPassA = 1.8;        // to read A where it lies, each time, when it is too large for L2
+constexpr double kPassB = 0.8;        // likewise B
+constexpr double kDotSums = 48;       // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 40;       // ... and for each of its tiles
+
+// Operands of up to 1 MB are read where they lie: what they take from L2 and L3 is less than packing.
+template <class T>
+constexpr double kNear = 1024 * 1024 / sizeof(T);
+
+template <class T>
+struct Choice {
+  GemmPlan<T> plan;
+  double time = 0;
+};
+
+// Tiles for a product whose operands have these layouts, each operand packed or read in place, whichever is
+// cheaper.
+template <class T>
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout b) {
+  GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true);
+  const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
+  const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
+  const double a_passes = a_size > kNear<T> ? kPassA * static_cast<double>(plan.n_panels) : 0;
+  const double b_passes = b_size > kNear<T> ? kPassB * static_cast<double>(plan.m_panels) : 0;
+  const double a_pack = kPackRows, b_pack = b.column == 1 ? kPackCopied : kPackTurned;
+  plan.a_direct = a_passes <= a_pack;
+  plan.b_direct = b.column == 1 && b_passes <= b_pack;
+  double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : a_pack) +
+                b_size / lanes * (plan.b_direct ? b_passes : b_pack);
+  if (plan.ragged()) {
+    const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
+    time += vectors * ((plan.b_direct ? kPackRagged * depth : 0) +
+                       kFinishRagged * static_cast<double>(m * plan.chunks));
+  }
+  return {plan, time};
+}
+
+template <class T>
+void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c) {
+  const GemmKernels<T>& kernels = plan.kernels();
+  const index R = kernels.dot_rows, S = kernels.dot_columns;
+  const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
+  const bool far = static_cast<double>(plan.n * plan.k) > kNear<T>;
+  team.for_each(bands, [&](index item) {
+    T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
+    const index j_end = std::min(plan.n, (item + 1) * plan.band);
+    for (index k = 0; k < plan.k || k == 0; k += plan.kc) {
+      for (index j = item * plan.band; j < j_end; j += S) {
+        const index columns = std::min(S, j_end - j);
+        for (index p = 0; p < m_panels; ++p) {
+          const index i = plan.m * p / m_panels, rows = plan.m * (p + 1) / m_panels - i;
+          GemmDot<T> dot{};
+          dot.k = std::min(plan.kc, plan.k - k);
+          dot.a = a + i * plan.a.row + k, dot.a_row = plan.a.row;
+          dot.b = b + j * plan.b.column + k, dot.b_row = plan.b.column;
+          dot.s = sums, dot.lds = columns;
+          dot.ahead = far && p == 0 ? S * plan.b.column : 0;
+          kernels.dot[rows - 1][columns - 1](dot);
+          GemmTile<T> tile{};
+          tile.n = columns;
+          c([&](const GemmTile<T>& t) { kernels.finish(rows, columns, sums, t); }, tile, i, j, rows, k == 0,
+            k + plan.kc >= plan.k);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
+  StridedPlan<T> plan;
+  plan.m = m, plan.n = n, plan.k = k, plan.a = a, plan.b = b;
+  Choice<T> best = plan_tiles<T>(m, n, k, b);
+  const GemmKernels<T>& kernels = *best.plan.kernels;
+  const double lanes = kernels.lanes, rows = static_cast<double>(m), columns = static_cast<double>(n),
+               depth = static_cast<double>(k);
+
+  Choice<T> turned = plan_tiles<T>(n, m, k, {a.column, a.row});
+  turned.time += static_cast<double>(turned.plan.chunks) * rows * columns / lanes * kTurn;
+  if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
+
+  if (a.column == 1 && b.row == 1 && m > 0 && n > 0) {
+    constexpr index kChunk = 2048 / static_cast<index>(sizeof(T));
+    const index R = kernels.dot_rows, S = kernels.dot_columns;
+    const index m_panels = (m + R - 1) / R, n_panels = (n + S - 1) / S;
+    const index chunks = m_panels == 1 ? 1 : std::max<index>(1, (k + kChunk - 1) / kChunk);
+    const double height = rows / static_cast<double>(m_panels),
+                 width = columns / static_cast<double>(n_panels);
+    const double tile = std::max({height * width, height + width, 4.0}) * depth / lanes +
+                        static_cast<double>(chunks) * (height * width / lanes * kDotSums + kDotCall);
+    const double time = static_cast<double>(m_panels * n_panels) * tile;
+    if (time < best.time) {
+      best.time = time;
+      plan.form = ProductForm::dots;
+      plan.kc = chunks == 1 ? std::max<index>(1, k) : kChunk;
+      constexpr double kItem = 16384;  // enough to be worth taking
+      const index panels =
+          std::max<index>(1, static_cast<index>(kItem / tile / static_cast<double>(m_panels)));
+      plan.band = S * std::min(panels, std::max<index>(1, n_panels / 16));
+    }
+  }
+  plan.tiles = best.plan;
+  return plan;
+}
+
+template <class T>
+void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
+                 std::byte* workspace) {
+  switch (plan.form) {
+    case ProductForm::tiles:
+      return gemm_driver(team, plan.tiles, StridedA<T>{a, plan.a.row, plan.a.column},
+                         StridedB<T>{b, plan.b.row, plan.b.column}, c, workspace);
+    case ProductForm::transposed:
+      return gemm_driver(team, plan.tiles, StridedA<T>{b, plan.b.column, plan.b.row},
+                         StridedB<T>{a, plan.a.column, plan.a.row}, TransposedC<T>{plan.kernels(), c},
+                         workspace);
+    case ProductForm::dots:
+      return run_dots(team, plan, a, b, c);
+  }
+}
+
+#define TENFOLD_INSTANTIATE(T)                                                                             \
+  template StridedPlan<T> plan_strided<T>(index, index, index, MatrixLayout, MatrixLayout);                \
+  template void run_strided<T>(const Team&, const StridedPlan<T>&, const T*, const T*, const StridedC<T>&, \
+                               std::byte*);
+TENFOLD_INSTANTIATE(float)
+TENFOLD_INSTANTIATE(double)
+
+}  // namespace tenfold
