@@ -55,7 +55,9 @@ bool depthwise_applies(const ConvGeometry& g) {
 bool depthwise_adjoint_applies(const ConvGeometry& g) {
   const Axis &h = g.window[1], &w = g.window[2];
   // Every target has a tap, and the columns go in pairs at most.
-  const auto complete = [](const Axis& a) { return a.stride == 1 || (a.dilation == 1 && a.kernel >= a.stride); };
+  const auto complete = [](const Axis& a) {
+    return a.stride == 1 || (a.dilation == 1 && a.kernel >= a.stride);
+  };
   return depthwise_applies(g) && g.filters == g.channels && complete(h) && complete(w) && w.stride <= 2 &&
          w.size >= 2;
 }
@@ -110,22 +112,30 @@ DepthwiseSource<T>::DepthwiseSource(const ShiftAxis& height, const ShiftAxis& wi
     }
   }
   // One more row for pairs of which only the first exists.
-  elements_ = round_up(lead_ + ((strip_ + height.reach) * height_phases_ + 1) * p.row + p.count +
-                           kDepthwiseSlack * lanes,
-                       lanes);
+  elements_ = round_up(
+      lead_ + ((strip_ + height.reach) * height_phases_ + 1) * p.row + p.count + kDepthwiseSlack * lanes,
+      lanes);
 }
 
 template <class T>
-void DepthwiseSource<T>::clear(T* scratch) const {
-  std::fill(scratch, scratch + elements_, fill_);
-}
-
-template <class T>
-const T* DepthwiseSource<T>::load(const T* plane, index s, T* scratch) const {
+const T* DepthwiseSource<T>::load(const T* plane, index s, bool fresh, T* scratch) const {
   const index begin = s * strip_ * height_phases_;
   const index rows = (std::min(strip_, height_.grid - s * strip_) + height_.reach) * height_phases_;
-  k_.pad(padding_, rows, row_source_.data() + begin, plane, fill_, scratch + lead_);
+  k_.pad(padding_, rows, row_source_.data() + begin, plane, fill_, fresh, scratch + lead_);
   return scratch + lead_;
+}
+
+template <class T>
+const T* DepthwiseSource<T>::next(const T* plane, index s) const {
+  if (s + 1 == strips_) return plane + source_plane();
+  const index first = ((s + 1) * strip_ + height_.reach) * height_phases_;
+  return plane + std::max<index>(0, row_source_[static_cast<std::size_t>(first)]) * width_.source;
+}
+
+template <class T>
+index DepthwiseSource<T>::lines() const {
+  const index bytes = height_phases_ * padding_.phases * k_.lanes * static_cast<index>(sizeof(T));
+  return std::max<index>(1, bytes / static_cast<index>(kAlignment));
 }
 
 template <class T>
@@ -165,9 +175,12 @@ DepthwiseProduct<T>::DepthwiseProduct(ShiftAxis height, ShiftAxis width, index i
       }
     }
     for (int side = 0; side < 2; ++side) {
-      part.looks[side] = {static_cast<index>(part.rows.size()), static_cast<index>(part.columns[side].size()),
-                          part.rows.data(),                     part.columns[side].data(),
-                          source_.row_step(),                   is_regular(part.rows, source_.row_step())};
+      part.looks[side] = {static_cast<index>(part.rows.size()),
+                          static_cast<index>(part.columns[side].size()),
+                          part.rows.data(),
+                          part.columns[side].data(),
+                          source_.row_step(),
+                          is_regular(part.rows, source_.row_step())};
     }
   }
   block_ = planes_of_item(images_ * channels_, height_.target * width_.target);
@@ -180,13 +193,15 @@ std::size_t DepthwiseProduct<T>::workspace(int threads) const {
 }
 
 template <class T>
-void DepthwiseProduct<T>::plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local,
-                                T* target) const {
+void DepthwiseProduct<T>::plane(const Part& part, index strip, const T* scratch, const T* weight, T bias,
+                                T* local, const T* ahead, T* target) const {
   const index first = strip * source_.strip();
   const index begin = std::max(part.begin, first),
               end = std::min(part.begin + part.count, first + source_.strip());
   if (begin >= end) return;
-  const DepthwiseTarget to{end - begin, width_.target, part.step * width_.target, source_.halves()};
+  const DepthwiseTarget to{end - begin,      width_.target, part.step * width_.target,
+                           source_.halves(), ahead,         ahead ? source_.strip_bytes() : 0,
+                           source_.lines()};
   T* w_even = local;
   T* w_odd = local + part.weights[0].size();
   for (std::size_t i = 0; i < part.weights[0].size(); ++i) w_even[i] = weight[part.weights[0][i]];
@@ -203,39 +218,38 @@ void DepthwiseProduct<T>::plane(const Part& part, index strip, const T* scratch,
 template <class T>
 void DepthwiseProduct<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                               std::byte* workspace) const {
-  T* scratch = reinterpret_cast<T*>(workspace) + team.rank() * static_cast<index>(this->workspace(1) / sizeof(T));
+  T* scratch =
+      reinterpret_cast<T*>(workspace) + team.rank() * static_cast<index>(this->workspace(1) / sizeof(T));
   T* local = scratch + source_.elements();
   const index planes = images_ * channels_, plane_size = height_.target * width_.target;
   const index strips = source_.strips();
-  const auto one = [&](index p, index s) {
-    const T* padded = source_.load(source + p * source_.source_plane(), s, scratch);
+  const auto one = [&](index p, index s, bool fresh) {
+    const T* padded = source_.load(source + p * source_.source_plane(), s, fresh, scratch);
+    const T* ahead = source_.next(source + p * source_.source_plane(), s);
     const index c = p % channels_;
     for (index q = 0; q < multiplier_; ++q) {
       const index f = c * multiplier_ + q;
       T* to = target + (p * multiplier_ + q) * plane_size;
       for (const Part& part : parts_) {
-        plane(part, s, padded, weight + f * taps_, bias ? bias[f] : T(0), local, to);
+        plane(part, s, padded, weight + f * taps_, bias ? bias[f] : T(0), local, ahead, to);
+        ahead = nullptr;
       }
     }
   };
   if (strips > 1 && planes < kItems) {
-    team.for_each(planes * strips, [&](index i) {
-      source_.clear(scratch);
-      one(i / strips, i % strips);
-    });
+    team.for_each(planes * strips, [&](index i) { one(i / strips, i % strips, true); });
     return;
   }
   team.for_each((planes + block_ - 1) / block_, [&](index i) {
-    source_.clear(scratch);
     for (index p = i * block_; p < std::min(planes, (i + 1) * block_); ++p) {
-      for (index s = 0; s < strips; ++s) one(p, s);
+      for (index s = 0; s < strips; ++s) one(p, s, p == i * block_ && s == 0);
     }
   });
 }
 
 template <class T>
-DepthwiseWeightGradient<T>::DepthwiseWeightGradient(ShiftAxis height, ShiftAxis width, index images, index channels,
-                                                    index multiplier, double fill)
+DepthwiseWeightGradient<T>::DepthwiseWeightGradient(ShiftAxis height, ShiftAxis width, index images,
+                                                    index channels, index multiplier, double fill)
     : height_(std::move(height)),
       width_(std::move(width)),
       images_(images),
@@ -246,10 +260,15 @@ DepthwiseWeightGradient<T>::DepthwiseWeightGradient(ShiftAxis height, ShiftAxis 
   for (const ShiftTap& tap : height_.parts[0].taps) rows_.push_back(source_.row_offset(tap));
   for (const ShiftTap& tap : width_.parts[0].taps) columns_.push_back(source_.column_offset(tap));
   taps_ = static_cast<index>(rows_.size() * columns_.size());
-  looks_ = {static_cast<index>(rows_.size()), static_cast<index>(columns_.size()), rows_.data(), columns_.data(),
-            source_.row_step(),               is_regular(rows_, source_.row_step())};
+  looks_ = {static_cast<index>(rows_.size()),
+            static_cast<index>(columns_.size()),
+            rows_.data(),
+            columns_.data(),
+            source_.row_step(),
+            is_regular(rows_, source_.row_step())};
   block_ = planes_of_item(filters_, images_ * height_.target * width_.target);
-  chunks_ = std::clamp<index>((kItems + filters_ - 1) / filters_, 1, std::max<index>(1, images_ * source_.strips()));
+  chunks_ = std::clamp<index>((kItems + filters_ - 1) / filters_, 1,
+                              std::max<index>(1, images_ * source_.strips()));
 }
 
 template <class T>
@@ -260,25 +279,34 @@ std::size_t DepthwiseWeightGradient<T>::workspace(int threads) const {
 }
 
 template <class T>
-void DepthwiseWeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-  const std::size_t own = align_up(static_cast<std::size_t>(source_.elements() + taps_ * k_.lanes) * sizeof(T));
+void DepthwiseWeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw,
+                                     std::byte* workspace) const {
+  const std::size_t own =
+      align_up(static_cast<std::size_t>(source_.elements() + taps_ * k_.lanes) * sizeof(T));
   T* scratch = reinterpret_cast<T*>(workspace + static_cast<std::size_t>(team.rank()) * own);
   T* sums = scratch + source_.elements();
-  T* partial = chunks_ > 1 ? reinterpret_cast<T*>(workspace + static_cast<std::size_t>(team.size()) * own) : dw;
+  T* partial =
+      chunks_ > 1 ? reinterpret_cast<T*>(workspace + static_cast<std::size_t>(team.size()) * own) : dw;
   const index channels = filters_ / multiplier_, plane_size = height_.target * width_.target;
   const index strips = source_.strips(), units = images_ * strips;
   const index blocks = (filters_ + block_ - 1) / block_;
   team.for_each(chunks_ * blocks, [&](index item) {
     const index chunk = item / blocks, block = item % blocks;
-    source_.clear(scratch);
+    bool fresh = true;
     for (index f = block * block_; f < std::min(filters_, (block + 1) * block_); ++f) {
       std::fill(sums, sums + taps_ * k_.lanes, T(0));
       for (index unit = units * chunk / chunks_; unit < units * (chunk + 1) / chunks_; ++unit) {
         const index n = unit / strips, s = unit % strips, first = s * source_.strip();
         const T* padded =
-            source_.load(x + (n * channels + f / multiplier_) * source_.source_plane(), s, scratch);
-        const DepthwiseTarget target{std::min(source_.strip(), height_.target - first), width_.target,
-                                     width_.target, source_.halves()};
+            source_.load(x + (n * channels + f / multiplier_) * source_.source_plane(), s, fresh, scratch);
+        if (s + 1 < strips || strips == 1) fresh = false;
+        const DepthwiseTarget target{std::min(source_.strip(), height_.target - first),
+                                     width_.target,
+                                     width_.target,
+                                     source_.halves(),
+                                     nullptr,
+                                     0,
+                                     0};
         k_.dot(looks_, target, padded, dy + (n * filters_ + f) * plane_size + first * width_.target, sums);
       }
       T* to = partial + (chunk * filters_ + f) * taps_;

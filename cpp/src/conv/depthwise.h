@@ -32,16 +32,24 @@ class DepthwiseSource {
   index strip() const { return strip_; }  // grid rows
   bool halves() const { return halves_; }
   index row() const { return padding_.row; }
-  index row_offset(const ShiftTap& tap) const { return (tap.shift * height_phases_ + tap.phase) * padding_.row; }
+  index row_offset(const ShiftTap& tap) const {
+    return (tap.shift * height_phases_ + tap.phase) * padding_.row;
+  }
   index column_offset(const ShiftTap& tap) const { return tap.phase * padding_.pitch + tap.shift; }
   index row_step() const { return height_phases_ * padding_.row; }
   index source_plane() const { return height_.source * width_.source; }
   index elements() const { return elements_; }
 
-  // Once before planes are loaded into a scratch.
-  void clear(T* scratch) const;
-  // Returns where grid row s * strip(), column 0 of the plane lies.
-  const T* load(const T* plane, index s, T* scratch) const;
+  // Copies strip s of a plane; returns where grid row s * strip(), column 0 lies. A scratch is fresh until a strip of
+  // the full number of rows has been loaded.
+  const T* load(const T* plane, index s, bool fresh, T* scratch) const;
+  // Where the rows begin that `load` copies after strip s, if the planes lie one behind the other.
+  const T* next(const T* plane, index s) const;
+  // Bytes of a strip; cache lines of the source for every vector of the target.
+  index strip_bytes() const {
+    return strip_ * height_phases_ * width_.source * static_cast<index>(sizeof(T));
+  }
+  index lines() const;
 
  private:
   const ShiftAxis &height_, &width_;
@@ -57,13 +65,14 @@ class DepthwiseSource {
 template <class T>
 class DepthwiseProduct {
  public:
-  DepthwiseProduct(ShiftAxis height, ShiftAxis width, index images, index channels, index multiplier, index taps,
-                   double fill, ConvActivation activation);
+  DepthwiseProduct(ShiftAxis height, ShiftAxis width, index images, index channels, index multiplier,
+                   index taps, double fill, ConvActivation activation);
   DepthwiseProduct(const DepthwiseProduct&) = delete;
   DepthwiseProduct& operator=(const DepthwiseProduct&) = delete;
 
   std::size_t workspace(int threads) const;
-  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target, std::byte* workspace) const;
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+           std::byte* workspace) const;
 
  private:
   // The target rows start, start + step, ... that the same taps make; and their columns, all of them or the even and
@@ -73,7 +82,8 @@ class DepthwiseProduct {
     std::vector<index> rows, columns[2], weights[2];
     DepthwiseLooks looks[2];
   };
-  void plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local, T* target) const;
+  void plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local,
+             const T* ahead, T* target) const;
 
   ShiftAxis height_, width_;
   index images_, channels_, multiplier_, taps_;

@@ -41,13 +41,17 @@ TENFOLD_INLINE Vec<T> load_once(const T* p) {
   return v;
 }
 
-template <class T>
-TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
-  const Vec<T> zero = {};
-  if (activation == ConvActivation::relu) return select<T>(v < zero, zero, v);
+// Sums become outputs: one branch for all of them.
+template <class T, int R, int V>
+TENFOLD_INLINE void activate(Vec<T> (&sum)[R][V], ConvActivation activation) {
+  if (activation == ConvActivation::none) return;
   // v + 0 turns a -0 that was not negative into +0: only negative sums carry the sign.
-  if (activation == ConvActivation::relu_keep_sign) return select<T>(v < zero, -zero, v + zero);
-  return v;
+  const Vec<T> zero = {}, low = activation == ConvActivation::relu_keep_sign ? -zero : zero;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = select<T>(sum[r][v] < zero, low, sum[r][v] + zero);
+  }
 }
 
 // The upper half in the lower place.
@@ -108,7 +112,20 @@ TENFOLD_INLINE void split(index n, const T* x, T* even, T* odd) {
 }
 
 template <class T>
-void pad(const DepthwisePadding& p, index rows, const index* row_source, const T* plane, T fill, T* to) {
+TENFOLD_INLINE void fill_row(index n, T value, T* y) {
+  const Vec<T> v = splat(value);
+  index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, v);
+#if defined(TENFOLD_ISA_avx512)
+  if (i < n) store_first(y + i, v, n - i);
+#else
+  for (; i < n; ++i) y[i] = value;
+#endif
+}
+
+template <class T>
+void pad(const DepthwisePadding& p, index rows, const index* row_source, const T* plane, T fill, bool fresh,
+         T* to) {
   // Two phases of a step of 2 whose first positions are neighbours are split in one go.
   index first = 0, second = 0, both = 0;
   if (p.phases == 2 && p.step == 2) {
@@ -122,9 +139,8 @@ void pad(const DepthwisePadding& p, index rows, const index* row_source, const T
   }
   for (index r = 0; r < rows; ++r, to += p.row) {
     if (row_source[r] < 0) {
-      for (index f = 0; f < p.phases; ++f) {
-        for (index u = 0; u < p.count; ++u) to[f * p.pitch + u] = fill;
-      }
+      const index all = fresh && p.pitch > p.count ? p.pitch : p.count;
+      for (index f = 0; f < p.phases; ++f) fill_row(all, fill, to + f * p.pitch);
       continue;
     }
     const T* from = plane + row_source[r] * p.width;
@@ -134,19 +150,37 @@ void pad(const DepthwisePadding& p, index rows, const index* row_source, const T
     }
     for (index f = 0; f < p.phases; ++f) {
       T* row = to + f * p.pitch;
+      const index begin = p.begin[f], end = p.end[f];
       if (p.step == 1) {
-        copy(p.end[f] - p.begin[f], from + p.first[f] + p.begin[f], row + p.begin[f]);
+        copy(end - begin, from + p.first[f] + begin, row + begin);
       } else {
-        for (index u = p.begin[f] + both; u < p.end[f]; ++u) row[u] = from[p.first[f] + u * p.step];
+        for (index u = begin + both; u < end; ++u) row[u] = from[p.first[f] + u * p.step];
       }
-      if (p.constant) continue;
-      for (index u = 0; u < p.begin[f]; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
-      for (index u = p.end[f]; u < p.count; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
+      if (p.constant) {
+        if (!fresh) continue;
+        fill_row(begin, fill, row);
+        if (end < p.pitch) fill_row(p.pitch - end, fill, row + end);
+      } else {
+        for (index u = 0; u < begin; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
+        for (index u = end; u < p.count; ++u) row[u] = p.table[f][u] < 0 ? fill : from[p.table[f][u]];
+      }
     }
   }
+  if (fresh && p.count > p.pitch) fill_row(p.count - p.pitch, fill, to);
 }
 
 // ---- sums of one target
+
+// Asks for the pixels that will be copied next, a few lines for every vector that is computed.
+struct Ahead {
+  const char* p;
+  index left, lines;
+  __attribute__((always_inline)) void fetch(index vectors) {
+    if (left <= 0) return;
+    for (index i = 0; i < vectors * lines; ++i, p += 64) __builtin_prefetch(p);
+    left -= vectors * lines * 64;
+  }
+};
 
 // sum[r][v] += the 3 x 3 taps of R rows, S source rows apart.
 template <class T, int R, int V, int S>
@@ -206,12 +240,12 @@ TENFOLD_INLINE void add_row(const T* source, const DepthwiseLooks& looks, const 
   }
 }
 
-// R rows of the target, all columns. add(Int<R>, Int<V>, source, sum) adds the taps.
-template <class T, int R, class Add>
-TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias, ConvActivation activation, T* to,
-                              const Add& add) {
+// R rows of the target, all columns, V vectors at a time. add(Int<R>, Int<V>, source, sum) adds the taps.
+template <class T, int R, int kMostVectors, class Add>
+TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias, ConvActivation activation,
+                              Ahead& ahead, T* to, const Add& add) {
   constexpr index n = kLanes<T>;
-  const auto block = [&](auto vectors, index column, index count) __attribute__((always_inline)) {
+  const auto block = [&](auto vectors, auto whole, index column) __attribute__((always_inline)) {
     constexpr int V = decltype(vectors)::value;
     Vec<T> sum[R][V];
 #pragma GCC unroll 8
@@ -219,30 +253,34 @@ TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias,
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) sum[r][v] = splat(bias);
     }
+    ahead.fetch(R * V);
     add(Int<R>{}, vectors, source + column, sum);
+    activate<T>(sum, activation);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) {
         T* at = to + r * t.pitch + column + v * n;
-        if (count >= n) {
-          store(at, activate<T>(sum[r][v], activation));
+        if constexpr (decltype(whole)::value == 1) {
+          store(at, sum[r][v]);
         } else {
-          store_first(at, activate<T>(sum[r][v], activation), count);
+          store_first(at, sum[r][v], t.columns);
         }
       }
     }
   };
   index c = 0;
-  if constexpr (kTileVectors > 1) {
-    for (; c + 2 * n <= t.columns; c += 2 * n) block(Int<2>{}, c, n);
+  if constexpr (kMostVectors > 1) {
+    for (; c + 2 * n <= t.columns; c += 2 * n) block(Int<2>{}, Int<1>{}, c);
   }
-  for (; c + n <= t.columns; c += n) block(Int<1>{}, c, n);
-  if (c == t.columns) return;
   if (t.columns >= n) {
-    block(Int<1>{}, t.columns - n, n);  // overlaps the one before: computed twice, with the same result
+    while (c < t.columns) {
+      // The last one overlaps the one before: computed twice, with the same result.
+      block(Int<1>{}, Int<1>{}, c + n <= t.columns ? c : t.columns - n);
+      c += n;
+    }
   } else {
-    block(Int<1>{}, 0, t.columns);
+    block(Int<1>{}, Int<0>{}, 0);
   }
 }
 
@@ -254,18 +292,18 @@ TENFOLD_INLINE void tile_halves(const DepthwiseTarget& t, index rows, const T* s
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) sum[r][0] = splat(bias);
   add(Int<R>{}, Int<1>{}, source, sum);
+  activate<T>(sum, activation);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    const Vec<T> v = activate<T>(sum[r][0], activation);
-    store_first(to + 2 * r * t.pitch, v, t.columns);
-    if (2 * r + 1 < rows) store_first(to + (2 * r + 1) * t.pitch, upper_half<T>(v), t.columns);
+    store_first(to + 2 * r * t.pitch, sum[r][0], t.columns);
+    if (2 * r + 1 < rows) store_first(to + (2 * r + 1) * t.pitch, upper_half<T>(sum[r][0]), t.columns);
   }
 }
 
 // All rows, as many at a time as `kMost` allows. `step` source elements lie between the rows (pairs) of the target.
 template <class T, int kMost, class Add>
-TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* source, T bias, ConvActivation activation,
-                             T* to, const Add& add) {
+TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* source, T bias,
+                             ConvActivation activation, T* to, const Add& add) {
   if constexpr (kHalves<T>) {
     if (t.halves) {
       index r = 0;
@@ -283,9 +321,11 @@ TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* sour
     }
   }
   index r = 0;
+  Ahead ahead{static_cast<const char*>(t.ahead), t.ahead_bytes, t.ahead_lines};
   const auto some = [&](auto rows) __attribute__((always_inline)) {
     constexpr int R = decltype(rows)::value;
-    tile_rows<T, R>(t, source + r * step, bias, activation, to + r * t.pitch, add);
+    tile_rows<T, R, R == kMost ? kTileVectors : 1>(t, source + r * step, bias, activation, ahead,
+                                                   to + r * t.pitch, add);
     r += R;
   };
   if constexpr (kMost >= 4) {
@@ -320,8 +360,8 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
       constexpr int S = decltype(rows)::value;
       all_rows<T, kTileRows>(t, s.step, source, bias, activation, to,
                              [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
-                               add_three<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, column, weights,
-                                                                                       sum);
+                               add_three<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, column,
+                                                                                       weights, sum);
                              });
     };
     if (s.rows() == 1) {
@@ -334,7 +374,8 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
       constexpr int S = decltype(rows)::value;
       all_rows<T, kTileRows>(t, s.step, source, bias, activation, to,
                              [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
-                               add_regular<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, looks, w, sum);
+                               add_regular<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, looks, w,
+                                                                                         sum);
                              });
     };
     if (s.rows() == 1) {
@@ -344,9 +385,8 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
     }
   } else {
     all_rows<T, 1>(t, s.step, source, bias, activation, to,
-                   [&](auto, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
-                     add_row<T, decltype(v)::value>(p, looks, w, sum);
-                   });
+                   [&](auto, auto v, const T* p, auto& sum)
+                       __attribute__((always_inline)) { add_row<T, decltype(v)::value>(p, looks, w, sum); });
   }
 }
 
@@ -494,12 +534,14 @@ TENFOLD_INLINE void dots_three(const DepthwiseLooks& looks, const DepthwiseTarge
   index r = 0;
   const auto some = [&](auto count) __attribute__((always_inline)) {
     constexpr int R = decltype(count)::value;
-    vectors_of_row<T>(t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
-      Vec<T> rows[R];
+    vectors_of_row<T>(
+        t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
+          Vec<T> rows[R];
 #pragma GCC unroll 4
-      for (int k = 0; k < R; ++k) rows[k] = get(dy + (r + k) * t.pitch);
-      dot_three<T, R, S, decltype(all)::value == 1>(source + r * s.step + at, s.pitch, column, present, rows, sum);
-    });
+          for (int k = 0; k < R; ++k) rows[k] = get(dy + (r + k) * t.pitch);
+          dot_three<T, R, S, decltype(all)::value == 1>(source + r * s.step + at, s.pitch, column, present,
+                                                        rows, sum);
+        });
     r += R;
   };
   while (r + kTileRows <= t.rows) some(Int<kTileRows>{});
@@ -516,15 +558,16 @@ TENFOLD_INLINE void dots_of_taps(const DepthwiseTarget& t, index step, const T* 
 #pragma GCC unroll 4
   for (int k = 0; k < N; ++k) sum[k] = load(sums + k * kLanes<T>);
   for (index r = 0; r < t.rows; ++r, source += step, dy += t.pitch) {
-    vectors_of_row<T>(t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
-      const Vec<T> row = get(dy);
+    vectors_of_row<T>(
+        t, [&](auto all, index at, Mask<T> present, const auto& get) __attribute__((always_inline)) {
+          const Vec<T> row = get(dy);
 #pragma GCC unroll 4
-      for (int k = 0; k < N; ++k) {
-        Vec<T> pixels = load(source + column[k] + at);
-        if constexpr (decltype(all)::value == 0) pixels = select<T>(present, pixels, Vec<T>{});
-        sum[k] = fma<T>(row, pixels, sum[k]);
-      }
-    });
+          for (int k = 0; k < N; ++k) {
+            Vec<T> pixels = load(source + column[k] + at);
+            if constexpr (decltype(all)::value == 0) pixels = select<T>(present, pixels, Vec<T>{});
+            sum[k] = fma<T>(row, pixels, sum[k]);
+          }
+        });
   }
 #pragma GCC unroll 4
   for (int k = 0; k < N; ++k) store(sums + k * kLanes<T>, sum[k]);

@@ -18,10 +18,10 @@ constexpr ptrdiff_t kDepthwiseSlack = 3;
 // < end[f] and the fill where table[f][u] < 0.
 struct DepthwisePadding {
   static constexpr int kMaxPhases = 8;
-  ptrdiff_t phases, count;        // positions of a phase that are used
-  ptrdiff_t row, pitch;           // elements of a copied row, and of a phase in it
-  ptrdiff_t width, step;          // of the source
-  bool constant;                  // no table entry outside begin .. end is a source position
+  ptrdiff_t phases, count;  // positions of a phase that are used
+  ptrdiff_t row, pitch;     // elements of a copied row, and of a phase in it
+  ptrdiff_t width, step;    // of the source
+  bool constant;            // no table entry outside begin .. end is a source position
   const ptrdiff_t* table[kMaxPhases];
   ptrdiff_t begin[kMaxPhases], end[kMaxPhases], first[kMaxPhases];
 };
@@ -37,6 +37,9 @@ struct DepthwiseLooks {
 struct DepthwiseTarget {
   ptrdiff_t rows, columns, pitch;  // pitch: elements between rows
   bool halves;  // a vector holds two target rows: pitch of the source is half a vector, row_step is a pitch
+  // Memory that will be copied next, asked for on the way: so many cache lines for every vector of the target.
+  const void* ahead;
+  ptrdiff_t ahead_bytes, ahead_lines;
 };
 
 template <class T>
@@ -44,20 +47,24 @@ struct DepthwiseKernels {
   ptrdiff_t lanes;
   bool halves;  // whether DepthwiseTarget::halves is legal
 
-  // to[r * p.row ...] <- row row_source[r] of the plane. With p.constant only what shows the source is written; rows
-  // with row_source[r] < 0 are filled.
-  void (*pad)(const DepthwisePadding& p, ptrdiff_t rows, const ptrdiff_t* row_source, const T* plane, T fill, T* to);
+  // to[r * p.row ...] <- row row_source[r] of the plane, or the fill where row_source[r] < 0. With p.constant the
+  // positions that do not show the source are written only if the scratch is `fresh`: the next plane finds them there.
+  // Where p.count > p.pitch, the end of a row's padding is the beginning of the next row's.
+  void (*pad)(const DepthwisePadding& p, ptrdiff_t rows, const ptrdiff_t* row_source, const T* plane, T fill,
+              bool fresh, T* to);
 
   // target[r][c] = act(bias + sum over i, j of w[i * taps_w + j] * look(i, j))
-  void (*correlate)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* w, T bias,
-                    ConvActivation activation, T* to);
+  void (*correlate)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* w,
+                    T bias, ConvActivation activation, T* to);
   // The same where even columns have the looks `even` and odd ones those of `odd`, which differ in their columns only:
   // target[r][2 c] = bias + sum of w_even * even's look(i, j) of (r, c).
-  void (*correlate_pairs)(const DepthwiseLooks& even, const DepthwiseLooks& odd, const DepthwiseTarget& target,
-                          const T* source, const T* w_even, const T* w_odd, T bias, T* to);
+  void (*correlate_pairs)(const DepthwiseLooks& even, const DepthwiseLooks& odd,
+                          const DepthwiseTarget& target, const T* source, const T* w_even, const T* w_odd,
+                          T bias, T* to);
   // sums[(i * taps_w + j) * lanes + l] += lane-wise sums over all (r, c) of dy[r][c] * look(i, j). Nothing behind dy's
   // rows is read.
-  void (*dot)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* dy, T* sums);
+  void (*dot)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* dy,
+              T* sums);
 };
 TENFOLD_DECLARE_KERNELS(DepthwiseKernels)
 
