@@ -153,6 +153,11 @@ TENFOLD_INLINE void each_tap(const T* p, index taps, index dilation, index m, F&
 
 struct None {};  // no positions wanted
 
+template <int N>
+struct Number {
+  static constexpr int value = N;
+};
+
 // The taps of output o that lie inside: first, first + dilation, ... (count of them; the first is tap `tap`).
 struct Inside {
   index first, count;
@@ -305,13 +310,318 @@ void max_plane(const PoolGeometry& g, const T* x, T* y, P* positions) {
   }
 }
 
+#if defined(TENFOLD_ISA_avx512)
+// ---- maxima of a stride of 2 or more along the width
+//
+// Two vectors hold 2 n columns of a row of the input, or the same row of two narrow planes. Permutations pick
+// the taps from both; the maxima of a row go into one window and, where the next window begins with that row,
+// into the next. Where a tap lies outside, its lane looks once more at the nearest tap inside, which is not
+// greater than itself: borders need no other care.
+
+constexpr index kMostTaps = 8;       // along the width: permutations are kept for each
+constexpr index kFewestOutputs = 4;  // of a block, below which single elements are as fast
+
+// Input of the rows that are walked down before the next block of columns: half of a first-level cache of 32 KB.
+constexpr index kStripBytes = 16 * 1024;
+
 template <class T>
-void max_values(const PoolGeometry& g, const T* x, T* y) {
-  max_plane(g, x, y, static_cast<None*>(nullptr));
+using Bits = unsigned short;
+
+template <class T>
+TENFOLD_INLINE Bits<T> first_bits(index count) {
+  return static_cast<Bits<T>>((1u << most(0, least(count, kLanes<T>))) - 1);
+}
+template <class T>
+TENFOLD_INLINE Vec<T> load_bits(Bits<T> bits, const T* p) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_loadu_ps(bits, p);
+  } else {
+    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(bits), p);
+  }
+}
+template <class T>
+TENFOLD_INLINE void store_bits(T* p, Bits<T> bits, Vec<T> v) {
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, bits, (__m512)v);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(bits), (__m512d)v);
+  }
 }
 template <class T, class P>
-void max_positions(const PoolGeometry& g, const T* x, T* y, P* positions) {
-  max_plane(g, x, y, positions);
+TENFOLD_INLINE void store_positions_bits(P* p, Bits<T> bits, Mask<T> v) {
+  if constexpr (sizeof(T) == sizeof(P)) {
+    store_bits<T>(reinterpret_cast<T*>(p), bits, (Vec<T>)v);
+  } else if constexpr (sizeof(T) == 4) {
+    const Mask<T> upper =
+        __builtin_shuffle(v, Mask<T>{8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15});
+    const __m512i low = _mm512_maskz_cvtepi32_epi64(0xff, _mm512_castsi512_si256((__m512i)v));
+    const __m512i high = _mm512_maskz_cvtepi32_epi64(0xff, _mm512_castsi512_si256((__m512i)upper));
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(bits), low);
+    _mm512_mask_storeu_epi64(p + 8, static_cast<__mmask8>(bits >> 8), high);
+  } else {
+    _mm256_mask_storeu_epi32(p, static_cast<__mmask8>(bits), _mm512_maskz_cvtepi64_epi32(0xff, (__m512i)v));
+  }
+}
+// Lanes in which v replaces best: it is greater, or the first NaN.
+template <class T>
+TENFOLD_INLINE Bits<T> replaced(Vec<T> v, Vec<T> best) {
+  if constexpr (sizeof(T) == 4) {
+    const __m512 a = (__m512)v, b = (__m512)best;
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ);
+  } else {
+    const __m512d a = (__m512d)v, b = (__m512d)best;
+    return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ);
+  }
+}
+template <class T>
+TENFOLD_INLINE Vec<T> blend(Bits<T> bits, Vec<T> yes, Vec<T> no) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_mask_mov_ps((__m512)no, bits, (__m512)yes);
+  } else {
+    return (Vec<T>)_mm512_mask_mov_pd((__m512d)no, static_cast<__mmask8>(bits), (__m512d)yes);
+  }
+}
+// Lanes of a followed by b.
+template <class T>
+TENFOLD_INLINE Vec<T> pick(Vec<T> a, Mask<T> lanes, Vec<T> b) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_permutex2var_ps((__m512)a, (__m512i)lanes, (__m512)b);
+  } else {
+    return (Vec<T>)_mm512_permutex2var_pd((__m512d)a, (__m512i)lanes, (__m512d)b);
+  }
+}
+
+// Some outputs of a row: those from `first` on, of the 2 n columns from `column` on.
+template <class T>
+struct Block {
+  index first, column;
+  Bits<T> columns[2], outputs[2];  // lanes to load; lanes to store, of the first and of the second plane
+  Mask<T> tap[kMostTaps];          // the lanes of a tap
+};
+
+template <class T>
+Block<T> make_block(const PoolAxis& w, index first, index outputs, index column, bool two_planes) {
+  constexpr index n = kLanes<T>;
+  Block<T> block;
+  block.first = first, block.column = column;
+  block.columns[0] = first_bits<T>(w.size - column);
+  block.columns[1] = two_planes ? block.columns[0] : first_bits<T>(w.size - column - n);
+  block.outputs[0] = first_bits<T>(outputs);
+  block.outputs[1] = two_planes ? static_cast<Bits<T>>(block.outputs[0] << outputs) : Bits<T>{0};
+  decltype(Mask<T>{}[0] + 0) lanes[kMostTaps][kLanes<T>] = {};
+  for (index j = 0; j < outputs; ++j) {
+    const Inside inside = taps_inside(w, first + j);
+    const index last = inside.first + (inside.count - 1) * w.dilation;
+    for (index k = 0; k < w.kernel; ++k) {
+      const index at = (first + j) * w.stride - w.pad + k * w.dilation;
+      const index lane = least(most(at, inside.first), last) - column;
+      lanes[k][j] = static_cast<int>(lane);
+      if (two_planes) lanes[k][outputs + j] = static_cast<int>(n + lane);
+    }
+  }
+  __builtin_memcpy(block.tap, lanes, sizeof lanes);
+  return block;
+}
+
+// Maxima and their positions.
+template <class T>
+struct Maxima {
+  Vec<T> best;
+  Mask<T> at;
+  template <class P>
+  __attribute__((always_inline)) void take(Vec<T> v, Mask<T> position) {
+    const Bits<T> bits = replaced<T>(v, best);
+    best = blend<T>(bits, v, best);
+    if constexpr (!__is_same(P, None)) at = (Mask<T>)blend<T>(bits, (Vec<T>)position, (Vec<T>)at);
+  }
+};
+
+// The maxima over one row, whose columns lie at x and at `second`.
+template <int kTaps, class P, class T>
+TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x, const T* second,
+                                index position) {
+  const Vec<T> a = load_bits<T>(block.columns[0], x), b = load_bits<T>(block.columns[1], second);
+  Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.tap[0]};
+  const index taps = kTaps > 0 ? kTaps : kernel;
+#pragma GCC unroll 3
+  for (index k = 1; k < taps; ++k) {
+    maxima.template take<P>(pick<T>(a, block.tap[k], b), block.tap[k]);
+  }
+  if constexpr (!__is_same(P, None)) maxima.at += splat_int<T>(position);
+  return maxima;
+}
+
+template <class P>
+TENFOLD_INLINE P* later(P* p, index count) {
+  return __is_same(P, None) ? p : p + count;
+}
+
+// Output rows begin .. end - 1 of one block. A second plane lies `plane` elements behind x, its outputs `outputs`
+// behind y; without one, `plane` is a vector.
+template <int kTaps, class T, class P>
+TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index begin, index end, const T* x,
+                             index plane, index outputs, T* y, P* positions) {
+  const PoolAxis &h = g.h, &w = g.w;
+  index carried = -1;  // the row whose maxima the window before ended with
+  Maxima<T> last = {};
+  // Lanes of the second plane lie behind those of the first, which the permutations count as columns.
+  const Mask<T> second = (Mask<T>)blend<T>(block.outputs[1], (Vec<T>)splat_int<T>(kLanes<T>), Vec<T>{});
+  for (index oh = begin; oh < end; ++oh) {
+    Inside rows{oh * h.stride - h.pad, h.kernel};
+    if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
+    const auto row = [&](index r) __attribute__((always_inline)) {
+      const index at = r * w.size + block.column;
+      return across<kTaps, P>(block, w.kernel, x + at, x + at + plane, at);
+    };
+    Maxima<T> maxima = rows.first == carried ? last : row(rows.first);
+    const auto next = [&](index k) __attribute__((always_inline)) {
+      last = row(rows.first + k * h.dilation);
+      maxima.template take<P>(last.best, last.at);
+    };
+    if (kTaps > 0 && rows.count == kTaps) {
+#pragma GCC unroll 3
+      for (index k = 1; k < kTaps; ++k) next(k);
+    } else {
+      for (index k = 1; k < rows.count; ++k) next(k);
+    }
+    if (rows.count > 1) carried = rows.first + (rows.count - 1) * h.dilation;
+    T* to = y + oh * w.output + block.first;
+    store_bits<T>(to, block.outputs[0], maxima.best);
+    if (block.outputs[1]) store_bits<T>(to + outputs, block.outputs[1], maxima.best);
+    if constexpr (!__is_same(P, None)) {
+      P* where = positions + oh * w.output + block.first;
+      const Mask<T> at = maxima.at - second;
+      store_positions_bits<T>(where, block.outputs[0], at);
+      if (block.outputs[1]) store_positions_bits<T>(where + outputs, block.outputs[1], at);
+    }
+  }
+}
+
+// Planes whose rows fit into a vector, and the outputs of two rows too.
+template <int kTaps, class T, class P>
+TENFOLD_INLINE void max_two_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+  const index in = g.h.size * g.w.size, out = g.h.output * g.w.output;
+  Block<T> block = make_block<T>(g.w, 0, g.w.output, 0, true);
+  for (index p = 0; p < planes; p += 2) {
+    if (p + 1 == planes) block.columns[1] = block.outputs[1] = 0;
+    // The second plane's lanes begin behind the first one's.
+    max_down<kTaps>(g, block, 0, g.h.output, x + p * in, in, out - g.w.output, y + p * out,
+                    later(positions, p * out));
+  }
+}
+
+constexpr int kMostRightBlocks = 2;
+
+// The first block, those whose loads and windows lie inside, the rest.
+struct Blocks {
+  index outputs, inner, right;  // outputs of a block; numbers of blocks
+};
+template <class T>
+TENFOLD_INLINE Blocks cut_row(const PoolAxis& w, index outputs) {
+  constexpr index n = kLanes<T>;
+  index inner = 0, o = outputs;
+  for (; o + outputs <= w.output; o += outputs, ++inner) {
+    const index column = o * w.stride - w.pad;
+    if (column < 0 || column + 2 * n > w.size) break;
+  }
+  return {outputs, inner, most(0, (w.output - o + outputs - 1) / outputs)};
+}
+
+template <int kTaps, class T, class P>
+TENFOLD_INLINE void max_blocks(const PoolGeometry& g, const Blocks& cut, index planes, const T* x, T* y,
+                               P* positions) {
+  constexpr index n = kLanes<T>;
+  const PoolAxis &h = g.h, &w = g.w;
+  const index m = cut.outputs;
+  Block<T> edges[1 + kMostRightBlocks] = {make_block<T>(w, 0, m, 0, false)}, inner = edges[0];
+  if (cut.inner > 0) inner = make_block<T>(w, m, m, m * w.stride - w.pad, false);
+  for (index i = 0; i < cut.right; ++i) {
+    // The last one overlaps the one before it; computing an output twice does no harm.
+    const index first = least((1 + cut.inner + i) * m, w.output - m);
+    const index column = most(0, least(first * w.stride - w.pad, w.size - 2 * n));
+    edges[1 + i] = make_block<T>(w, first, m, column, false);
+  }
+  const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(T))));
+  for (index p = 0; p < planes; ++p) {
+    for (index begin = 0; begin < h.output; begin += strip) {
+      const index end = least(begin + strip, h.output);
+      const auto down = [&](const Block<T>& block) __attribute__((always_inline)) {
+        max_down<kTaps>(g, block, begin, end, x, n, 0, y, positions);
+      };
+      for (index i = 0; i < 1 + cut.inner + cut.right; ++i) {
+        const bool inside = 0 < i && i <= cut.inner;
+        if (inside) inner.first = i * m, inner.column = i * m * w.stride - w.pad;
+        down(inside ? inner : edges[i == 0 ? 0 : i - cut.inner]);
+      }
+    }
+    x += h.size * w.size;
+    y += h.output * w.output;
+    positions = later(positions, h.output * w.output);
+  }
+}
+
+// Whether every output of an axis has a tap inside.
+TENFOLD_INLINE bool all_inside(const PoolAxis& a) {
+  for (index o = 0; o < a.output; ++o) {
+    if (o == a.inner_begin && a.inner_end > o) o = a.inner_end;
+    if (o < a.output && taps_inside(a, o).count == 0) return false;
+  }
+  return true;
+}
+
+// False where the form for single rows must take it.
+template <class T, class P>
+bool max_by_permutations(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+  constexpr index n = kLanes<T>;
+  const PoolAxis& w = g.w;
+  const index extent = (w.kernel - 1) * w.dilation + 1;
+  if (g.d.size != 1 || g.d.output != 1 || g.d.kernel != 1 || g.d.pad != 0 || w.stride < 2 ||
+      w.kernel > kMostTaps || extent > n || w.output == 0 || !all_inside(w) || !all_inside(g.h)) {
+    return false;
+  }
+  const auto by_taps = [&](const auto& body) __attribute__((always_inline)) {
+    if (w.kernel == 2 && g.h.kernel == 2) {
+      body(Number<2>{});
+    } else if (w.kernel == 3 && g.h.kernel == 3) {
+      body(Number<3>{});
+    } else {
+      body(Number<0>{});
+    }
+  };
+  if (w.size <= n && 2 * w.output <= n) {
+    by_taps([&](auto taps) __attribute__((always_inline)) {
+      max_two_planes<decltype(taps)::value>(g, planes, x, y, positions);
+    });
+    return true;
+  }
+  const index outputs = least(w.output, least(n, (2 * n - extent) / w.stride + 1));
+  const Blocks cut = cut_row<T>(w, outputs);
+  if (outputs < least(w.output, kFewestOutputs) || cut.right > kMostRightBlocks) return false;
+  by_taps([&](auto taps) __attribute__((always_inline)) {
+    max_blocks<decltype(taps)::value>(g, cut, planes, x, y, positions);
+  });
+  return true;
+}
+#endif
+
+template <class T, class P>
+void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+#if defined(TENFOLD_ISA_avx512)
+  if (max_by_permutations(g, planes, x, y, positions)) return;
+#endif
+  const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
+  for (index p = 0; p < planes; ++p) {
+    max_plane(g, x + p * in, y + p * out, __is_same(P, None) ? positions : positions + p * out);
+  }
+}
+
+template <class T>
+void max_values(const PoolGeometry& g, index planes, const T* x, T* y) {
+  max_planes(g, planes, x, y, static_cast<None*>(nullptr));
+}
+template <class T, class P>
+void max_positions(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+  max_planes(g, planes, x, y, positions);
 }
 
 template <class T>
@@ -378,7 +688,7 @@ void max_backward_pairs(const PoolGeometry& g, const T* dy, const P* positions, 
 }
 
 template <class T, class P>
-void max_backward(const PoolGeometry& g, const T* dy, const P* positions, T* dx) {
+void max_backward_plane(const PoolGeometry& g, const T* dy, const P* positions, T* dx) {
   const bool pairs = g.w.kernel == 2 && g.w.stride == 2 && g.w.dilation == 1 && g.w.inner_begin == 0 &&
                      g.w.inner_end == g.w.output && g.h.kernel == g.h.stride && g.h.dilation == 1 &&
                      g.h.inner_begin == 0 && g.h.inner_end == g.h.output && g.d.size == 1 &&
@@ -391,6 +701,14 @@ void max_backward(const PoolGeometry& g, const T* dy, const P* positions, T* dx)
   const index outputs = g.d.output * g.h.output * g.w.output;
   for (index o = 0; o < outputs; ++o) {
     if (positions[o] >= 0) dx[positions[o]] += dy[o];
+  }
+}
+
+template <class T, class P>
+void max_backward(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+  const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
+  for (index p = 0; p < planes; ++p) {
+    max_backward_plane(g, dy + p * out, positions + p * out, dx + p * in);
   }
 }
 

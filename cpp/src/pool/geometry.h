@@ -1,7 +1,10 @@
 // From the window of the public interface to the plain structs of the kernels.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/pool.h"
+#include "tenfold/parallel.h"
 #include "tenfold/window.h"
 
 namespace tenfold {
@@ -14,6 +17,21 @@ inline PoolAxis pool_axis(const Axis& axis) {
   a.inner_end = room < 0 ? a.inner_begin : std::min(axis.output, room / axis.stride + 1);
   a.inner_end = std::max(a.inner_end, a.inner_begin);
   return a;
+}
+
+// Planes that are handed out together: enough elements to be worth it (4096 take about a microsecond), and enough
+// pieces of work for many threads.
+inline index planes_of_item(index planes, index elements) {
+  constexpr index kElements = 4096, kItems = 64;
+  return std::max<index>(1, std::min(kElements / std::max<index>(1, elements), planes / kItems));
+}
+
+// body(first, count) for blocks of planes.
+template <class Body>
+void each_block(const Team& team, index planes, index elements, const Body& body) {
+  const index block = planes_of_item(planes, elements);
+  team.for_each((planes + block - 1) / block,
+                [&](index i) { body(i * block, std::min(block, planes - i * block)); });
 }
 
 inline PoolGeometry pool_geometry(const Window& window) {

@@ -17,11 +17,11 @@ void MaxPool::forward(const Team& team, const T* x, T* y, std::int32_t* position
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
-  team.for_each(planes_, [&](index p) {
+  each_block(team, planes_, in, [&](index p, index count) {
     if (positions != nullptr) {
-      k.max_positions32(g, x + p * in, y + p * out, positions + p * out);
+      k.max_positions32(g, count, x + p * in, y + p * out, positions + p * out);
     } else {
-      k.max(g, x + p * in, y + p * out);
+      k.max(g, count, x + p * in, y + p * out);
     }
   });
 }
@@ -31,8 +31,9 @@ void MaxPool::forward(const Team& team, const T* x, T* y, index* positions) cons
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
-  team.for_each(planes_,
-                [&](index p) { k.max_positions64(g, x + p * in, y + p * out, positions + p * out); });
+  each_block(team, planes_, in, [&](index p, index count) {
+    k.max_positions64(g, count, x + p * in, y + p * out, positions + p * out);
+  });
 }
 
 template <class T>
@@ -40,8 +41,9 @@ void MaxPool::backward(const Team& team, const T* dy, const std::int32_t* positi
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
-  team.for_each(planes_,
-                [&](index p) { k.max_backward32(g, dy + p * out, positions + p * out, dx + p * in); });
+  each_block(team, planes_, in, [&](index p, index count) {
+    k.max_backward32(g, count, dy + p * out, positions + p * out, dx + p * in);
+  });
 }
 
 template <class T>
@@ -49,8 +51,9 @@ void MaxPool::backward(const Team& team, const T* dy, const index* positions, T*
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
-  team.for_each(planes_,
-                [&](index p) { k.max_backward64(g, dy + p * out, positions + p * out, dx + p * in); });
+  each_block(team, planes_, in, [&](index p, index count) {
+    k.max_backward64(g, count, dy + p * out, positions + p * out, dx + p * in);
+  });
 }
 
 #define TENFOLD_INSTANTIATE(T, P)                                         \
