@@ -83,6 +83,9 @@ class Op {
   // Tensors that forward leaves for backward: argmax positions, normalised values, ...
   const std::vector<TensorType>& saved() const { return saved_; }
 
+  // Whether forward needs them itself. If not, `saved` may be null in a call that no backward follows.
+  virtual bool forward_needs_saved() const { return true; }
+
   virtual bool backward_needs_input(int) const { return true; }
   virtual bool backward_needs_output(int) const { return false; }
   // Whether a gradient with respect to this input exists (labels and indices have none).

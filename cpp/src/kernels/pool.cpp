@@ -352,25 +352,45 @@ TENFOLD_INLINE void store_positions_bits(P* p, Bits<T> bits, Mask<T> v) {
   if constexpr (sizeof(T) == sizeof(P)) {
     store_bits<T>(reinterpret_cast<T*>(p), bits, (Vec<T>)v);
   } else if constexpr (sizeof(T) == 4) {
-    const Mask<T> upper =
-        __builtin_shuffle(v, Mask<T>{8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15});
-    const __m512i low = _mm512_maskz_cvtepi32_epi64(0xff, _mm512_castsi512_si256((__m512i)v));
-    const __m512i high = _mm512_maskz_cvtepi32_epi64(0xff, _mm512_castsi512_si256((__m512i)upper));
-    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(bits), low);
-    _mm512_mask_storeu_epi64(p + 8, static_cast<__mmask8>(bits >> 8), high);
+    typedef P Packed __attribute__((vector_size(kLanes<T> * sizeof(P))));
+    const Packed packed = __builtin_convertvector(v, Packed);
+    __m512i halves[2];
+    __builtin_memcpy(halves, &packed, sizeof packed);
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(bits), halves[0]);
+    _mm512_mask_storeu_epi64(p + 8, static_cast<__mmask8>(bits >> 8), halves[1]);
   } else {
     _mm256_mask_storeu_epi32(p, static_cast<__mmask8>(bits), _mm512_maskz_cvtepi64_epi32(0xff, (__m512i)v));
   }
 }
-// Lanes in which v replaces best: it is greater, or the first NaN.
-template <class T>
+// Lanes in which v is greater than best; kNan: or the first NaN.
+template <bool kNan, class T>
 TENFOLD_INLINE Bits<T> replaced(Vec<T> v, Vec<T> best) {
   if constexpr (sizeof(T) == 4) {
     const __m512 a = (__m512)v, b = (__m512)best;
+    if constexpr (!kNan) return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
     return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ);
   } else {
     const __m512d a = (__m512d)v, b = (__m512d)best;
+    if constexpr (!kNan) return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ);
     return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), a, b, _CMP_NLE_UQ);
+  }
+}
+// Lanes in which a or b is NaN.
+template <class T>
+TENFOLD_INLINE Bits<T> unordered(Vec<T> a, Vec<T> b) {
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_UNORD_Q);
+  } else {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_UNORD_Q);
+  }
+}
+// v where it is greater, else best.
+template <class T>
+TENFOLD_INLINE Vec<T> greater(Vec<T> v, Vec<T> best) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_max_ps(0xffff, (__m512)v, (__m512)best);
+  } else {
+    return (Vec<T>)_mm512_maskz_max_pd(0xff, (__m512d)v, (__m512d)best);
   }
 }
 template <class T>
@@ -428,24 +448,31 @@ template <class T>
 struct Maxima {
   Vec<T> best;
   Mask<T> at;
-  template <class P>
+  template <bool kNan, class P>
   __attribute__((always_inline)) void take(Vec<T> v, Mask<T> position) {
-    const Bits<T> bits = replaced<T>(v, best);
-    best = blend<T>(bits, v, best);
+    if constexpr (!kNan && __is_same(P, None)) {
+      best = greater<T>(v, best);
+      return;
+    }
+    const Bits<T> bits = replaced<kNan, T>(v, best);
+    best = kNan ? blend<T>(bits, v, best) : greater<T>(v, best);
     if constexpr (!__is_same(P, None)) at = (Mask<T>)blend<T>(bits, (Vec<T>)position, (Vec<T>)at);
   }
 };
 
-// The maxima over one row, whose columns lie at x and at `second`.
-template <int kTaps, class P, class T>
+// The maxima over one row, whose columns lie at x and at `second`; what lies `ahead` is read soon. Without kNan, NaN is not looked for but noted.
+template <int kTaps, bool kNan, class P, class T>
 TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x, const T* second,
-                                index position) {
+                                index position, index ahead, Bits<T>& nan) {
   const Vec<T> a = load_bits<T>(block.columns[0], x), b = load_bits<T>(block.columns[1], second);
+  __builtin_prefetch(x + ahead);
+  __builtin_prefetch(second + ahead);
+  if constexpr (!kNan) nan |= unordered<T>(a, b);
   Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.tap[0]};
   const index taps = kTaps > 0 ? kTaps : kernel;
 #pragma GCC unroll 3
   for (index k = 1; k < taps; ++k) {
-    maxima.template take<P>(pick<T>(a, block.tap[k], b), block.tap[k]);
+    maxima.template take<kNan, P>(pick<T>(a, block.tap[k], b), block.tap[k]);
   }
   if constexpr (!__is_same(P, None)) maxima.at += splat_int<T>(position);
   return maxima;
@@ -456,27 +483,50 @@ TENFOLD_INLINE P* later(P* p, index count) {
   return __is_same(P, None) ? p : p + count;
 }
 
-// Output rows begin .. end - 1 of one block. A second plane lies `plane` elements behind x, its outputs `outputs`
-// behind y; without one, `plane` is a vector.
-template <int kTaps, class T, class P>
+// Where the second vector of a block and the outputs of its lanes lie, from the first ones: in another plane, or
+// just behind. What lies `ahead` elements further is read soon.
+struct Offsets {
+  index columns, outputs, ahead;
+};
+
+// Output rows begin .. end - 1 of one block.
+template <int kTaps, bool kNan, class T, class P>
 TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index begin, index end, const T* x,
-                             index plane, index outputs, T* y, P* positions) {
+                             const Offsets& offsets, T* y, P* positions);
+
+// Rows that hold a NaN.
+template <int kTaps, class T, class P>
+__attribute__((noinline)) void max_down_nan(const PoolGeometry& g, const Block<T>& block, index begin,
+                                            index end, const T* x, const Offsets& offsets, T* y,
+                                            P* positions) {
+  max_down<0, true>(g, block, begin, end, x, offsets, y, positions);
+}
+
+template <int kTaps, bool kNan, class T, class P>
+TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index begin, index end, const T* x,
+                             const Offsets& offsets, T* y, P* positions) {
   const PoolAxis &h = g.h, &w = g.w;
   index carried = -1;  // the row whose maxima the window before ended with
   Maxima<T> last = {};
-  // Lanes of the second plane lie behind those of the first, which the permutations count as columns.
+  Bits<T> nan = 0;
+  // The permutations count lanes of the second plane as columns behind those of the first.
   const Mask<T> second = (Mask<T>)blend<T>(block.outputs[1], (Vec<T>)splat_int<T>(kLanes<T>), Vec<T>{});
-  for (index oh = begin; oh < end; ++oh) {
+  const Bits<T> outputs0 = block.outputs[0], outputs1 = block.outputs[1];
+  x += block.column;
+  y += begin * w.output + block.first;
+  positions = later(positions, begin * w.output + block.first);
+  for (index oh = begin; oh < end; ++oh, y += w.output, positions = later(positions, w.output)) {
     Inside rows{oh * h.stride - h.pad, h.kernel};
     if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
     const auto row = [&](index r) __attribute__((always_inline)) {
-      const index at = r * w.size + block.column;
-      return across<kTaps, P>(block, w.kernel, x + at, x + at + plane, at);
+      const T* at = x + r * w.size;
+      return across<kTaps, kNan, P>(block, w.kernel, at, at + offsets.columns, r * w.size + block.column,
+                                    offsets.ahead, nan);
     };
     Maxima<T> maxima = rows.first == carried ? last : row(rows.first);
     const auto next = [&](index k) __attribute__((always_inline)) {
       last = row(rows.first + k * h.dilation);
-      maxima.template take<P>(last.best, last.at);
+      maxima.template take<kNan, P>(last.best, last.at);
     };
     if (kTaps > 0 && rows.count == kTaps) {
 #pragma GCC unroll 3
@@ -485,14 +535,19 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
       for (index k = 1; k < rows.count; ++k) next(k);
     }
     if (rows.count > 1) carried = rows.first + (rows.count - 1) * h.dilation;
-    T* to = y + oh * w.output + block.first;
-    store_bits<T>(to, block.outputs[0], maxima.best);
-    if (block.outputs[1]) store_bits<T>(to + outputs, block.outputs[1], maxima.best);
+    store_bits<T>(y, outputs0, maxima.best);
+    if (outputs1) store_bits<T>(y + offsets.outputs, outputs1, maxima.best);
     if constexpr (!__is_same(P, None)) {
-      P* where = positions + oh * w.output + block.first;
       const Mask<T> at = maxima.at - second;
-      store_positions_bits<T>(where, block.outputs[0], at);
-      if (block.outputs[1]) store_positions_bits<T>(where + outputs, block.outputs[1], at);
+      store_positions_bits<T>(positions, outputs0, at);
+      if (outputs1) store_positions_bits<T>(positions + offsets.outputs, outputs1, at);
+    }
+  }
+  if constexpr (!kNan) {
+    if (nan) {
+      y -= end * w.output + block.first;
+      positions = later(positions, -(end * w.output + block.first));
+      max_down_nan<kTaps>(g, block, begin, end, x - block.column, offsets, y, positions);
     }
   }
 }
@@ -505,8 +560,8 @@ TENFOLD_INLINE void max_two_planes(const PoolGeometry& g, index planes, const T*
   for (index p = 0; p < planes; p += 2) {
     if (p + 1 == planes) block.columns[1] = block.outputs[1] = 0;
     // The second plane's lanes begin behind the first one's.
-    max_down<kTaps>(g, block, 0, g.h.output, x + p * in, in, out - g.w.output, y + p * out,
-                    later(positions, p * out));
+    max_down<kTaps, false>(g, block, 0, g.h.output, x + p * in, {in, out - g.w.output, 2 * in}, y + p * out,
+                           later(positions, p * out));
   }
 }
 
@@ -546,7 +601,7 @@ TENFOLD_INLINE void max_blocks(const PoolGeometry& g, const Blocks& cut, index p
     for (index begin = 0; begin < h.output; begin += strip) {
       const index end = least(begin + strip, h.output);
       const auto down = [&](const Block<T>& block) __attribute__((always_inline)) {
-        max_down<kTaps>(g, block, begin, end, x, n, 0, y, positions);
+        max_down<kTaps, false>(g, block, begin, end, x, {n, 0, strip * h.stride * w.size}, y, positions);
       };
       for (index i = 0; i < 1 + cut.inner + cut.right; ++i) {
         const bool inside = 0 < i && i <= cut.inner;

@@ -348,6 +348,7 @@ void Program::Plan::emit_forward() {
     for (ValueId id : node.inputs) instruction.inputs.push_back(value_buffer[at(id)]);
     for (ValueId id : node.outputs) instruction.outputs.push_back(value_buffer[at(id)]);
     for (const TensorType& type : node.op->saved()) {
+      if (spec.gradients.empty() && !node.op->forward_needs_saved()) break;
       saved_buffers[i].push_back(new_buffer(type.bytes()));
       instruction.saved.push_back(saved_buffers[i].back());
     }
@@ -554,8 +555,9 @@ void Program::Plan::resolve() {
 void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random) {
   switch (i.kind) {
     case Instruction::kForward:
-      i.op->forward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
-                           i.workspace_pointer, random, &errors});
+      i.op->forward(team, {i.input_pointers.data(), i.output_pointers.data(),
+                           i.saved_pointers.empty() ? nullptr : i.saved_pointers.data(), i.workspace_pointer,
+                           random, &errors});
       break;
     case Instruction::kBackward:
       // Forward's outputs reach backward as constants: the pointers are the same ones.

@@ -89,6 +89,7 @@ class MaxPoolOp final : public Op {
   MaxPoolOp(const Attributes& attributes, const std::vector<TensorType>& inputs)
       : MaxPoolOp(attributes, inputs, name_in(attributes, "max_pool")) {}
 
+  bool forward_needs_saved() const override { return false; }
   bool backward_needs_input(int) const override { return false; }
   bool backward_needs_output(int j) const override { return j == 1; }
   double flops() const override { return taps_of(pool_.window()) * static_cast<double>(outputs_[0].count()); }
@@ -239,6 +240,7 @@ class AdaptiveMaxPoolOp final : public Op {
     }
   }
 
+  bool forward_needs_saved() const override { return false; }
   bool backward_needs_input(int) const override { return false; }
   bool backward_needs_output(int j) const override { return j == 1; }
   double flops() const override { return static_cast<double>(inputs_[0].count()); }
