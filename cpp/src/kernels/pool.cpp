@@ -759,8 +759,178 @@ void max_backward_plane(const PoolGeometry& g, const T* dy, const P* positions, 
   }
 }
 
+#if defined(TENFOLD_ISA_avx512)
+// ---- backward: every gradient of the input is computed from the outputs that may have chosen it
+
+template <class T, class P>
+constexpr bool kPositionsFit = sizeof(P) <= sizeof(T);  // positions for the lanes of a vector are one load
+
+template <class T, class P>
+TENFOLD_INLINE Mask<T> load_positions(Bits<T> bits, const P* p) {
+  if constexpr (sizeof(P) == sizeof(T)) {
+    return (Mask<T>)load_bits<T>(bits, reinterpret_cast<const T*>(p));
+  } else {
+    const __m256i narrow = _mm256_maskz_loadu_epi32(static_cast<__mmask8>(bits), p);
+    return (Mask<T>)_mm512_maskz_cvtepi32_epi64(0xff, narrow);
+  }
+}
+// sum + v in the lanes of `bits` where position == here.
+template <class T>
+TENFOLD_INLINE Vec<T> add_chosen(Vec<T> sum, Vec<T> v, Bits<T> bits, Mask<T> position, Mask<T> here) {
+  if constexpr (sizeof(T) == 4) {
+    const __mmask16 chosen = _mm512_mask_cmpeq_epi32_mask(bits, (__m512i)position, (__m512i)here);
+    return (Vec<T>)_mm512_mask_add_ps((__m512)sum, chosen, (__m512)sum, (__m512)v);
+  } else {
+    const __mmask8 chosen =
+        _mm512_mask_cmpeq_epi64_mask(static_cast<__mmask8>(bits), (__m512i)position, (__m512i)here);
+    return (Vec<T>)_mm512_mask_add_pd((__m512d)sum, chosen, (__m512d)sum, (__m512d)v);
+  }
+}
+
+// Windows that share no element, in planes with short rows: n elements of the flattened plane at a time. The output
+// of each of them is known beforehand.
+template <class T, class P>
+bool max_backward_flat(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+  constexpr index n = kLanes<T>;
+  constexpr index kMostVectors = 64;  // of a plane: 5 KB of tables
+  struct Gather {
+    Mask<T> lane;  // which output, from `first` on
+    index first;
+    Bits<T> outputs, inside;  // outputs to load; elements with an output
+  };
+  const PoolAxis &h = g.h, &w = g.w;
+  const index in = h.size * w.size, out = h.output * w.output, vectors = (in + n - 1) / n;
+  if (2 * w.output >= n || vectors > kMostVectors || h.kernel > h.stride || w.kernel > w.stride ||
+      h.dilation != 1 || w.dilation != 1 || planes < 2) {
+    return false;
+  }
+  Gather gather[kMostVectors];
+  index row = 0, column = 0, oh = h.pad / h.stride, ow = w.pad / w.stride, tap = w.pad % w.stride;
+  for (index v = 0; v < vectors; ++v) {
+    decltype(Mask<T>{}[0] + 0) lanes[n] = {};
+    index outputs[n], first = out, last = -1;
+    for (index i = 0; i < n; ++i) {
+      const bool inside = row < h.size && oh < h.output && ow < w.output;
+      outputs[i] = inside ? oh * w.output + ow : -1;
+      if (inside) first = least(first, outputs[i]), last = most(last, outputs[i]);
+      if (++tap == w.stride) tap = 0, ++ow;
+      if (++column == w.size) {
+        column = 0, ow = w.pad / w.stride, tap = w.pad % w.stride;
+        oh = (++row + h.pad) / h.stride;
+      }
+    }
+    if (last - first >= n) return false;
+    gather[v].inside = 0;
+    for (index i = 0; i < n; ++i) {
+      if (outputs[i] < 0) continue;
+      lanes[i] = static_cast<int>(outputs[i] - first);
+      gather[v].inside = static_cast<Bits<T>>(gather[v].inside | 1u << i);
+    }
+    gather[v].first = last < 0 ? 0 : first;
+    gather[v].outputs = first_bits<T>(out - gather[v].first);
+    __builtin_memcpy(&gather[v].lane, lanes, sizeof lanes);
+  }
+  for (index p = 0; p < planes; ++p, dy += out, positions += out, dx += in) {
+    Mask<T> here = iota<T>();
+    for (index v = 0; v < vectors; ++v, here += splat_int<T>(n)) {
+      const Gather& at = gather[v];
+      const Vec<T> d = load_bits<T>(at.outputs, dy + at.first);
+      const Vec<T> position = (Vec<T>)load_positions<T>(at.outputs, positions + at.first);
+      const Vec<T> sum = add_chosen<T>(Vec<T>{}, pick<T>(d, at.lane, d), at.inside,
+                                       (Mask<T>)pick<T>(position, at.lane, position), here);
+      store_bits<T>(dx + v * n, first_bits<T>(in - v * n), sum);
+    }
+  }
+  return true;
+}
+
+// Strides of 2 along the width. Element q of the padded row is tap q - 2 o of output o: up to kEven outputs may have
+// chosen an even one, up to kOdd an odd one. kOddPad: the first element of the row is an odd one.
+template <int kEven, int kOdd, bool kOddPad, class T, class P>
+TENFOLD_INLINE bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const P* positions,
+                                      T* dx) {
+  constexpr index n = kLanes<T>;
+  constexpr index kMostBlocks = 64;
+  struct Lanes {
+    Bits<T> outputs[3], low, high;  // to load at an offset of -1, 0 and 1; to store
+  } lanes[kMostBlocks];
+  const PoolAxis &h = g.h, &w = g.w;
+  const index blocks = (w.size + 2 * n - 1) / (2 * n), shift = w.pad / 2;
+  if (blocks > kMostBlocks) return false;
+  for (index b = 0; b < blocks; ++b) {
+    for (index d = -1; d <= 1; ++d) {
+      const index from = b * n + shift + d;
+      lanes[b].outputs[d + 1] = static_cast<Bits<T>>(first_bits<T>(w.output - from) & ~first_bits<T>(-from));
+    }
+    lanes[b].low = first_bits<T>(w.size - b * 2 * n);
+    lanes[b].high = first_bits<T>(w.size - b * 2 * n - n);
+  }
+  const Mask<T> twice = iota<T>() * 2;
+  for (index p = 0; p < planes; ++p, dy += h.output * w.output, positions += h.output * w.output) {
+    for (index r = 0; r < h.size; ++r, dx += w.size) {
+      const index q = r + h.pad;
+      const index oh_begin = q < h.kernel ? 0 : (q - h.kernel) / h.stride + 1;
+      const index oh_end = least(h.output, q / h.stride + 1);
+      const T* d = dy + oh_begin * w.output + shift;
+      const P* at = positions + oh_begin * w.output + shift;
+      for (index b = 0; b < blocks; ++b, d += n, at += n) {
+        const Mask<T> first = twice + splat_int<T>(r * w.size + b * 2 * n), second = first + 1;
+        const Mask<T> here_even = kOddPad ? second : first, here_odd = kOddPad ? first : second;
+        Vec<T> even = {}, odd = {};
+        index offset = 0;
+        for (index oh = oh_begin; oh < oh_end; ++oh, offset += w.output) {
+#pragma GCC unroll 3
+          for (int i = -1; i <= 1; ++i) {
+            const int tap_even = (kOddPad ? 1 : 0) - i, tap_odd = -i;
+            const bool for_even = 0 <= tap_even && tap_even < kEven, for_odd = 0 <= tap_odd && tap_odd < kOdd;
+            if (!for_even && !for_odd) continue;
+            const Bits<T> bits = lanes[b].outputs[i + 1];
+            const Vec<T> v = load_bits<T>(bits, d + offset + i);
+            const Mask<T> position = load_positions<T>(bits, at + offset + i);
+            if (for_even) even = add_chosen<T>(even, v, bits, position, here_even);
+            if (for_odd) odd = add_chosen<T>(odd, v, bits, position, here_odd);
+          }
+        }
+        const Vec<T> a = kOddPad ? odd : even, z = kOddPad ? even : odd;
+        T* to = dx + b * 2 * n;
+        store_bits<T>(to, lanes[b].low, zip_low<T>(a, z));
+        if (lanes[b].high) store_bits<T>(to + n, lanes[b].high, zip_high<T>(a, z));
+      }
+    }
+  }
+  return true;
+}
+
+// False where gradients are better scattered.
+template <class T, class P>
+bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+  if constexpr (kPositionsFit<T, P>) {
+    const PoolAxis &h = g.h, &w = g.w;
+    if (g.d.size != 1 || g.d.output != 1 || g.d.kernel != 1 || g.d.pad != 0) return false;
+    if (max_backward_flat(g, planes, dy, positions, dx)) return true;
+    // A scattered gradient costs about 3 cycles, a row of up to 2 n elements about 10 for every output row.
+    if (w.stride != 2 || w.dilation != 1 || h.dilation != 1 || h.kernel > 2 * h.stride ||
+        2 * w.output < kLanes<T>) {
+      return false;
+    }
+    const auto rows = [&](auto even, auto odd) __attribute__((always_inline)) {
+      constexpr int kEven = decltype(even)::value, kOdd = decltype(odd)::value;
+      return w.pad % 2 == 0 ? max_backward_rows<kEven, kOdd, false>(g, planes, dy, positions, dx)
+                            : max_backward_rows<kEven, kOdd, true>(g, planes, dy, positions, dx);
+    };
+    if (w.kernel == 2) return rows(Number<1>{}, Number<1>{});
+    if (w.kernel == 3) return rows(Number<2>{}, Number<1>{});
+    if (w.kernel == 4) return rows(Number<2>{}, Number<2>{});
+  }
+  return false;
+}
+#endif
+
 template <class T, class P>
 void max_backward(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+#if defined(TENFOLD_ISA_avx512)
+  if (max_backward_gathered(g, planes, dy, positions, dx)) return;
+#endif
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
   for (index p = 0; p < planes; ++p) {
     max_backward_plane(g, dy + p * out, positions + p * out, dx + p * in);

@@ -19,10 +19,11 @@ inline PoolAxis pool_axis(const Axis& axis) {
   return a;
 }
 
-// Planes that are handed out together: enough elements to be worth it (4096 take about a microsecond), and enough
+// Planes that are handed out together: enough elements to be worth it (and worth tables of their
+// lanes), and enough
 // pieces of work for many threads.
 inline index planes_of_item(index planes, index elements) {
-  constexpr index kElements = 4096, kItems = 64;
+  constexpr index kElements = 16384, kItems = 32;
   return std::max<index>(1, std::min(kElements / std::max<index>(1, elements), planes / kItems));
 }
 
