@@ -86,6 +86,18 @@ GEOMETRIES = {
     "pads_over_kernel_dilated": ((2, 3, 4, 5), (2, 3), (2, 1), [(6, 6), (7, 5)], (3, 4)),
     "only_padding": ((2, 3, 1, 1), (1, 1), (3, 3), [(2, 2), (2, 2)], (1, 1)),
     "empty_batch": ((0, 3, 5, 7), (2, 2), (2, 2), [(0, 0), (0, 0)], (1, 1)),
+    "3x3_stride_2_wide": ((2, 3, 9, 97), (3, 3), (2, 2), [(0, 0), (0, 0)], (1, 1)),
+    "3x3_stride_2_wide_padded": ((2, 3, 8, 131), (3, 3), (2, 2), [(1, 1), (1, 1)], (1, 1)),
+    "2x2_stride_2_wide_padded": ((2, 3, 8, 131), (2, 2), (2, 2), [(1, 0), (1, 1)], (1, 1)),
+    "4x4_stride_2_wide_padded": ((2, 3, 8, 70), (4, 4), (2, 2), [(1, 2), (2, 1)], (1, 1)),
+    "3x4_stride_2_wide_padded": ((2, 3, 9, 73), (3, 4), (2, 2), [(0, 1), (3, 2)], (1, 1)),
+    "3x3_stride_3_wide": ((2, 3, 8, 131), (3, 3), (3, 3), [(0, 0), (1, 1)], (1, 1)),
+    "5x5_stride_4_wide": ((2, 3, 13, 90), (5, 5), (4, 4), [(2, 2), (2, 2)], (1, 1)),
+    "2x2_small_planes": ((5, 7, 10, 10), (2, 2), (2, 2), [(0, 0), (0, 0)], (1, 1)),
+    "2x2_small_planes_padded": ((5, 7, 5, 7), (2, 2), (2, 2), [(1, 1), (1, 0)], (1, 1)),
+    "2x2_stride_3_small_planes": ((5, 7, 7, 11), (2, 2), (3, 3), [(1, 0), (1, 1)], (1, 1)),
+    "3x3_small_planes": ((5, 7, 13, 13), (3, 3), (2, 2), [(0, 0), (0, 0)], (1, 1)),
+    "3x3_small_planes_padded": ((5, 7, 8, 14), (3, 3), (2, 2), [(1, 1), (1, 1)], (1, 1)),
     "1d_2_stride_2": ((2, 3, 37), (2,), (2,), [(0, 0)], (1,)),
     "1d_3_stride_2": ((2, 3, 19), (3,), (2,), [(1, 1)], (1,)),
     "3d_2_stride_2": ((2, 3, 4, 5, 7), (2, 2, 2), (2, 2, 2), [(0, 0)] * 3, (1, 1, 1)),
@@ -162,6 +174,15 @@ def test_nan_is_the_maximum_and_the_first_one_counts(kernel, padding, dtype, isa
     x[np.random.default_rng(1).random(x.shape) < 0.1] = np.nan
     x[0, 0, 5] = np.nan
     check_max(x, (kernel, kernel), (2, 2), [(padding, padding)] * 2, (1, 1))
+
+
+@CASES
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nan_anywhere(case, dtype, isa):
+    shape, kernel, stride, pads, dilation = case
+    x = few_integers(shape, dtype)
+    x[np.random.default_rng(1).random(shape) < 0.05] = np.nan
+    check_max(x, kernel, stride, pads, dilation)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
