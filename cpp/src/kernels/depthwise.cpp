@@ -137,6 +137,30 @@ void pad(const DepthwisePadding& p, index rows, const index* row_source, const T
       both = n0 < n1 ? n0 : n1;
     }
   }
+  if (p.constant && !fresh) {
+    // Nothing but rows of the source, and of the fill: a plane of few columns has no time for more.
+    const index n0 = p.end[0] - p.begin[0], width = p.width, pitch = p.row;
+    const auto all = [&](const auto& body) __attribute__((always_inline)) {
+      for (index r = 0; r < rows; ++r, to += pitch) {
+        if (row_source[r] >= 0) {
+          body(plane + row_source[r] * width);
+        } else {
+          for (index f = 0; f < p.phases; ++f) fill_row(p.count, fill, to + f * p.pitch);
+        }
+      }
+    };
+    if (p.phases == 1 && p.step == 1) {
+      const index from = p.first[0] + p.begin[0], at = p.begin[0];
+      all([&](const T* x) __attribute__((always_inline)) { copy(n0, x + from, to + at); });
+      return;
+    }
+    if (both > 0 && both == n0 && both == p.end[1] - p.begin[1]) {
+      const index from = p.first[first] + 2 * p.begin[first];
+      const index even = first * p.pitch + p.begin[first], odd = second * p.pitch + p.begin[second];
+      all([&](const T* x) __attribute__((always_inline)) { split(both, x + from, to + even, to + odd); });
+      return;
+    }
+  }
   for (index r = 0; r < rows; ++r, to += p.row) {
     if (row_source[r] < 0) {
       const index all = fresh && p.pitch > p.count ? p.pitch : p.count;
