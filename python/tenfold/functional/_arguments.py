@@ -21,8 +21,14 @@ Padding = int | str | Sequence[Any]
 BORDERS = ("valid", "constant", "reflect", "symmetric", "replicate", "circular")
 
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def tensor(value: Any, function: str, argument: str) -> Tensor:
     """Return a floating tensor as it is, in native byte order; refuse all else."""
+    # The usual case first: it is most of what a call with small arrays costs.
+    if type(value) is np.ndarray and (value.dtype is _FLOAT32 or value.dtype is _FLOAT64):
+        return value
     if isinstance(value, (Symbol, Variable)):
         return value
     if not isinstance(value, np.ndarray):

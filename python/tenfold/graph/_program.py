@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ._trace import Array, Parameter, Symbol, Trace, Variable
+from ._trace import Array, Parameter, Symbol, Trace, Variable, contiguous
 
 # Parameters start at multiples of this many elements in a flat vector: a cache line of float32.
 _ALIGNMENT = 16
@@ -96,16 +96,16 @@ class _Bound:
             trace.graph, [s.id for s in trace.inputs], [s.id for s in outputs],
             updates=[(trace.variable(variable).id, value.id) for variable, value in trace.updates], **spec
         )  # fmt: skip
-        self._addresses: dict[int, int] = {}
+        self._arrays: dict[int, Array] = {}  # what each variable was bound to
         for array, symbol in trace.constants:
-            self.core.bind(symbol.id, np.ascontiguousarray(array).reshape(array.shape))
+            self.core.bind(symbol.id, contiguous(array))
         self.bind_variables()
 
     def bind_variables(self) -> None:
+        arrays = self._arrays
         for variable, symbol in self._trace.variables.values():
             data = variable.data
-            address = data.__array_interface__["data"][0]
-            if self._addresses.get(symbol.id) == address:
+            if arrays.get(symbol.id) is data:
                 continue
             if data.shape != symbol.shape or data.dtype != symbol.dtype:
                 raise ValueError(
@@ -114,9 +114,8 @@ class _Bound:
                 )
             if not data.flags.c_contiguous:
                 variable.data = data = np.ascontiguousarray(data)
-                address = data.__array_interface__["data"][0]
             self.core.bind(symbol.id, data)
-            self._addresses[symbol.id] = address
+            arrays[symbol.id] = data
 
 
 class InferenceProgram:
@@ -148,7 +147,7 @@ class InferenceProgram:
 
     def __call__(self, *arrays: Array, seed: int = 0) -> Any:
         self._bound.bind_variables()
-        inputs = [np.ascontiguousarray(a).reshape(a.shape) for a in arrays]
+        inputs = [contiguous(a) for a in arrays]
         results = self._bound.core.forward(inputs, seed, 0, self._update)
         return results[0] if self._single else tuple(results)
 

@@ -23,6 +23,13 @@ Array = npt.NDArray[Any]
 _RANDOM_KINDS = frozenset({"dropout"})
 
 
+def contiguous(array: npt.ArrayLike) -> Array:
+    """Return an array, copied when its elements do not lie side by side in order."""
+    if type(array) is np.ndarray and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array).reshape(np.shape(array))  # keeps 0-d arrays 0-d
+
+
 class Variable(Operators):
     """An array that belongs to a model and changes: the common base of Parameter and Buffer.
 
@@ -33,7 +40,7 @@ class Variable(Operators):
     __array_ufunc__ = None  # arrays defer to the operators below
 
     def __init__(self, data: npt.ArrayLike) -> None:
-        self.data: Array = np.ascontiguousarray(data).reshape(np.shape(data))  # keeps 0-d arrays 0-d
+        self.data: Array = contiguous(data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -247,7 +254,5 @@ def apply(
         trace = active()
     if trace is not None:
         return tuple(trace.record(kind, inputs, attributes))
-    arrays = [
-        np.ascontiguousarray(v.data if isinstance(v, Variable) else v).reshape(np.shape(v)) for v in inputs
-    ]
+    arrays = [contiguous(v.data if isinstance(v, Variable) else v) for v in inputs]
     return tuple(_core.Op(kind, dict(attributes), arrays)(arrays, seed))

@@ -268,15 +268,19 @@ class Module:
         as running means are updated.
         """
         trace = active()
-        if trace is None and inputs and all(isinstance(value, np.ndarray) for value in inputs):
-            return self._run(inputs)
+        if trace is None and inputs:
+            for value in inputs:
+                if not isinstance(value, np.ndarray):
+                    break
+            else:
+                return self._run(inputs)
         if trace is None or self._name is None:
             return self.forward(*inputs)
         with trace.scope(self._name):
             return self.forward(*inputs)
 
     def _run(self, inputs: tuple[Array, ...]) -> Any:
-        key = (_revision.number, *((value.shape, value.dtype.str) for value in inputs))
+        key = (_revision.number, *[(value.shape, value.dtype) for value in inputs])
         program = self._programs.get(key)
         if program is None:
             for value in inputs:
