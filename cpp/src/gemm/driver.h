@@ -275,8 +275,17 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
             tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
             tile.n = columns;
             const index vectors = (columns + kernels.lanes - 1) / kernels.lanes;
-            // The next panel of A comes while the last tile of this one runs.
-            if (q == q_end - 1 && !plan.a_direct && p + 1 < p_end) tile.next = from_a.data + rows * kc;
+            // What comes next is fetched on the way. A's panel, while the last tile of this one runs; a B that
+            // is read in place, for the next band, a line of its rows with every panel of A.
+            constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+            const index line = (p - p_begin) * kLine;
+            if (q == q_end - 1 && !plan.a_direct && p + 1 < p_end) {
+              tile.next = from_a.data + rows * kc, tile.next_step = rows;
+            } else if (B::kDirect && plan.b_direct && line <= plan.width && !from_b.offsets &&
+                       q + q_end - q_begin < plan.n_panels) {
+              tile.next = from_b.data + (q_end - q_begin) * plan.width + line;
+              tile.next_step = from_b.step;
+            }
             c(kernels.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
               chunk == plan.chunks - 1);
           }

@@ -12,7 +12,7 @@ constexpr double kPackRagged = 3;     // to pack the end of a B that is read in 
 constexpr double kFinishRagged = 12;  // to write the end of a row of C
 constexpr double kTurn = 12;          // to write C in the transposed form
 constexpr double kPassA = 1.8;        // to read A where it lies, each time, when it is too large for L2
-constexpr double kPassB = 0.8;        // likewise B
+constexpr double kPassB = 0.06;       // likewise B, which is fetched ahead
 constexpr double kDotSums = 48;       // to add the lanes of a vector of sums of the dot form
 constexpr double kDotCall = 40;       // ... and for each of its tiles
 

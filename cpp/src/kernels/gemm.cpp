@@ -100,6 +100,7 @@ void tile(const GemmTile<T>& t) {
 #pragma GCC unroll 16
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + 3 * g * a_row;
   const T* next = t.next ? t.next : t.a;
+  const index next_step = t.next_step;
   const T* b = t.b;
   const index b_step = t.b_step;
   const ptrdiff_t* b_offset = t.b_offset;
@@ -132,7 +133,7 @@ void tile(const GemmTile<T>& t) {
 #pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) a[g] += a_step;
     __builtin_prefetch(next, 0, 2);
-    next += R;
+    next += next_step;
     if (!kOffsets) b += b_step;
   }
   // Whole tiles that need nothing but their sums are stored from registers; all else goes through a buffer,

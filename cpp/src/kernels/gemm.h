@@ -40,7 +40,8 @@ struct GemmTile {
   const T* bias_row;     // null: none
   const T* bias_column;  // null: none
   int activation;        // GemmActivation
-  const T* next;         // k * rows elements that are needed soon, or null: they are fetched on the way
+  const T* next;         // what is needed soon, or null: next[kk * next_step] is fetched on the way
+  ptrdiff_t next_step;
 };
 
 // One call of the dot form, for operands that both run along k in memory:
