@@ -310,13 +310,7 @@ void DepthwiseWeightGradient<T>::run(const Team& team, const T* x, const T* dy, 
         k_.dot(looks_, target, padded, dy + (n * filters_ + f) * plane_size + first * width_.target, sums);
       }
       T* to = partial + (chunk * filters_ + f) * taps_;
-      for (index t = 0; t < taps_; ++t) {
-        T* lane = sums + t * k_.lanes;
-        for (index half = k_.lanes / 2; half > 0; half /= 2) {
-          for (index i = 0; i < half; ++i) lane[i] += lane[i + half];
-        }
-        to[t] = lane[0];
-      }
+      k_.sum_lanes(taps_, sums, to);
     }
   });
   if (chunks_ == 1) return;

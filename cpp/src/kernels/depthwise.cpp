@@ -626,9 +626,35 @@ void dot(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* source,
   }
 }
 
+// Neighbouring lanes of two vectors are added into one, until one vector holds the sums of kLanes.
+template <class T>
+void sum_lanes(index taps, const T* sums, T* to) {
+  constexpr int n = static_cast<int>(kLanes<T>);
+  for (index t = 0; t < taps; t += n) {
+    const index count = taps - t;
+    Vec<T> v[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) v[i] = i < count ? load(sums + (t + i) * n) : Vec<T>{};
+#pragma GCC unroll 4
+    for (int left = n / 2; left > 0; left /= 2) {
+#pragma GCC unroll 8
+      for (int i = 0; i < left; ++i) {
+        Vec<T> even, odd;
+        separate<T>(v[2 * i], v[2 * i + 1], even, odd);
+        v[i] = even + odd;
+      }
+    }
+    if (count >= n) {
+      store(to + t, v[0]);
+    } else {
+      store_first(to + t, v[0], count);
+    }
+  }
+}
+
 template <class T>
 constexpr DepthwiseKernels<T> make_table() {
-  return {kLanes<T>, kHalves<T>, pad<T>, correlate<T>, correlate_pairs<T>, dot<T>};
+  return {kLanes<T>, kHalves<T>, pad<T>, correlate<T>, correlate_pairs<T>, dot<T>, sum_lanes<T>};
 }
 
 }  // namespace

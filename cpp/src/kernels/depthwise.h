@@ -65,6 +65,9 @@ struct DepthwiseKernels {
   // rows is read.
   void (*dot)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* dy,
               T* sums);
+
+  // to[t] = the sum of the lanes of vector t, in one order.
+  void (*sum_lanes)(ptrdiff_t taps, const T* sums, T* to);
 };
 TENFOLD_DECLARE_KERNELS(DepthwiseKernels)
 
