@@ -145,6 +145,29 @@ void log_softmax_columns_backward(index width, index n, index pitch, const T* y,
 }
 
 template <class T>
+void cross_entropy_rows_backward(index rows, index n, const T* y, const T* total, const T* less, T* dx) {
+  for (index r = 0; r < rows; ++r, y += n, dx += n) {
+    const Vec<T> scale = splat(total[r]), shift = splat(-less[r]);
+    const bool counts = total[r] != 0;
+    sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
+      at.store(dx + i, counts ? fma<T>(at.load(y + i), scale, shift) : Vec<T>{});
+    });
+  }
+}
+
+template <class T>
+void cross_entropy_columns_backward(index width, index n, index pitch, const T* y, const T* total,
+                                    const T* less, T* dx) {
+  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
+    const Vec<T> scale = at.load(total + i), shift = -at.load(less + i);
+    for (index c = 0; c < n; ++c) {
+      const Vec<T> d = fma<T>(at.load(y + c * pitch + i), scale, shift);
+      at.store(dx + c * pitch + i, select<T>(scale == Vec<T>{}, Vec<T>{}, d));
+    }
+  });
+}
+
+template <class T>
 constexpr SoftmaxKernels<T> make_table() {
   return {softmax_rows<T>,
           softmax_columns<T>,
@@ -153,7 +176,9 @@ constexpr SoftmaxKernels<T> make_table() {
           softmax_rows_backward<T>,
           softmax_columns_backward<T>,
           log_softmax_rows_backward<T>,
-          log_softmax_columns_backward<T>};
+          log_softmax_columns_backward<T>,
+          cross_entropy_rows_backward<T>,
+          cross_entropy_columns_backward<T>};
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ struct SoftmaxKernels {
   void (*log_softmax_rows_backward)(ptrdiff_t rows, ptrdiff_t n, const T* y, const T* dy, T* dx);
   void (*log_softmax_columns_backward)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* y, const T* dy,
                                        T* dx);
+  // dx = y total - less, with one total and one less for a row or column; 0 where total is 0, whatever y is.
+  void (*cross_entropy_rows_backward)(ptrdiff_t rows, ptrdiff_t n, const T* y, const T* total, const T* less,
+                                      T* dx);
+  void (*cross_entropy_columns_backward)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* y,
+                                         const T* total, const T* less, T* dx);
 };
 TENFOLD_DECLARE_KERNELS(SoftmaxKernels)
 

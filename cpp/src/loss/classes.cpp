@@ -135,6 +135,7 @@ void CrossEntropy<T>::forward(const Team& team, const T* x, const index* labels,
 template <class T>
 void CrossEntropy<T>::backward(const Team& team, const index* labels, const T* shares, const T* weight,
                                const T* probabilities, const double* denominator, const T* dy, T* dx) const {
+  const auto& k = kernels<SoftmaxKernels, T>();
   const ClassGeometry& g = geometry;
   const index n = g.classes, inner = g.inner;
   const T keep = static_cast<T>(1 - smoothing), spread = static_cast<T>(smoothing / static_cast<double>(n));
@@ -180,7 +181,16 @@ void CrossEntropy<T>::backward(const Team& team, const index* labels, const T* s
       const index j = i * step + c * inner;
       d[j] = scale[i] == 0 ? T(0) : p[j] * total[i] - scale[i] * coefficient(i, c);
     };
-    if (inner == 1) {
+    if (shares == nullptr && weight == nullptr) {
+      // The coefficient is the same for all classes, and total is 0 where scale is.
+      T less[kBlock];
+      for (index i = 0; i < width; ++i) less[i] = scale[i] * spread;
+      if (inner == 1) {
+        k.cross_entropy_rows_backward(width, n, p, total, less, d);
+      } else {
+        k.cross_entropy_columns_backward(width, n, inner, p, total, less, d);
+      }
+    } else if (inner == 1) {
       for (index i = 0; i < width; ++i) {
         for (index c = 0; c < n; ++c) put(i, c);
       }
