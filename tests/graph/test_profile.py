@@ -40,8 +40,8 @@ def test_layer_by_layer_the_work_is_what_the_layers_say():
     assert [o.forward.flops for o in layers] == list(n * LENET)
     # The first layer's input is data: no gradient of it is computed.
     assert [o.backward.flops for o in layers] == [n * LENET[0], *(2 * n * LENET[1:])]
-    assert p.operations[12].kind == "copies of gradients"
-    assert p.operations[12].forward is None
+    # The gradient of the loss is read where it is, not copied.
+    assert len(p.operations) == 12
 
 
 @pytest.mark.parametrize("where", ["loss inside", "loss outside"])
@@ -92,9 +92,7 @@ def test_times_add_up(threads, dtype):
 
 def test_a_branch_shows_where_gradients_meet():
     p = tenfold.profile(lambda x: F.relu(x) + F.tanh(x), np.ones((4, 5)), seconds=0.001)
-    assert [o.kind for o in p.operations] == [
-        "relu", "tanh", "add", "copies of gradients", "sums of gradients",
-    ]  # fmt: skip
+    assert [o.kind for o in p.operations] == ["relu", "tanh", "add", "sums of gradients"]
     assert p.operations[-1].backward.flops == 20
 
 

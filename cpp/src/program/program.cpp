@@ -117,6 +117,8 @@ struct Program::Plan {
   void execute(const Team& team, const Instruction& instruction, RandomState random);
   InstructionProfile describe(const Instruction& instruction) const;
   void run_updates(const Team& team);
+  // The gradient of output j; zeros if null.
+  void set_d_output(std::size_t j, const void* data);
   void* pointer(int buffer) const { return pointers[static_cast<std::size_t>(buffer)]; }
   void set_pointer(int buffer, const void* data) {
     pointers[static_cast<std::size_t>(buffer)] = const_cast<void*>(data);
@@ -136,6 +138,7 @@ struct Program::Plan {
   std::vector<bool> written;                       // the gradient buffer has its first contribution
   std::vector<std::vector<int>> saved_buffers;     // by node
   std::vector<int> d_output_buffer;                // by program output: external
+  std::vector<Buffer> no_gradient;                 // zeros for outputs without a gradient
   std::vector<BufferInfo> buffers;
   std::vector<Instruction> forward, backward;
   int time = 0;
@@ -394,6 +397,12 @@ void Program::Plan::emit_backward() {
     d_output_buffer.push_back(new_external());
     const ValueId id = spec.outputs[j];
     if (!flows[at(id)]) continue;
+    // Nothing else flows into this gradient: it is read where the caller has it.
+    if (contributions[at(id)] == 1 && gradient_buffer[at(id)] == kNone) {
+      gradient_buffer[at(id)] = d_output_buffer.back();
+      written[at(id)] = true;
+      continue;
+    }
     const int target = contribution(id);
     Instruction copy;
     copy.kind = Instruction::kCopy;
@@ -531,6 +540,18 @@ void Program::Plan::prepare() {
     }
   }
   planned_threads = threads;
+}
+
+void Program::Plan::set_d_output(std::size_t j, const void* data) {
+  if (data == nullptr && gradient_buffer[at(spec.outputs[j])] == d_output_buffer[j]) {
+    no_gradient.resize(d_output_buffer.size());
+    if (no_gradient[j].data() == nullptr) {
+      no_gradient[j] = Buffer(output_types[j].bytes());
+      std::memset(no_gradient[j].data(), 0, output_types[j].bytes());
+    }
+    data = no_gradient[j].data();
+  }
+  set_pointer(d_output_buffer[j], data);
 }
 
 void Program::Plan::resolve() {
@@ -692,7 +713,7 @@ void Program::backward(const std::vector<const void*>& d_outputs, const std::vec
            p.planned_threads, " to ", num_threads());
   }
   for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j) {
-    p.set_pointer(p.d_output_buffer[j], j < d_outputs.size() ? d_outputs[j] : nullptr);
+    p.set_d_output(j, j < d_outputs.size() ? d_outputs[j] : nullptr);
   }
   for (std::size_t k = 0; k < gradients.size(); ++k) {
     if (gradients[k] != nullptr) p.set_pointer(p.gradient_buffer[p.at(p.spec.gradients[k])], gradients[k]);
@@ -713,7 +734,7 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
   for (std::size_t k = 0; k < inputs.size(); ++k)
     p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
   for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j)
-    p.set_pointer(p.d_output_buffer[j], j < d_outputs.size() ? d_outputs[j] : nullptr);
+    p.set_d_output(j, j < d_outputs.size() ? d_outputs[j] : nullptr);
   for (ValueId id : p.spec.gradients) {
     if (p.pointer(p.gradient_buffer[p.at(id)]) == nullptr)
       reject("Program.profile", "gradients", "must all be bound");
@@ -792,7 +813,7 @@ index Program::train(const TrainingRun& run) {
   const bool single = p.output_types[0].dtype == DType::float32;
   for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j) {
     const void* one = single ? static_cast<const void*>(&one_float) : static_cast<const void*>(&one_double);
-    p.set_pointer(p.d_output_buffer[j], j == 0 ? one : nullptr);
+    p.set_d_output(j, j == 0 ? one : nullptr);
   }
   for (std::size_t k = 0; k < p.staging.size(); ++k) {
     p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], p.staging[k].data());
