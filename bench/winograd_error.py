@@ -1,11 +1,13 @@
 """Print the largest errors of the direct form and of Winograd's forms, the tables of docs/numerics.md.
 
 ``python bench/winograd_error.py``: an error is the largest over an output of a layer, against the same convolution
-in float64, relative to the largest magnitude of that output.
+in float64, relative to the largest magnitude of that output. ``python bench/winograd_error.py lanes``: the same for small layers
+inside a compiled chain, which run with the batch in the vector lanes and choose their form by cost.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +49,18 @@ LAYERS = [
     Layer("4x4 stride 2, 16 channels", 4, 16, 32, 32, 4, 2),
     Layer("DCGAN 3", 16, 128, 256, 16, 4, 2),
 ]
+LANE_LAYERS = [
+    Layer("3 to 16", 32, 3, 16, 32),
+    Layer("8 to 24, 8x8", 32, 8, 24, 8),
+    Layer("8 to 24, 16x16", 32, 8, 24, 16),
+    Layer("16 to 3", 32, 16, 3, 32),
+    Layer("CIFAR 16", 32, 16, 16, 32),
+    Layer("CIFAR 32", 32, 32, 32, 16),
+    Layer("3 to 16, 5x5", 32, 3, 16, 32, 5),
+    Layer("LeNet-5 2", 64, 6, 16, 14, 5),
+    Layer("16 to 3, 5x5", 32, 16, 3, 32, 5),
+    Layer("16 to 32, 5x5", 32, 16, 32, 16, 5),
+]
 INPUTS = {
     "normal": lambda z: z,
     "after ReLU": lambda z: np.maximum(z, 0),
@@ -67,12 +81,19 @@ def forms(layer: Layer) -> dict[str, str]:
     return {"F(2x2)": "winograd2", "F(4x4)": "winograd4"}
 
 
-def passes(layer: Layer, x: np.ndarray, w: np.ndarray, algorithm: str) -> dict[str, np.ndarray]:
+def passes(
+    layer: Layer, x: np.ndarray, w: np.ndarray, algorithm: str, *, lanes: bool = False
+) -> dict[str, np.ndarray]:
     """Return the output of a layer and its gradients; dy is like the input of a layer with w's filters."""
     padding = (layer.kernel - 1) // 2
 
     def convolve(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return F.conv2d(x, w, stride=layer.stride, padding=padding, algorithm=algorithm)
+        if not lanes:
+            return F.conv2d(x, w, stride=layer.stride, padding=padding, algorithm=algorithm)
+        # Between two layers of 1x1 that change nothing, and round nothing, it is a chain that runs in lanes.
+        before, after = (np.eye(c, dtype=w.dtype)[:, :, None, None] for c in (layer.channels, layer.filters))
+        y = F.conv2d(F.conv2d(x, before), w, stride=layer.stride, padding=padding, algorithm=algorithm)
+        return F.conv2d(y, after)
 
     y, pull = tenfold.vjp(convolve, x, w)
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
@@ -80,12 +101,12 @@ def passes(layer: Layer, x: np.ndarray, w: np.ndarray, algorithm: str) -> dict[s
     return {"forward": y, "input gradient": dx, "weight gradient": dw}
 
 
-def main() -> None:
+def main(*, lanes: bool) -> None:
     """Print the table and the worst ratios."""
     print("| layer | input | weights | pass | form | direct | Winograd | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     worst: dict[tuple[str, str], tuple[float, str]] = {}
-    for layer in LAYERS:
+    for layer in LANE_LAYERS if lanes else LAYERS:
         rng = np.random.default_rng(0)
         taps = layer.kernel**2
         z = rng.standard_normal((layer.images, layer.channels, layer.size, layer.size))
@@ -96,14 +117,18 @@ def main() -> None:
             for sign, of_weights in WEIGHTS.items():
                 x, w = of_input(z).astype(np.float32), of_weights(v).astype(np.float32)
                 exact = passes(layer, x.astype(np.float64), w.astype(np.float64), "im2col")
-                direct = passes(layer, x, w, "direct")
-                for form, algorithm in forms(layer).items():
-                    found = passes(layer, x, w, algorithm)
+                direct = passes(layer, x, w, "direct", lanes=lanes)
+                for form, algorithm in {"lanes": "auto"}.items() if lanes else forms(layer).items():
+                    found = passes(layer, x, w, algorithm, lanes=lanes)
                     for direction, wanted in exact.items():
                         if direction == "input gradient" and kind != "normal":
                             continue  # it does not depend on the input
-                        if direction == "weight gradient" and (sign != "normal" or layer.kernel == 5):
+                        if direction == "weight gradient" and (
+                            sign != "normal" or (layer.kernel == 5 and not lanes)
+                        ):
                             continue  # nor this on the weights; 5x5 has no form of its own
+                        if lanes and np.array_equal(found[direction], direct[direction]):
+                            continue  # the direct form was chosen
 
                         def error(of: dict[str, np.ndarray]) -> float:
                             return float(np.max(np.abs(of[direction] - wanted)) / np.max(np.abs(wanted)))  # noqa: B023
@@ -123,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(lanes=sys.argv[1:] == ["lanes"])

@@ -208,27 +208,27 @@ std::vector<Case> cases(index n) {
                                  .linear(3)
                                  .loss());
   add("tiles_of_three_by_three", ChainBuilder(n, 3, 15, 13)
-                                      .conv(7, 3, 3, 1, 1, 1)
-                                      .relu()
-                                      .pool(2, 2, 2, 2)
-                                      .conv(5, 3, 3, 1, 0, 1)
-                                      .relu(0)
-                                      .pool(4, 1, 4, 1)
-                                      .conv(9, 3, 3, 1, 2, 2)
-                                      .pool(1, 4, 1, 4)
-                                      .flatten()
-                                      .linear(4)
-                                      .loss());
+                                     .conv(7, 3, 3, 1, 1, 1)
+                                     .relu()
+                                     .pool(2, 2, 2, 2)
+                                     .conv(5, 3, 3, 1, 0, 1)
+                                     .relu(0)
+                                     .pool(4, 1, 4, 1)
+                                     .conv(9, 3, 3, 1, 2, 2)
+                                     .pool(1, 4, 1, 4)
+                                     .flatten()
+                                     .linear(4)
+                                     .loss());
   add("tiles_of_five_by_five", ChainBuilder(n, 7, 10, 13)
-                                    .conv(5, 5, 5, 1, 2, 2)
-                                    .relu()
-                                    .conv(11, 5, 5, 1, 1, 0)
-                                    .pool(2, 2, 2, 2)
-                                    .relu(0)
-                                    .conv(2, 5, 5, 1, 3, 4, 1, false)
-                                    .flatten()
-                                    .linear(4)
-                                    .loss());
+                                   .conv(5, 5, 5, 1, 2, 2)
+                                   .relu()
+                                   .conv(11, 5, 5, 1, 1, 0)
+                                   .pool(2, 2, 2, 2)
+                                   .relu(0)
+                                   .conv(2, 5, 5, 1, 3, 4, 1, false)
+                                   .flatten()
+                                   .linear(4)
+                                   .loss());
   add("one_pixel",
       ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
   add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
@@ -276,9 +276,9 @@ void compare(const Case& test, Algorithm algorithm, bool integers, double tolera
     const Result expected = reference(chain, data.inputs, data.labels, data.d_outputs);
     for (const bool wants_dx : {false, true}) {
       const Result actual = run<T>(chain, data, 2, wants_dx);
-      const std::string where =
-          std::string(test.name) + (by_block ? ", by block" : "") + (wants_dx ? ", dx" : "") +
-          (algorithm == Algorithm::winograd ? ", winograd" : "");
+      const std::string where = std::string(test.name) + (by_block ? ", by block" : "") +
+                                (wants_dx ? ", dx" : "") +
+                                (algorithm == Algorithm::winograd ? ", winograd" : "");
       for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
         expect_near(actual.outputs[i], expected.outputs[i], tolerance,
                     where + ", output " + std::to_string(i));

@@ -121,7 +121,7 @@ def test_same_bits_at_every_thread_count(name, batch):
     results = []
     before = _core.num_threads()
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 5, 16):
             _core.set_num_threads(threads)
             outputs, gradients, _ = run(function, arrays)
             results.append([*outputs, *gradients])
@@ -203,3 +203,57 @@ def test_nan_reaches_loss_and_gradients():
     outputs, gradients, _ = run(function, arrays)
     assert np.isnan(outputs[0])
     assert np.isnan(gradients[1]).any()
+
+
+# Layers for which the cost chooses Winograd's form in all or some operators; bench/winograd_error.py lanes has more.
+@pytest.mark.parametrize("kind", ["normal", "after_relu", "positive"])
+@pytest.mark.parametrize(("n", "c", "f", "size", "kernel", "padding"), [
+    (64, 6, 16, 14, 5, 0), (32, 8, 24, 16, 3, 1), (32, 16, 16, 32, 3, 1), (17, 32, 24, 15, 3, 1),
+    (20, 16, 24, 13, 5, 2), (16, 8, 24, 8, 3, 1),
+])  # fmt: skip
+def test_the_chosen_forms_err_at_most_four_times_as_much_as_direct(n, c, f, size, kernel, padding, kind):
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((n, c, size, size))
+    dy = rng.standard_normal((n, f, *[size + 2 * padding + 1 - kernel] * 2))
+    w = rng.standard_normal((f, c, kernel, kernel)) / np.sqrt(kernel**2 * c)
+    x, w = {"normal": (x, w), "after_relu": (np.maximum(x, 0), w), "positive": (np.abs(x), np.abs(w))}[kind]
+
+    def passes(x, w, algorithm):
+        # Layers of 1x1 that change nothing make a chain of one layer.
+        before, after = (np.eye(k, dtype=x.dtype)[:, :, None, None] for k in (c, f))
+
+        def chain(x, before, w, after):
+            return (F.conv2d(F.conv2d(F.conv2d(x, before), w, padding=padding, algorithm=algorithm), after),)
+
+        program = compile_program(chain, [x, before, w, after], wanted=[0, 2])
+        assert program.kinds == ["lane_segment"]
+        y = program.forward([x, before, w, after])[0]
+        return [y, *program.backward([dy.astype(x.dtype)])]
+
+    exact = passes(x, w, "auto")
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    chosen, direct = passes(x, w, "auto"), passes(x, w, "direct")
+    assert not all(np.array_equal(a, b) for a, b in zip(chosen, direct, strict=True)), "not chosen"
+    for a, d, e in zip(chosen, direct, exact, strict=True):
+        assert np.max(np.abs(a - e)) <= 4 * np.max(np.abs(d - e))
+
+
+def test_direct_forbids_other_forms():
+    """Only in the direct form does an infinity stay within the windows that see it."""
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((16, 16, 16, 16)).astype(np.float32)
+    x[0, 0, 0, 0] = np.inf
+    w = rng.standard_normal((16, 16, 3, 3)).astype(np.float32)
+    finite = {}
+    for algorithm in ("auto", "direct"):
+
+        def chain(x, w, algorithm=algorithm):
+            y = F.relu(F.conv2d(x, w, padding=1, algorithm=algorithm))
+            return (F.flatten(F.max_pool2d(y, 1), 1),)
+
+        program = compile_program(chain, [x, w], wanted=[1])
+        assert program.kinds == ["lane_segment"]
+        finite[algorithm] = np.isfinite(program.forward([x, w])[0].reshape(x.shape)[0])
+    assert not finite["auto"][:, 2:4, 2:4].all()
+    finite["direct"][:, :2, :2] = True
+    assert finite["direct"].all()

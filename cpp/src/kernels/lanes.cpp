@@ -226,10 +226,10 @@ void pooled_weight(const LanePooledWeight<T>& a) {
     for (index c = 0; c < a.channels; ++c) {
       for (index f = 0; f < a.filters; ++f) {
         in_pieces<kRows>(r, [&](index kh, auto count) {
-          pooled_weight_rows<T, r, count.value>(
-              a, a.x + c * a.x_plane + (2 * first + kh) * a.x_row, a.d + f * a.d_plane + first * a.d_row,
-              a.codes + f * a.code_plane + first * a.windows_w * kBlock, rows,
-              a.acc + ((f * a.channels + c) * r + kh) * r * kBlock);
+          pooled_weight_rows<T, r, count.value>(a, a.x + c * a.x_plane + (2 * first + kh) * a.x_row,
+                                                a.d + f * a.d_plane + first * a.d_row,
+                                                a.codes + f * a.code_plane + first * a.windows_w * kBlock,
+                                                rows, a.acc + ((f * a.channels + c) * r + kh) * r * kBlock);
         });
       }
     }
@@ -648,9 +648,24 @@ void sum_plane(index rows, index cols, index row, const T* x, T* acc) {
 
 template <class T>
 constexpr LaneKernels<T> make_table() {
-  return {conv<T>,     conv_weight<T>,  {pooled_weight<T, 3>, pooled_weight<T, 5>}, conv_input<T>, unpool<T>,      max_pool<T>,     max_pool_backward<T>,
-          relu<T>,     relu_backward<T>, dense<T>,      dense_input<T>, dense_weight<T>, cross_entropy<T>,
-          to_lanes<T>, from_lanes<T>,    sum_lanes<T>,  sum_plane<T>, kPooledWeightCost};
+  return {conv<T>,
+          conv_weight<T>,
+          {pooled_weight<T, 3>, pooled_weight<T, 5>},
+          conv_input<T>,
+          unpool<T>,
+          max_pool<T>,
+          max_pool_backward<T>,
+          relu<T>,
+          relu_backward<T>,
+          dense<T>,
+          dense_input<T>,
+          dense_weight<T>,
+          cross_entropy<T>,
+          to_lanes<T>,
+          from_lanes<T>,
+          sum_lanes<T>,
+          sum_plane<T>,
+          kPooledWeightCost};
 }
 
 }  // namespace

@@ -115,7 +115,8 @@ TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool rel
     const __mmask16 shut = _mm512_cmp_ps_mask(best, zero, _CMP_LE_OQ);
     best = _mm512_mask_mov_ps(best, shut, zero);
     code = _mm512_mask_mov_epi32(code, shut, pass_zero ? _mm512_setzero_si512() : none);
-    if (pass_zero) code = _mm512_mask_mov_epi32(code, _mm512_mask_cmp_ps_mask(shut, first, zero, _CMP_LT_OQ), none);
+    if (pass_zero)
+      code = _mm512_mask_mov_epi32(code, _mm512_mask_cmp_ps_mask(shut, first, zero, _CMP_LT_OQ), none);
   }
   return {(Vec<float>)best, (Mask<float>)code};
 }

@@ -326,7 +326,8 @@ TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, index c
         for (int row = 0; row < kSide; ++row) d[row] = load(p + row * a.x_row);
         look_line<T>(d, line);
         TENFOLD_UNROLL
-        for (int row = 0; row < kSide; ++row) store(columns + (column * kSide + row) * kBlock + lane, line[row]);
+        for (int row = 0; row < kSide; ++row)
+          store(columns + (column * kSide + row) * kBlock + lane, line[row]);
       }
       for (index tile = 0; tile < count; ++tile) {
         T* to = v + (tile * a.channels + c) * kWinogradPoints * kBlock + lane;

@@ -24,7 +24,7 @@ constexpr ptrdiff_t kWinogradPoints = 36;
 template <class T>
 struct LaneWinograd {
   const T* x;
-  const T* u;  // [F][C][36]
+  const T* u;     // [F][C][36]
   const T* bias;  // or null
   const T* dy;
   T* y;

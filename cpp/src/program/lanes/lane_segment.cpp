@@ -58,10 +58,10 @@ struct Stage {
   bool winograd() const { return winograd_forward || winograd_input || winograd_weight; }
   index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
   index points = 0;                // offset of the transformed weights among a member's: [F][C][36]
-  index looks = 0;                 // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
-  index sums = 0;                  // offset in a member's accumulators: [F][looks][16], then [F][16]
-  index slot = 0;                  // offset in a chunk's slot: [F][looks], then [F]
-  index samples_rows = 0, d_out = 0;     // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
+  index looks = 0;  // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
+  index sums = 0;   // offset in a member's accumulators: [F][looks][16], then [F][16]
+  index slot = 0;   // offset in a chunk's slot: [F][looks], then [F]
+  index samples_rows = 0, d_out = 0;  // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
   index pitch = 0;
 };
 
@@ -194,6 +194,10 @@ constexpr double kDirectCost = 1.07;
 // Winograd's accumulators of the weight gradient are read and written once a block: they have to stay in the
 // second-level cache beside the block.
 constexpr index kMaxWeightSums = index{1} << 17;  // elements
+// Winograd's weight gradient errs the more beside the direct one the shorter the sums are: with 3x3 windows 5 times as
+// much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times (bench/winograd_error.py lanes). At most 4 are
+// promised.
+constexpr index kMinWeightPixels = 256;
 
 // Chooses each operator's form by what it takes for a block, in multiply-adds at the peak.
 void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
@@ -205,7 +209,8 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   stage.tiles_w = (layer.width.output + m - 1) / m;
   const double channels = static_cast<double>(in.channels), filters = static_cast<double>(stage.features);
   const double products = filters * static_cast<double>(stage.taps);
-  const double direct = kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * products;
+  const double direct =
+      kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * products;
   const auto winograd_cost = [&](const LaneWinogradCost& cost) {
     return static_cast<double>(stage.tiles_h * stage.tiles_w) *
            (static_cast<double>(kWinogradPoints) * channels * filters * cost.product + channels * cost.look +
@@ -223,10 +228,12 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   if (!asked && (layer.algorithm == LaneLayer::Algorithm::direct || chain.dtype != DType::float32)) return;
   const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
   const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
+  const bool accurate =
+      layer.height.kernel == 3 && layer.height.output * layer.width.output >= kMinWeightPixels;
   stage.winograd_forward = pools && (asked || winograd_cost(winograd.forward_cost[number]) < direct);
   if (!chain.training) return;
   stage.winograd_input = asked || winograd_cost(winograd.input_cost[number]) < direct;
-  stage.winograd_weight = asked || (fits && winograd_cost(winograd.weight_cost[number]) < weight);
+  stage.winograd_weight = asked || (fits && accurate && winograd_cost(winograd.weight_cost[number]) < weight);
   stage.pooled_weight = stage.pooled_weight && !stage.winograd_weight;
 }
 

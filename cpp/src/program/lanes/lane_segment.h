@@ -32,8 +32,8 @@ struct LaneLayer {
   Axis height, width;  // conv and max_pool, with output set
   index features = 0;  // conv and linear: output channels
   bool bias = false;
-  double at_zero = 1;  // relu
-  bool kept = false;   // its value is an output of the segment
+  double at_zero = 1;                          // relu
+  bool kept = false;                           // its value is an output of the segment
   Algorithm algorithm = Algorithm::automatic;  // conv
 };
 
