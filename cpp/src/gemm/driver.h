@@ -276,7 +276,8 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
             tile.n = columns;
             const index vectors = (columns + kernels.lanes - 1) / kernels.lanes;
             // What comes next is fetched on the way. A's panel, while the last tile of this one runs; a B that
-            // is read in place, for the next band, a line of its rows with every panel of A.
+            // is read in place, for the next band, a line of its rows with every panel of A. Then an A that is
+            // read in place across its rows: the line that the next panel does not share with this one.
             constexpr index kLine = 64 / static_cast<index>(sizeof(T));
             const index line = (p - p_begin) * kLine;
             if (q == q_end - 1 && !plan.a_direct && p + 1 < p_end) {
@@ -285,6 +286,8 @@ void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B&
                        q + q_end - q_begin < plan.n_panels) {
               tile.next = from_b.data + (q_end - q_begin) * plan.width + line;
               tile.next_step = from_b.step;
+            } else if (q == q_end - 1 && from_a.row == 1 && p + 1 < p_end) {
+              tile.next = from_a.data + 2 * rows - 1, tile.next_step = from_a.step;
             }
             c(kernels.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
               chunk == plan.chunks - 1);
