@@ -1,8 +1,8 @@
 """Print the largest errors of the direct form and of Winograd's forms, the tables of docs/numerics.md.
 
 ``python bench/winograd_error.py``: an error is the largest over an output of a layer, against the same convolution
-in float64, relative to the largest magnitude of that output. ``python bench/winograd_error.py lanes``: the same for small layers
-inside a compiled chain, which run with the batch in the vector lanes and choose their form by cost.
+in float64, relative to the largest magnitude of that output. ``python bench/winograd_error.py lanes``: the same for
+small layers inside a compiled chain, which run with the batch in the vector lanes and choose their form by cost.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays
   {
     py::gil_scoped_release release;
     Buffer workspace(op.forward_workspace(num_threads()));
-    const ForwardCall call{inputs.data(), outputs.data(), saved.empty() ? nullptr : saved.data(), workspace.data(), {seed, 0}, &errors};
+    const ForwardCall call{inputs.data(),    outputs.data(), saved.empty() ? nullptr : saved.data(),
+                           workspace.data(), {seed, 0},      &errors};
     if (op.is_view()) {
       std::memcpy(outputs[0], inputs[0], op.outputs()[0].bytes());
     } else {

@@ -1066,8 +1066,103 @@ TENFOLD_INLINE void spread(const PoolAxis& w, const T* from, index n, T* to) {
   }
 }
 
+// The same for planes, row by row of dx: first the sum of the output rows that look at it, then what every column of
+// that sum is looked at by. Rows that the same output rows look at are copied. False if it does not apply.
+template <class T>
+bool sum_backward_rows(const PoolGeometry& g, const T* dy, const T* dd, const T* dh, const T* dw, T* dx) {
+  constexpr index n = kLanes<T>;
+  const PoolAxis h = g.h, w = g.w;
+  constexpr index kMostRows = 8;      // of the output that look at one of the input
+  const index margin = w.kernel + n;  // zeros on both sides, for whole vectors of every tap
+  if (g.d.size != 1 || g.d.output != 1 || g.d.kernel != 1 || g.d.pad != 0 || h.dilation != 1 ||
+      w.dilation != 1 || (h.kernel + h.stride - 1) / h.stride > kMostRows ||
+      w.output + 2 * margin + w.pad > kGradientBlock) {
+    return false;
+  }
+  T factor[kGradientBlock], sums[kGradientBlock] = {};
+  for (index ow = 0; ow < w.output; ++ow) factor[ow] = T(1) / dw[ow];
+  T* const sum = sums + margin;
+  index begin = 0, end = 0;  // the output rows in `sum`
+  const auto add_rows = [&]() __attribute__((always_inline)) {
+    T share[kMostRows];
+    for (index oh = begin; oh < end; ++oh) share[oh - begin] = T(1) / (dd[0] * dh[oh]);
+    const auto add = [&](auto whole, index ow) __attribute__((always_inline)) {
+      constexpr bool kWhole = decltype(whole)::value == 1;
+      const index m = w.output - ow;
+      Vec<T> total = {};
+      for (index oh = begin; oh < end; ++oh) {
+        total = fma<T>(load_part<kWhole>(dy + oh * w.output + ow, m), splat(share[oh - begin]), total);
+      }
+      total *= load_part<kWhole>(factor + ow, m);
+      if constexpr (kWhole) {
+        store(sum + ow, total);
+      } else {
+        store_first(sum + ow, total, m);
+      }
+    };
+    index ow = 0;
+    for (; ow + n <= w.output; ow += n) add(Number<1>{}, ow);
+    if (ow < w.output) add(Number<0>{}, ow);
+  };
+  // Output row `after` is the next to begin, and input row `past` the first that output row `begin` does not look at.
+  index next_begin = 0, next_end = least(h.output, h.pad / h.stride + 1);
+  index after = next_end * h.stride - h.pad, past = h.kernel - h.pad;
+  for (index r = 0; r < h.size; ++r, dx += w.size) {
+    while (r >= after && next_end < h.output) ++next_end, after += h.stride;
+    while (r >= past && next_begin < next_end) ++next_begin, past += h.stride;
+    if (r > 0 && next_begin == begin && next_end == end) {
+      const T* before = dx - w.size;
+      index c = 0;
+      for (; c + n <= w.size; c += n) store(dx + c, load(before + c));
+      if (c < w.size) store_first(dx + c, load_first(before + c, w.size - c), w.size - c);
+      continue;
+    }
+    begin = next_begin, end = next_end;
+    add_rows();
+    if (w.stride == 1) {
+      for (index c = 0; c < w.size; c += n) {
+        Vec<T> total = {};
+        for (index k = w.kernel - 1; k >= 0; --k) total += load(sum + least(c + w.pad - k, w.output));
+        const index m = w.size - c;
+        if (m >= n) {
+          store(dx + c, total);
+        } else {
+          store_first(dx + c, total, m);
+        }
+      }
+    } else if (w.stride == 2) {
+      for (index c = 0; c < w.size; c += 2 * n) {
+        Vec<T> pair[2] = {};
+        for (index i = 0; i < 2; ++i) {
+          const index p = c + w.pad + i;  // of lane 0 in the padded row; tap k is output (p - k) / 2
+          for (index k = p % 2; k < w.kernel; k += 2) pair[i] += load(sum + least((p - k) / 2, w.output));
+        }
+        const Vec<T> low = zip_low<T>(pair[0], pair[1]), high = zip_high<T>(pair[0], pair[1]);
+        const index m = w.size - c;
+        if (m >= 2 * n) {
+          store(dx + c, low);
+          store(dx + c + n, high);
+        } else if (m >= n) {
+          store(dx + c, low);
+          if (m > n) store_first(dx + c + n, high, m - n);
+        } else {
+          store_first(dx + c, low, m);
+        }
+      }
+    } else {
+      for (index c = 0; c < w.size; ++c) dx[c] = T(0);
+      for (index ow = 0; ow < w.output; ++ow) {
+        const Inside taps = taps_inside(w, ow);
+        for (index k = 0; k < taps.count; ++k) dx[taps.first + k] += sum[ow];
+      }
+    }
+  }
+  return true;
+}
+
 template <class T>
 void sum_backward(const PoolGeometry& g, const T* dy, const T* dd, const T* dh, const T* dw, T* dx) {
+  if (sum_backward_rows(g, dy, dd, dh, dw, dx)) return;
   const PoolAxis& w = g.w;
   fill(g.d.size * g.h.size * w.size, T(0), dx);
   T gradient[kGradientBlock];
