@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,75 +22,78 @@ import tenfold
 from tenfold import _core
 from tenfold import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+from measure import Clock, Work, duration, quiet, take_turns
+
 # Powers of two, what comes right after one, and primes: a cliff would show there.
 BATCHES = (1, 2, 4, 8, 16, 17, 32, 64, 128, 256, 512, 1024)
 IMAGES = (8, 12, 16, 17, 24, 32, 47, 64, 96, 128, 131, 192, 256, 384, 512)
 CHANNELS = (1, 2, 3, 4, 7, 8, 13, 16, 17, 24, 31, 32, 33, 48, 64, 65, 96, 128, 131, 192, 256, 384, 512)
+# Images, channels and size of the convolution that more and more threads share.
+THREADS_SHAPE = (8, 64, 56)
 
 
-def seconds_of(call: Callable[[], object], budget: float, clock: Callable[[], float]) -> tuple[float, float]:
-    """Return median and best of a call."""
-    call()
-    start = clock()
-    call()
-    once = max(clock() - start, 1e-6)
-    count = max(1, int(min(budget / 5, 0.02) / once))
-    times = []
-    for _ in range(max(5, min(31, int(budget / (count * once))))):
-        start = clock()
-        for _ in range(count):
-            call()
-        times.append((clock() - start) / count)
-    return statistics.median(times), min(times)
-
-
-def bandwidth(clock: Callable[[], float]) -> float:
-    """Return bytes per second of a sum of two large arrays into a third, counted once each."""
+def bandwidth(clock: Clock) -> float:
+    """Return bytes per second of a sum of two arrays too large for the caches into a third, counted once each."""
     x = np.ones(1 << 24, np.float32)
     op = _core.Op("add", {}, [x, x])
-    return 3 * x.nbytes / seconds_of(lambda: op([x, x]), 0.5, clock)[1]
+    op([x, x])
+    found = []
+    for _ in range(7):
+        quiet()
+        start = clock()
+        op([x, x])
+        found.append(clock() - start)
+    return 3 * x.nbytes / statistics.median(found)
 
 
-def point(n: int, c: int, size: int, budget: float, clock: Callable[[], float]) -> dict[str, Any]:
+def point(name: str, n: int, c: int, size: int, budget: float, clock: Clock) -> dict[str, Any]:
+    """Return work and times of one convolution of n images with c channels in and out."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, c, size, size)).astype(np.float32)
     w = rng.normal(size=(c, c, 3, 3)).astype(np.float32)
-    found: dict[str, Any] = {"flops": 2.0 * n * c * c * 9 * size * size, "bytes": 2.0 * x.nbytes + w.nbytes}
-    for algorithm in ("direct", "auto"):
-        median, best = seconds_of(lambda a=algorithm: F.conv2d(x, w, padding=1, algorithm=a), budget, clock)
-        found[algorithm] = {"median": median, "best": best}
-    return found
+    calls = {
+        "tenfold": lambda: F.conv2d(x, w, padding=1),
+        "direct": lambda: F.conv2d(x, w, padding=1, algorithm="direct"),
+    }
+    flops = 2.0 * n * c * c * 9 * size * size
+    result = take_turns(Work("curves", name, calls, flops), budget, clock)
+    auto, direct = (result.times[who].as_dict() for who in ("tenfold", "direct"))
+    print(f"{name:20s} {duration(auto['median']):>9s}, direct {duration(direct['median']):>9s}", flush=True)
+    return {
+        "flops": flops, "bytes": 2.0 * x.nbytes + w.nbytes, "peak": result.peak, "auto": auto, "direct": direct,
+    }  # fmt: skip
 
 
-def measure(budget: float, quick: bool, clock: Callable[[], float]) -> dict[str, Any]:
-    """Return the points of every curve, with peak and bandwidth."""
+def measure(budget: float, quick: bool, clock: Clock) -> dict[str, Any]:
+    """Return the points of every curve; each has the peak and the bandwidth of its threads."""
     threads = tenfold.num_threads()
     step = 2 if quick else 1
-    curves: dict[str, Any] = {}
     plans: list[tuple[str, str, tuple[int, ...], Callable[[int], tuple[int, int, int]]]] = [
         ("batch", "32 channels of 28 x 28", BATCHES[::step], lambda v: (v, 32, 28)),
         ("image", "1 image of 32 channels", IMAGES[::step], lambda v: (1, 32, v)),
         ("channels", "4 images of 28 x 28", CHANNELS[::step], lambda v: (4, v, 28)),
     ]
-    peak = _core.fma_peak(np.dtype(np.float32), 0.05)
+    curves: dict[str, Any] = {}
+    moved = bandwidth(clock)
     for name, what, values, shape in plans:
-        points = []
-        for value in values:
-            points.append({"value": value, **point(*shape(value), budget, clock)})
-            print(f"{name:9s} {value:5d}  {points[-1]['auto']['median'] * 1e3:10.3f} ms", flush=True)
-        peak = max(peak, _core.fma_peak(np.dtype(np.float32), 0.05))
+        points = [
+            {"value": v, "bandwidth": moved, **point(f"{name} {v}", *shape(v), budget, clock)} for v in values
+        ]
         curves[name] = {"what": what, "points": points}
     points = []
-    for value in range(1, threads + 1):
-        tenfold.set_num_threads(value)
-        points.append({"value": value, **point(8, 64, 56, 4 * budget, clock)})
-    curves["threads"] = {"what": "8 images of 64 channels of 56 x 56", "points": points}
-    return {"peak": peak, "bandwidth": bandwidth(clock), "threads": threads, "curves": curves}
+    for v in range(1, threads + 1):
+        tenfold.set_num_threads(v)
+        found = point(f"threads {v}", *THREADS_SHAPE, 2 * budget, clock)
+        points.append({"value": v, "bandwidth": bandwidth(clock), **found})
+    n, c, size = THREADS_SHAPE
+    curves["threads"] = {"what": f"{n} images of {c} channels of {size} x {size}", "points": points}
+    return curves
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python bench/curves.py", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.5, help="per point")
+    parser.add_argument("--seconds", type=float, help="per point; default: 0.5, and 0.1 with --quick")
     parser.add_argument("--threads", type=int, default=tenfold.num_threads())
     parser.add_argument("--cpu-time", action="store_true", help="processor time: with --threads 1")
     parser.add_argument("--quick", action="store_true", help="every other point")
@@ -96,10 +101,15 @@ def main() -> None:
     options = parser.parse_args()
     tenfold.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
-    found = measure(options.seconds, options.quick, clock)
+    curves = measure(options.seconds or (0.1 if options.quick else 0.5), options.quick, clock)
     if options.json:
+        facts = {
+            "clock": "processor time" if options.cpu_time else "wall time",
+            "cpu": _core.cpu_name(), "isa": _core.isa(), "threads": options.threads,
+            "tenfold": tenfold.__version__, "libraries": {},
+        }  # fmt: skip
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(found, file)
+            json.dump({"facts": facts, "curves": curves}, file, indent=1)
 
 
 if __name__ == "__main__":

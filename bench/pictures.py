@@ -11,30 +11,38 @@ _TRACK = "#eef0f4"
 _GREEN = "#2e8b6f"
 
 
-def draw(results: dict[str, Any], stem: Path) -> list[Path]:
-    """Draw what the results have; return the files, named like the results with a word behind."""
-    written = []
-    rows = results["peers"]["results"]
-    layers = [r for r in rows if r["group"] == "layers" and r["flops"]]
-    if layers:
-        written.append(_layers(layers, results, stem.with_name(stem.name + "-layers.png")))
-    contests = [r for r in rows if r["group"] in ("step", "inference", "sgemm") and len(r["times"]) > 1]
-    if contests:
-        written.append(_ratios(contests, results, stem.with_name(stem.name + "-ratios.png")))
+RATIOS = ("step", "mlp", "resnet", "inference", "gemm", "elementwise")
+
+
+def draw(results: dict[str, Any], stem: Path) -> dict[str, Path]:
+    """Draw what the results have; return the files by what they show, named like the results with that behind."""
+    written: dict[str, Path] = {}
+
+    def path(what: str) -> Path:
+        written[what] = stem.with_name(f"{stem.name}-{what}.png")
+        return written[what]
+
+    layers = [r for r in results["rows"] if r["what"] == "layers" and r["flops"]]
+    for model in dict.fromkeys(r["model"] for r in layers):
+        _layers([r for r in layers if r["model"] == model], results, path(f"layers-{model}"))
+    for what in RATIOS:
+        contests = [r for r in results["rows"] if r["what"] == what and len(r["times"]) > 1]
+        if contests:
+            _ratios(contests, results, path(what))
     if results.get("curves"):
-        written.append(_curves(results["curves"], results, stem.with_name(stem.name + "-curves.png")))
+        _curves(results["curves"]["curves"], results, path("curves"))
     return written
 
 
 def _where(results: dict[str, Any]) -> str:
-    facts = results["peers"]["facts"]
+    facts = results["facts"]
     count = facts["threads"]
     return f"{facts['cpu']}, {facts['isa']}, {count} thread{'s' if count > 1 else ''}"
 
 
-def _layers(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> Path:
+def _layers(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> None:
     names = list(dict.fromkeys((r["model"], r["layer"]) for r in rows))
-    with _figure((9.2, 1.4 + 0.34 * len(names)), path) as figure:
+    with _figure((9.2, 1.6 + 0.34 * len(names)), path) as figure:
         axes = figure.subplots()
         for r in rows:
             row = names.index((r["model"], r["layer"]))
@@ -72,10 +80,9 @@ def _layers(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> 
         )  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9.5)
         figure.suptitle(f"Layers against the peak: {_where(results)}", x=0.01, ha="left", fontweight="bold")
-    return path
 
 
-def _ratios(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> Path:
+def _ratios(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> None:
     others = list(dict.fromkeys(n for r in rows for n in r["times"] if n != "tenfold"))
     palette = ["#8a94a6", "#d9622b", "#6d4fb3", "#2e8b6f", "#c2a83e", "#b3431a", "#12305a"]
     markers = ["o", "s", "D", "^", "v", "P", "X"]
@@ -99,7 +106,11 @@ def _ratios(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> 
         axes.set_xscale("log")
         low = min(t["median"] / r["times"]["tenfold"]["median"] for r in rows for t in r["times"].values())
         high = max(t["median"] / r["times"]["tenfold"]["median"] for r in rows for t in r["times"].values())
-        ticks = [t for t in (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100) if low / 1.6 <= t <= high * 1.6]
+        wide = high / low > 20
+        steps = (1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7)
+        ticks = [
+            t for e in (0.01, 0.1, 1, 10, 100) for s in steps if low / 1.25 <= (t := e * s) <= high * 1.25
+        ]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
         axes.set_xlim(low / 1.25, high * 1.25)
@@ -111,10 +122,9 @@ def _ratios(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> 
         axes.set_xlabel("how many times as long as tenfold (median); the bar ends at the fastest of them")
         figure.legend(loc="outside lower center", ncols=len(others), fontsize=9.5, handletextpad=0.2)
         figure.suptitle(f"tenfold = 1: {_where(results)}", x=0.01, ha="left", fontweight="bold")
-    return path
 
 
-def _curves(found: dict[str, Any], results: dict[str, Any], path: Path) -> Path:
+def _curves(curves: dict[str, Any], results: dict[str, Any], path: Path) -> None:
     words = {
         "batch": "images",
         "image": "pixels along a side",
@@ -124,38 +134,33 @@ def _curves(found: dict[str, Any], results: dict[str, Any], path: Path) -> Path:
     with _figure((10.4, 8.0), path) as figure:
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.1)
         grid = figure.subplots(2, 2).flat
-        for axes, (name, curve) in zip(grid, found["curves"].items()):
+        for axes, (name, curve) in zip(grid, curves.items()):
             if len(curve["points"]) < 2:  # one thread
                 axes.set_axis_off()
                 continue
             points = curve["points"]
             values = [p["value"] for p in points]
-            threads = [p["value"] if name == "threads" else found["threads"] for p in points]
-            peak = [found["peak"] * t / found["threads"] for t in threads]
-            compute = [1e3 * p["flops"] / q for p, q in zip(points, peak)]
-            memory = [1e3 * p["bytes"] / found["bandwidth"] for p in points]
-            direct, auto = ([1e3 * p[a]["median"] for p in points] for a in ("direct", "auto"))
+            roof = [
+                1e-9 * p["flops"] / max(p["flops"] / p["peak"], p["bytes"] / p["bandwidth"]) for p in points
+            ]
+            direct, auto = ([1e-9 * p["flops"] / p[a]["median"] for p in points] for a in ("direct", "auto"))
             axes.set_title(f"More {words[name]}" if name != "image" else "Larger images", fontsize=11.5)
-            axes.plot(values, [max(c, m) for c, m in zip(compute, memory)], color=_INK, linewidth=1.3)
-            axes.plot(values, memory, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
+            axes.plot(values, roof, color=_INK, linewidth=1.3)
             axes.plot(values, direct, color=_TRAIN, marker="o", markersize=4.5, linewidth=1.8, zorder=3)
             axes.plot(values, auto, color=_VALIDATION, marker="o", markersize=3.2, linewidth=1.5, zorder=4)
             axes.set_xscale("log", base=2)
-            axes.set_yscale("log")
+            axes.set_ylim(0, 1.08 * max(*roof, *direct, *auto))
             low, high = min(values), max(values)
             ticks = [2**i for i in range(11) if low <= 2**i <= high]
             axes.set_xticks(ticks, [str(v) for v in ticks])
             axes.set_xlim(low / 1.3, high * 1.3)
             axes.minorticks_off()
             axes.set_xlabel(f"{words[name]} ({curve['what']})")
-            axes.set_ylabel("ms")
-            from matplotlib.ticker import FuncFormatter
-
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            axes.set_ylabel("GFLOP/s by the definition")
             axes.grid()
-            share = max(c / t for c, t in zip(compute, direct))
-            gain = max(d / a for d, a in zip(direct, auto))
-            text = f"direct: up to {100 * share:.0f} % of the peak"
+            share = max(d / r for d, r in zip(direct, roof))
+            gain = max(a / d for d, a in zip(direct, auto))
+            text = f"direct: up to {100 * share:.0f} % of the roofline"
             text += f"\nauto: up to {gain:.1f} times as fast" if gain > 1.2 else ""
             axes.text(
                 0.97, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=9, zorder=5,
@@ -166,9 +171,7 @@ def _curves(found: dict[str, Any], results: dict[str, Any], path: Path) -> Path:
         handles = [
             Line2D([], [], color=_TRAIN, marker="o", markersize=4.5, label="3 x 3 convolution, direct"),
             Line2D([], [], color=_VALIDATION, marker="o", markersize=3.2, label="the same, auto"),
-            Line2D([], [], color=_INK, label="least for direct (roofline)"),
-            Line2D([], [], color=_MUTED, linestyle=(0, (4, 3)), label="memory alone"),
+            Line2D([], [], color=_INK, label="roofline: most for direct"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=10)
-        figure.suptitle(f"Cost against work: {_where(results)}", x=0.01, ha="left", fontweight="bold")
-    return path
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
+        figure.suptitle(f"Speed against work: {_where(results)}", x=0.01, ha="left", fontweight="bold")

@@ -1,11 +1,14 @@
-"""Run every benchmark and write bench/results/DATE-CPU.json, .md and pictures: ``python bench/run.py [--quick]``.
+"""Run the benchmarks and write bench/results/DATE-CPU.json, .md and pictures: ``python bench/run.py [--quick]``.
 
-``--table FILE`` writes the README's table from a results file, ``--draw FILE`` draws its pictures again.
+A part at a time adds to the same file: ``--what layers --shapes vgg16``, then ``--what curves``, and so on; what is
+measured again replaces what was there. ``--table FILE`` writes the README's table from a results file, ``--draw FILE``
+its page and pictures again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -21,155 +24,190 @@ ROOT = HERE.parent
 RESULTS = HERE / "results"
 BEGIN, END = "<!-- results: python bench/run.py --table FILE -->", "<!-- end of results -->"
 
+PEERS = ("step", "mlp", "inference", "gemm", "layers", "elementwise", "resnet", "memory", "scaling")
+PARTS = (*PEERS, "curves", "cpp")
 
-def run_json(command: list[str]) -> Any:
-    """Run a command that writes JSON to the file behind its last argument; return what it wrote."""
+
+def run_json(command: list[str]) -> tuple[Any, bool]:
+    """Run a command that writes JSON to the file behind its last argument; return that, and whether all went well.
+
+    What a command wrote before it failed or was stopped counts.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
-        separate = not command[-1].endswith("=")
-        arguments = [*command, str(file)] if separate else [*command[:-1], command[-1] + str(file)]
-        subprocess.run(arguments, check=True)
-        return json.loads(file.read_text(encoding="utf-8"))
+        last = [command[-1] + str(file)] if command[-1].endswith("=") else [command[-1], str(file)]
+        try:
+            good = subprocess.run([*command[:-1], *last], check=False).returncode == 0
+        except KeyboardInterrupt:
+            good = False
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(file.read_text(encoding="utf-8")), good
+        return None, False
 
 
-def cpp(build: Path, threads: int, quick: bool) -> list[dict[str, Any]]:
+def cpp(build: Path, threads: int, quick: bool, names: str) -> tuple[list[dict[str, Any]], bool]:
     """Return name, seconds, GFLOP/s and share of the peak of every C++ benchmark."""
     os.environ["TENFOLD_NUM_THREADS"] = str(threads)
     found = []
-    for program in sorted(p for p in build.glob("bench_*") if os.access(p, os.X_OK) and p.is_file()):
+    programs = sorted(p for p in build.glob("bench_*") if os.access(p, os.X_OK) and p.is_file())
+    if not programs:
+        print(f"no C++ benchmarks in {build}: cmake --preset dev && cmake --build --preset dev")
+    good = bool(programs)
+    for program in programs:
         least = "0.01" if quick else "0.2"
-        report = run_json(
-            [str(program), f"--benchmark_min_time={least}", "--benchmark_out_format=json", "--benchmark_out="]
-        )
-        for b in report["benchmarks"]:
+        settings = [f"--benchmark_min_time={least}", "--benchmark_out_format=json"]
+        settings += [f"--benchmark_filter={names}"] if names else []
+        report, well = run_json([str(program), *settings, "--benchmark_out="])
+        good &= well or bool(names)  # a filter that matches nothing of one program is no failure
+        for b in report["benchmarks"] if report else []:
             unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[b["time_unit"]]
             row = {"program": program.name, "name": b["name"], "seconds": b["real_time"] * unit}
             row.update({k: b[k] for k in ("GFLOP/s", "GB/s", "peak_share", "error_message") if k in b})
             found.append(row)
-    return found
+    return found, good
 
 
-def duration(seconds: float) -> str:
-    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= factor:
-            return f"{seconds / factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+def merge(
+    old: list[dict[str, Any]], new: list[dict[str, Any]], keys: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return the old rows with those of the same keys replaced, and the others behind."""
+    fresh = {tuple(r[k] for k in keys): r for r in new}
+    kept = [fresh.pop(tuple(r[k] for k in keys), r) for r in old]
+    return kept + list(fresh.values())
 
 
-def title(results: dict[str, Any]) -> str:
-    facts = results["peers"]["facts"]
-    libraries = ", ".join(f"{n} {v}" for n, v in facts["libraries"].items() if not n.startswith("torch._"))
-    return (
-        f"{facts['cpu']} ({facts['isa']}), {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}, "
-        f"{facts['clock']}, {results['date']}, commit {results['commit']}; {libraries}"
-    )
+def measure(options: argparse.Namespace, results: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Run the wanted parts and return the results with them, and whether all went well."""
+    python = sys.executable
+    settings = [f"--threads={options.threads}"]
+    settings += ["--quick"] * options.quick + ["--cpu-time"] * options.cpu_time
+    settings += [f"--seconds={options.seconds}"] if options.seconds else []
+    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    well = True
 
+    def done(part: str, facts: dict[str, Any]) -> None:
+        for key in ("cpu", "isa", "threads", "clock"):
+            if results["facts"].setdefault(key, facts[key]) != facts[key]:
+                raise SystemExit(
+                    f"{part}: {key} must be {results['facts'][key]!r} as in the results so far; "
+                    f"received {facts[key]!r}: choose another folder with --out"
+                )
+        results["facts"].setdefault("libraries", {}).update(facts["libraries"])
+        results["parts"][part] = {"commit": commit, "date": datetime.date.today().isoformat()}
 
-def peers_table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| work | tenfold | GFLOP/s | of peak | times as long: median (best) | windows dropped |"]
-    lines.append("|---|---|---|---|---|---|")
-    for r in rows:
-        ours = r["times"]["tenfold"]
-        rate = r["flops"] / ours["median"]
-        others = ", ".join(
-            f"{n} {t['median'] / ours['median']:.2f} ({t['best'] / ours['best']:.2f})"
-            for n, t in r["times"].items() if n != "tenfold"
-        )  # fmt: skip
-        speed = f"{rate / 1e9:.1f} | {100 * rate / r['peak']:.0f} %" if r["flops"] else "| "
-        lines.append(
-            f"| {r['name']} | {duration(ours['median'])} | {speed} | {others} | {r['dropped']} of {r['windows']} |"
-        )
-    return lines
-
-
-def report(results: dict[str, Any], pictures: list[Path]) -> str:
-    """Return everything as a page."""
-    lines = ["# Results", "", title(results), ""]
-    lines += [f"![{p.stem}]({p.name})\n" for p in pictures]
-    rows = results["peers"]["results"]
-    for group in dict.fromkeys(r["group"] for r in rows):
-        lines += [f"## {group}", ""]
-        own = [r for r in rows if r["group"] == group]
-        if group == "memory":
-            lines += ["| work | MB added |", "|---|---|"]
-            lines += [
-                f"| {r['name']} | {', '.join(f'{n} {m:.1f}' for n, m in r['megabytes'].items())} |"
-                for r in own
-            ]
+    for part in options.what:
+        command = [python, str(HERE / ("curves.py" if part == "curves" else "peers"))]
+        if part in PEERS:
+            command.append(part)
+            for name in ("shapes", "batch", "without"):
+                if values := getattr(options, name):
+                    command += [f"--{name}", *map(str, values)]
+            command += [f"--names={options.names}"] * bool(options.names)
+        if part == "scaling" and (options.threads < 2 or options.cpu_time):
+            print("scaling is left out: it needs two threads and wall time")
+            continue
+        if part == "cpp":
+            rows, good = cpp(options.build, options.threads, options.quick, options.names)
+            if rows:
+                results["cpp"] = merge(results["cpp"], rows, ("program", "name"))
+                results["parts"][part] = {"commit": commit, "date": datetime.date.today().isoformat()}
         else:
-            lines += peers_table(own)
-        lines.append("")
-    if results["cpp"]:
-        lines += ["## C++ benchmarks", "", "| benchmark | time | GFLOP/s | of peak |", "|---|---|---|---|"]
-        for b in results["cpp"]:
-            rate = f"{b['GFLOP/s']:.1f}" if "GFLOP/s" in b else f"{b['GB/s']:.1f} GB/s" if "GB/s" in b else ""
-            share = f"{100 * b['peak_share']:.0f} %" if "peak_share" in b else ""
-            what = b.get("error_message") or duration(b["seconds"])
-            lines.append(f"| {b['name']} | {what} | {rate} | {share} |")
-        lines.append("")
-    return "\n".join(lines)
+            found, good = run_json([*command, *settings, "--json"])
+            if found:
+                done(part, found["facts"])
+                if part == "curves":
+                    results["curves"] = found
+                else:
+                    rows = merge(results["rows"], found["results"], ("what", "name"))
+                    results["rows"] = sorted(rows, key=lambda r: PEERS.index(r["what"]))
+        well &= good
+        if results["facts"]:
+            write(results, options.file or path_of(results, options.out), draw=False)
+    return results, well
+
+
+def path_of(results: dict[str, Any], folder: Path) -> Path:
+    cpu = re.sub(r"[^a-z0-9]+", "-", results["facts"]["cpu"].lower()).strip("-")
+    return folder / f"{results['date']}-{cpu}.json"
+
+
+def write(results: dict[str, Any], path: Path, draw: bool = True) -> list[Path]:
+    """Write the results, and their page and pictures; return the files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    aside.replace(path)
+    if not draw:
+        return [path]
+    import pictures
+    import report
+
+    drawn = pictures.draw(results, path.with_suffix(""))
+    page = report.page(results, {what: file.name for what, file in drawn.items()})
+    path.with_suffix(".md").write_text(page, encoding="utf-8")
+    return [path, *drawn.values(), path.with_suffix(".md")]
 
 
 def write_table(file: Path, readme: Path) -> None:
     """Replace what stands between the markers of the README by a table of the results."""
-    results = json.loads(file.read_text(encoding="utf-8"))
+    import report
+
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"{readme} must have the lines '{BEGIN}' and '{END}' once")
-    rows = [r for r in results["peers"]["results"] if r["group"] in ("step", "inference")]
-    table = "\n".join([*peers_table(rows), "", f"Measured on {title(results)}."])
+    table = report.readme_table(json.loads(file.read_text(encoding="utf-8")))
     pattern = re.escape(BEGIN) + ".*" + re.escape(END)
     readme.write_text(
         re.sub(pattern, lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL), encoding="utf-8"
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python bench/run.py", description=__doc__)
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python bench/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rows, no torch.compile")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--cpu-time", action="store_true", help="processor time: with --threads 1")
+    parser.add_argument("--seconds", type=float, help="per row or point")
+    parser.add_argument(
+        "--what", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS)
+    )
+    parser.add_argument("--shapes", nargs="+", help="of layers and scaling: files of bench/shapes")
+    parser.add_argument("--names", default="", metavar="REGEX", help="of layers and C++ benchmarks")
+    parser.add_argument("--batch", nargs="+", help="of steps and inference")
+    parser.add_argument("--without", nargs="+", metavar="MODULE", help="leave libraries out")
     parser.add_argument(
         "--build", type=Path, default=ROOT / "build/dev/bench/cpp", help="of the C++ benchmarks"
     )
-    parser.add_argument("--what", nargs="+", default=[], help="of bench/peers; all of it unless told")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--into", dest="file", type=Path, metavar="FILE", help="add to this results file")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only write the README's table")
-    parser.add_argument("--draw", type=Path, metavar="FILE", help="only draw the pictures")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="only write page and pictures")
     options = parser.parse_args()
     if options.table:
-        return write_table(options.table, ROOT / "README.md")
-
-    import pictures
-
+        write_table(options.table, ROOT / "README.md")
+        return 0
     if options.draw:
-        results = json.loads(options.draw.read_text(encoding="utf-8"))
-        print(*pictures.draw(results, options.draw.with_suffix("")), sep="\n")
-        return None
-    settings = [f"--threads={options.threads}"]
-    settings += ["--quick"] * options.quick + ["--cpu-time"] * options.cpu_time
-    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip()
-    python = sys.executable
-    seconds = ["--seconds=0.1"] if options.quick else []
-    results = {
-        "date": datetime.date.today().isoformat(),
-        "commit": commit or "unknown",
-        "peers": run_json([python, str(HERE / "peers"), *options.what, *settings, "--json"]),
-        "curves": run_json([python, str(HERE / "curves.py"), *settings, *seconds, "--json"]),
-        "cpp": cpp(options.build, options.threads, options.quick),
-    }
-    if not results["cpp"]:
-        print(f"no C++ benchmarks in {options.build}: cmake --preset dev && cmake --build --preset dev")
-    cpu = re.sub(r"[^a-z0-9]+", "-", results["peers"]["facts"]["cpu"].lower()).strip("-")
-    options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / f"{results['date']}-{cpu}"
-    stem.with_name(stem.name + ".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    drawn = pictures.draw(results, stem)
-    stem.with_name(stem.name + ".md").write_text(report(results, drawn), encoding="utf-8")
-    print(*drawn, stem.with_name(stem.name + ".md"), sep="\n")
-    return None
+        print(*write(json.loads(options.draw.read_text(encoding="utf-8")), options.draw), sep="\n")
+        return 0
+    today = datetime.date.today().isoformat()
+    results: dict[str, Any] = {"date": today, "facts": {}, "parts": {}, "rows": [], "curves": None, "cpp": []}
+    before = options.file or next(iter(sorted(options.out.glob(f"{today}-*.json"))), None)
+    if before and before.exists():
+        results = json.loads(before.read_text(encoding="utf-8"))
+        options.file = before
+    results, well = measure(options, results)
+    if not results["facts"]:
+        print(
+            "nothing was measured that says on which processor: take a part of bench/peers along",
+            file=sys.stderr,
+        )
+        return 1
+    print(*write(results, options.file or path_of(results, options.out)), sep="\n")
+    return 0 if well else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

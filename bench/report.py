@@ -1,0 +1,280 @@
+"""The page of a results file: targets, means, layers, scaling, everything else; and the README's table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+ONE = ", 1 thread"  # of the contestants that bench/peers/scaling.py runs with one thread
+# A row with fewer undisturbed turns than this (measure.py's GOOD_TURNS) has a mark.
+GOOD_TURNS = 9
+
+
+def ratio(row: Row, names: Iterable[str] = ()) -> float | None:
+    """Return how many times as long the fastest of the named contestants (of all others unless told) takes."""
+    times = row["times"]
+    others = [times[n]["median"] for n in (names or times) if n != "tenfold" and n in times]
+    return min(others) / times["tenfold"]["median"] if others else None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the geometric mean of what is there."""
+    found = [math.log(v) for v in values if v]
+    return math.exp(sum(found) / len(found)) if found else None
+
+
+def share(row: Row) -> float | None:
+    """Return the share of the multiply-add peak that a row reached, by the multiply-adds of the definition."""
+    return row["flops"] / row["times"]["tenfold"]["median"] / row["peak"] if row.get("flops") else None
+
+
+def of(rows: list[Row], what: str, **facts: Any) -> list[Row]:
+    """Return the rows of a part of bench/peers with these facts, without those that have no other contestant."""
+    return [r for r in rows if r["what"] == what and all(r.get(k) == v for k, v in facts.items())]
+
+
+def weighty(rows: list[Row]) -> list[Row]:
+    """Return the layers that multiply."""
+    return [r for r in of(rows, "layers") if r["flops"]]
+
+
+LAYOUTS = ("torch", "channels_last")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to reach: `found` takes all rows and returns the number, or None where it was not measured."""
+
+    what: str
+    least: float
+    unit: str
+    found: Callable[[list[Row]], float | None]
+
+
+TARGETS = [
+    # The promise of the project: a LeNet-5 step ten times as fast as PyTorch's.
+    Target(
+        "LeNet-5 step, batch 64, against PyTorch's better layout", 10, "×",
+        lambda rows: mean(ratio(r, LAYOUTS) for r in of(rows, "step", batch=64)),
+    ),
+    # What the prototypes reached from which the design came, over forward and backward, Winograd included.
+    Target(
+        "layers, geometric mean against PyTorch in NCHW", 1.64, "×",
+        lambda rows: mean(ratio(r, ["torch"]) for r in weighty(rows)),
+    ),
+    Target(
+        "layers, geometric mean against PyTorch's better layout", 1.57, "×",
+        lambda rows: mean(ratio(r, LAYOUTS) for r in weighty(rows)),
+    ),
+    # Nobody should have a reason to use something else.
+    Target(
+        "the worst layer against PyTorch's better layout", 1, "×",
+        lambda rows: min((v for r in weighty(rows) if (v := ratio(r, LAYOUTS))), default=None),
+    ),
+    Target(
+        "matrix products, geometric mean against the faster of OpenBLAS and MKL", 1, "×",
+        lambda rows: mean(ratio(r) for r in of(rows, "gemm")),
+    ),
+    Target(
+        "inference, geometric mean against the fastest of the others", 1, "×",
+        lambda rows: mean(ratio(r) for r in of(rows, "inference")),
+    ),
+    # Of the machine's own gain, which a shared core or a falling clock limits.
+    Target(
+        "all threads against one, large layers: geometric mean, of the peak's own gain", 0.9, "",
+        lambda rows: mean(speedup(r, "tenfold") / r["peak_scaling"] for r in of(rows, "scaling") if r.get("layer")),
+    ),
+]  # fmt: skip
+
+
+def speedup(row: Row, name: str) -> float:
+    return row["times"][name + ONE]["median"] / row["times"][name]["median"]
+
+
+def duration(seconds: float) -> str:
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= factor:
+            return f"{seconds / factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def table(head: str, rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return a Markdown table, or nothing without rows; `head` has its columns between bars."""
+    body = ["| " + " | ".join(row) + " |" for row in rows]
+    return [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *body, ""] if body else []
+
+
+def title(results: dict[str, Any]) -> str:
+    """Return where and how the results were measured, in one line."""
+    facts = results["facts"]
+    libraries = ", ".join(f"{n} {v}" for n, v in facts["libraries"].items() if not n.startswith("torch._"))
+    commits = list(dict.fromkeys(p["commit"] for p in results["parts"].values()))
+    return (
+        f"{facts['cpu']} ({facts['isa']}), {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}, "
+        f"{facts['clock']}, {results['date']}, commit {', '.join(commits)}; {libraries}"
+    )
+
+
+def targets(rows: list[Row]) -> list[str]:
+    lines = []
+    for t in TARGETS:
+        value = t.found(rows)
+        if value is not None:
+            met = "yes" if value >= t.least else "**no**"
+            lines.append((t.what, f"{t.least:g} {t.unit}".strip(), f"{value:.2f} {t.unit}".strip(), met))
+    return table("target | at least | measured | met", lines)
+
+
+def means(rows: list[Row]) -> list[str]:
+    """Return geometric means by model and direction, with the worst layer of each."""
+    lines = []
+    kinds = [(m, d) for m in dict.fromkeys(r["model"] for r in rows) for d in ("forward", "backward")]
+    for model, direction in [*kinds, ("all", "forward"), ("all", "backward"), ("all", "both")]:
+        own = [r for r in rows if model in ("all", r["model"]) and direction in ("both", r["direction"])]
+        judged = [(v, r) for r in own if (v := ratio(r, LAYOUTS))]
+        if not judged:
+            continue
+        worst, row = min(judged, key=lambda pair: pair[0])
+        where = f"{row['name'] if model == 'all' else row['layer']}: {worst:.2f}"
+        lines.append(
+            (model, direction, str(len(own)), times(mean(ratio(r, ["torch"]) for r in own)),
+             times(mean(v for v, _ in judged)), percent(mean(share(r) for r in own)), where)
+        )  # fmt: skip
+    return table("model | direction | layers | NCHW | better layout | of peak | worst (better layout)", lines)
+
+
+def peers(rows: list[Row]) -> list[str]:
+    """Return a table of rows with the ratios of everybody who takes part in one of them."""
+    others = list(dict.fromkeys(n for r in rows for n in r["times"] if n != "tenfold"))
+    lines = []
+    for r in rows:
+        ours = r["times"]["tenfold"]
+        if r.get("flops"):
+            speed = f"{r['flops'] / ours['median'] / 1e9:.0f} GFLOP/s"
+        else:
+            speed = f"{r['bytes'] / ours['median'] / 1e9:.1f} GB/s" if r.get("bytes") else ""
+        ratios = [
+            times(r["times"][n]["median"] / ours["median"] if n in r["times"] else None) for n in others
+        ]
+        mark = " *" if r["good"] < GOOD_TURNS else ""
+        lines.append((r["name"] + mark, duration(ours["median"]), speed, percent(share(r)), *ratios))
+    found = table(" | ".join(["work", "tenfold", "speed", "of peak", *others]), lines)
+    if any(r["good"] < GOOD_TURNS for r in rows):
+        found += [f"\\* fewer than {GOOD_TURNS} undisturbed turns", ""]
+    return found
+
+
+def scaling(rows: list[Row]) -> list[str]:
+    lines = []
+    for r in rows:
+        own = r["times"]
+        theirs = times(speedup(r, "torch")) if "torch" in own and "torch" + ONE in own else ""
+        lines.append(
+            (r["name"], duration(own["tenfold" + ONE]["median"]), duration(own["tenfold"]["median"]),
+             times(speedup(r, "tenfold")), theirs, times(r["peak_scaling"]))
+        )  # fmt: skip
+    return table("work | one thread | all threads | tenfold | torch | the peak", lines)
+
+
+def curve(name: str, found: dict[str, Any]) -> list[str]:
+    lines = []
+    for p in found["points"]:
+        direct, auto = p["direct"]["median"], p["auto"]["median"]
+        least = max(p["flops"] / p["peak"], p["bytes"] / p["bandwidth"])
+        lines.append((str(p["value"]), *map(duration, (auto, direct, least)), percent(least / direct)))
+    return table(f"{name} ({found['what']}) | auto | direct | least | direct reaches", lines)
+
+
+HEADINGS = {
+    "step": "Training steps", "mlp": "Training steps: multi-layer perceptron", "resnet": "Training steps: ResNet-18",
+    "inference": "Inference", "gemm": "Matrix products", "elementwise": "Operations that move memory",
+    "layers": "Layers", "scaling": "All threads against one", "memory": "Memory",
+}  # fmt: skip
+
+
+def page(results: dict[str, Any], pictures: dict[str, str]) -> str:
+    """Return everything as a page; `pictures` has the file names by what they show."""
+    rows = results["rows"]
+    lines = ["# Results", "", title(results), ""]
+    lines += [
+        "Medians of undisturbed turns. The columns of the other libraries say how many times as long they take.",
+        "",
+    ]
+    if rows and (found := targets(rows)):
+        lines += ["## Targets", "", *found]
+    if found := means(weighty(rows)):
+        lines += ["## Layers: geometric means against PyTorch", "", *found]
+    for what, heading in HEADINGS.items():
+        own = of(rows, what)
+        if not own:
+            continue
+        lines += [f"## {heading}", ""]
+        if what in pictures:
+            lines += [f"![{heading}]({pictures[what]})", ""]
+        if what == "memory":
+            names = list(dict.fromkeys(n for r in own for n in r["megabytes"]))
+            body = [
+                (r["name"], *(f"{r['megabytes'][n]:.1f}" if n in r["megabytes"] else "" for n in names))
+                for r in own
+            ]
+            lines += table(" | ".join(["MB added", *names]), body)
+        elif what == "scaling":
+            lines += scaling(own)
+        elif what == "layers":
+            for model in dict.fromkeys(r["model"] for r in own):
+                lines += [f"### {model}", ""]
+                if f"layers-{model}" in pictures:
+                    lines += [f"![{model}]({pictures[f'layers-{model}']})", ""]
+                lines += peers([r for r in own if r["model"] == model])
+        else:
+            lines += peers(own)
+    if results.get("curves"):
+        lines += ["## Cost against work", "", f"![Cost against work]({pictures['curves']})", ""]
+        for name, found in results["curves"]["curves"].items():
+            lines += curve(name, found)
+    if results.get("cpp"):
+        lines += ["## C++ benchmarks", ""]
+        body = []
+        for b in results["cpp"]:
+            rate = f"{b['GFLOP/s']:.1f}" if "GFLOP/s" in b else f"{b['GB/s']:.1f} GB/s" if "GB/s" in b else ""
+            body.append(
+                (
+                    b["name"],
+                    b.get("error_message") or duration(b["seconds"]),
+                    rate,
+                    percent(b.get("peak_share")),
+                )
+            )
+        lines += table("benchmark | time | GFLOP/s | of peak", body)
+    return "\n".join(lines)
+
+
+def readme_table(results: dict[str, Any]) -> str:
+    """Return the README's summary: steps, inference, and the means of layers and products."""
+    rows = results["rows"]
+    lines = peers([r for what in ("step", "mlp", "resnet", "inference") for r in of(rows, what)])
+    layers = weighty(rows)
+    body = []
+    for name, own, names in (
+        ("layers, forward", [r for r in layers if r["direction"] == "forward"], LAYOUTS),
+        ("layers, backward", [r for r in layers if r["direction"] == "backward"], LAYOUTS),
+        ("matrix products", of(rows, "gemm"), ()),
+    ):
+        value = mean(ratio(r, names) for r in own)
+        if value is not None:
+            against = "PyTorch's better layout" if names else "the faster of OpenBLAS and MKL"
+            body.append((f"{len(own)} {name}", against, times(value)))
+    lines += table("geometric mean of | against | times as long", body)
+    return "\n".join([*lines, f"Measured on {title(results)}."])
