@@ -194,9 +194,11 @@ constexpr double kDirectCost = 1.07;
 // Winograd's accumulators of the weight gradient are read and written once a block: they have to stay in the
 // second-level cache beside the block.
 constexpr index kMaxWeightSums = index{1} << 17;  // elements
-// Winograd's weight gradient errs the more beside the direct one the shorter the sums are: with 3x3 windows 5 times as
-// much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times (bench/winograd_error.py lanes). At most 4 are
-// promised.
+// What Winograd's forms may do to the error is at most 4 times the direct form's, which errs the less the shorter its
+// sums are (bench/winograd_error.py lanes). Channels that are summed over, by kernel (3x3, 5x5): from 3 channels 3x3 errs
+// 6.4 times as much, from 8 3.7 times; 5x5 3 times from 3 channels.
+constexpr index kMinSources[] = {16, 3};
+// The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
 constexpr index kMinWeightPixels = 256;
 
 // Chooses each operator's form by what it takes for a block, in multiply-adds at the peak.
@@ -230,9 +232,11 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
   const bool accurate =
       layer.height.kernel == 3 && layer.height.output * layer.width.output >= kMinWeightPixels;
-  stage.winograd_forward = pools && (asked || winograd_cost(winograd.forward_cost[number]) < direct);
+  stage.winograd_forward = pools && (asked || (in.channels >= kMinSources[number] &&
+                                               winograd_cost(winograd.forward_cost[number]) < direct));
   if (!chain.training) return;
-  stage.winograd_input = asked || winograd_cost(winograd.input_cost[number]) < direct;
+  stage.winograd_input =
+      asked || (stage.features >= kMinSources[number] && winograd_cost(winograd.input_cost[number]) < direct);
   stage.winograd_weight = asked || (fits && accurate && winograd_cost(winograd.weight_cost[number]) < weight);
   stage.pooled_weight = stage.pooled_weight && !stage.winograd_weight;
 }
