@@ -162,12 +162,14 @@ class Known:
     calls: bool = False
 
 
-_SQUARE = "a transform holds 6 x 6 vectors"
+_SQUARE = "a transform holds 6 x 6 vectors"  # forms 1 and 2 of kWinogradForms
 _TAIL = "load_first and store_first copy the rest of a row by memcpy"
 KNOWN = (
-    Known("avx512", "winograd", r"\binput<\w+, 4>", _SQUARE, 30),
-    Known("avx512", "winograd", r"\bweights<\w+, 4>", _SQUARE, 5),
-    Known("avx512", "winograd", r"\boutput<\w+, 4>", _SQUARE, 6),
+    Known("avx512", "winograd", r"\binput<\w+, [12]>", _SQUARE, 30),
+    Known("avx512", "winograd", r"\bweights<\w+, 1>", _SQUARE, 6),
+    Known("avx512", "winograd", r"\bweights<\w+, 2>", _SQUARE, 62),
+    Known("avx512", "winograd", r"\boutput<\w+, 1>", _SQUARE, 6),
+    Known("avx512", "winograd", r"\blooks<\w+, 1>", _SQUARE, 28),
     Known("avx512", "lanes", r"\bconv_input<", "one vector of 33 waits on the stack", 2),
     Known("avx512", "lanes", r"\bconv_weight<double>", "one needless store", 1),
     Known(
@@ -178,10 +180,11 @@ KNOWN = (
         6,
     ),
     Known("avx2", "lanes", r"\bpooled_weight<\w+, 5>", "the bits of codes are read there", 2),
-    Known("avx2", "winograd", r"\binput<\w+, 4>", _SQUARE, 157),
-    Known("avx2", "winograd", r"\bweights<\w+, 2>", _TAIL, 58, calls=True),
-    Known("avx2", "winograd", r"\bweights<\w+, 4>", _SQUARE, 105),
-    Known("avx2", "winograd", r"\boutput<\w+, 4>", _SQUARE, 42),
+    Known("avx2", "winograd", r"\binput<\w+, [12]>", _SQUARE, 170),
+    Known("avx2", "winograd", r"\bweights<\w+, 0>", _TAIL, 58, calls=True),
+    Known("avx2", "winograd", r"\bweights<\w+, [12]>", _SQUARE, 164),
+    Known("avx2", "winograd", r"\boutput<\w+, [12]>", _SQUARE, 42),
+    Known("avx2", "winograd", r"\b(looks|gradients|taps)<\w+, 1>", _SQUARE, 60),
     Known("avx2", "lanes", r"\bcross_entropy<float>", "coefficients of the exponential are read there", 6),
     Known("avx2", "lanes", r"\bconv<", "one vector of 17 waits on the stack", 2),
     Known("avx2", "lanes", r"\bdense_weight<", _TAIL, calls=True),
