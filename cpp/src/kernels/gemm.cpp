@@ -26,7 +26,7 @@ constexpr int kRows = 4, kVectors = 2;
 #endif
 
 // Steps of the sum from which on fetching C ahead is worth its instructions.
-constexpr index kFetchC = 128;
+constexpr index kFetchC = 32;
 
 // The dot form: as many sums as above, a vector for every row of a and one for a row of b at a time.
 #if TENFOLD_VECTOR_REGISTERS == 32
