@@ -76,14 +76,21 @@ def merge(
     return kept + list(fresh.values())
 
 
+def git(*arguments: str) -> str:
+    """Return what git prints, or nothing where this is no checkout."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def measure(options: argparse.Namespace, results: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """Run the wanted parts and return the results with them, and whether all went well."""
     python = sys.executable
     settings = [f"--threads={options.threads}"]
     settings += ["--quick"] * options.quick + ["--cpu-time"] * options.cpu_time
     settings += [f"--seconds={options.seconds}"] if options.seconds else []
-    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    commit = git("describe", "--always") or "unknown"
+    if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"):
+        commit += "-dirty"
     well = True
 
     def done(part: str, facts: dict[str, Any]) -> None:
