@@ -79,7 +79,7 @@ def works(batches: list[int], threads: int, quick: bool) -> Iterator[Work]:
         session = onnx_call(state, x, threads)
         if session:
             contestants["onnxruntime"] = session
-        name = f"LeNet-5, batch {batch}"
+        name = f"LeNet-5 inference, batch {batch}"
         expected = model(x)
         for who, call in list(contestants.items()):
             try:
