@@ -11,20 +11,6 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
-// Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
-template <class T>
-TENFOLD_INLINE void pin(Vec<T>& v) {
-#if defined(TENFOLD_ISA_avx512)
-  __asm__("" : "+v"(v));
-#elif defined(TENFOLD_ISA_neon)
-  __asm__("" : "+w"(v));
-#elif defined(__x86_64__)
-  __asm__("" : "+x"(v));
-#else
-  static_cast<void>(v);
-#endif
-}
-
 // A scalar in every lane.
 template <class T>
 TENFOLD_INLINE Vec<T> broadcast(const T* p) {

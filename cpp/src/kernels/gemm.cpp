@@ -75,15 +75,6 @@ __attribute__((noinline)) void finish(index rows, index lds, const T* s, const G
   }
 }
 
-// Keeps a value in a register: GCC would rather fold its load into every multiply-add that uses it.
-#if defined(__x86_64__)
-#define TENFOLD_PIN(value) __asm__("" : "+v"(value))
-#elif defined(__aarch64__)
-#define TENFOLD_PIN(value) __asm__("" : "+w"(value))
-#else
-#define TENFOLD_PIN(value)
-#endif
-
 // Rows are addressed in groups of three, group + {0, 1, 2} * a_row: one pointer per group and scaled-index
 // addressing.
 template <class T, int R, int V, bool kOffsets>
@@ -122,7 +113,7 @@ void tile(const GemmTile<T>& t) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       x[v] = load(row + v * kLanes<T>);
-      TENFOLD_PIN(x[v]);
+      pin<T>(x[v]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
@@ -366,12 +357,12 @@ void dot_tile(const GemmDot<T>& d) {
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
       x[i] = get(a + i * a_row);
-      TENFOLD_PIN(x[i]);
+      pin<T>(x[i]);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < S; ++j) {
       Vec<T> y = get(b + j * b_row);
-      TENFOLD_PIN(y);
+      pin<T>(y);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) sum[i * S + j] = fma<T>(x[i], y, sum[i * S + j]);
     }

@@ -6,6 +6,7 @@
 #include "kernels/lanes_winograd.h"
 
 #include "kernels/lanes_common.h"
+#include "kernels/winograd_points.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
@@ -33,13 +34,6 @@ constexpr LaneWinogradCost kWeightCost[] = {
 // ---- one-dimensional transforms
 // ---------------------------------------------------------------------------------------
 
-// Interpolation at 0, +-a, +-b and infinity with a^2 = 1/2, b^2 = 2; 1, -3/2 and 6 are the products of the distances
-// of 0, +-a and +-b to the other finite points.
-template <class T>
-struct Points {
-  static constexpr T a = T(0.70710678118654752440), b = T(1.41421356237309504880);
-  static constexpr T over_a = T(-2.0 / 3), over_b = T(1.0 / 6);
-};
 // p^n of +-a and +-b, without the sign.
 template <class T>
 constexpr T power(T p, int n) {
@@ -56,19 +50,6 @@ TENFOLD_INLINE Vec<T> look_at(const Look& d) {
   if constexpr (j == 3) return (d(4) - d(2) * T(0.5)) + (d(3) - d(1) * T(0.5)) * b;
   if constexpr (j == 4) return (d(4) - d(2) * T(0.5)) - (d(3) - d(1) * T(0.5)) * b;
   return d(1) + d(5) - d(3) * T(2.5);
-}
-// B^T d
-template <class T>
-TENFOLD_INLINE void look_line(const Vec<T>* d, Vec<T>* v) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  const Vec<T> even_a = d[4] - d[2] * T(2), odd_a = d[3] - d[1] * T(2);
-  const Vec<T> even_b = d[4] - d[2] * T(0.5), odd_b = d[3] - d[1] * T(0.5);
-  v[0] = d[0] + d[4] - d[2] * T(2.5);
-  v[1] = even_a + odd_a * a;
-  v[2] = even_a - odd_a * a;
-  v[3] = even_b + odd_b * b;
-  v[4] = even_b - odd_b * b;
-  v[5] = d[1] + d[5] - d[3] * T(2.5);
 }
 // B v
 template <class T>

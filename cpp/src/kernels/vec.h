@@ -109,6 +109,20 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 #endif
 }
 
+// Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
+template <class T>
+TENFOLD_INLINE void pin(Vec<T>& v) {
+#if defined(TENFOLD_ISA_avx512)
+  __asm__("" : "+v"(v));
+#elif defined(TENFOLD_ISA_neon)
+  __asm__("" : "+w"(v));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#else
+  static_cast<void>(v);
+#endif
+}
+
 }  // namespace
 }  // namespace TENFOLD_ISA
 }  // namespace tenfold

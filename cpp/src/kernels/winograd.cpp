@@ -2,6 +2,7 @@
 
 #include "kernels/shuffle.h"
 #include "kernels/vec.h"
+#include "kernels/winograd_points.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
@@ -14,12 +15,6 @@ namespace {
 #else
 #define TENFOLD_OPAQUE(pointer)
 #endif
-
-// Interpolation at 0, +-a, +-b and infinity with a^2 = 1/2, b^2 = 2.
-template <class T>
-struct Points {
-  static constexpr T a = T(0.70710678118654752440), b = T(1.41421356237309504880);
-};
 
 // One-dimensional transforms of vectors; the two-dimensional ones apply them along both axes.
 // Of three looks and two taps, for two outputs: d0 g0 + d1 g1 and d1 g0 + d2 g1.
@@ -44,16 +39,7 @@ TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
     v[2] = d[2] - d[1];
     v[3] = d[1] - d[3];
   } else {
-    // B^T has the rows (1 0 -5/2 0 1 0), (0 -+2a -2 +-a 1 0), (0 -+b/2 -1/2 +-b 1 0), (0 1 0 -5/2 0 1).
-    constexpr T a = Points<T>::a, b = Points<T>::b;
-    const Vec<T> even_a = d[4] - d[2] * T(2), odd_a = d[3] - d[1] * T(2);
-    const Vec<T> even_b = d[4] - d[2] * T(0.5), odd_b = d[3] - d[1] * T(0.5);
-    v[0] = d[0] + d[4] - d[2] * T(2.5);
-    v[1] = even_a + odd_a * a;
-    v[2] = even_a - odd_a * a;
-    v[3] = even_b + odd_b * b;
-    v[4] = even_b - odd_b * b;
-    v[5] = d[1] + d[5] - d[3] * T(2.5);
+    look_line<T>(d, v);
   }
 }
 

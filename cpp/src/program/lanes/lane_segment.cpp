@@ -146,8 +146,8 @@ bool tiles_by_four(const LaneLayer& pool) {
 // ------------------------------------------------------------------------
 
 // An output tile's side for a kernel of r x r; tiles look at 6 x 6 inputs.
-index tile_side(const LaneLayer& layer) {
-  return 7 - layer.height.kernel;
+index tile_side(index r) {
+  return 7 - r;
 }
 int kernel_number(const Stage& stage) {
   return stage.height.kernel == 3 ? 0 : 1;
@@ -168,7 +168,7 @@ struct TileScratch {
   index elements;
 };
 TileScratch tile_scratch(const Stage& stage, const Plane& in, bool training) {
-  const index m = 7 - stage.height.kernel, channels = in.channels, filters = stage.features;
+  const index m = tile_side(stage.height.kernel), channels = in.channels, filters = stage.features;
   const auto fit = [](index tile, index most) {
     return std::clamp<index>(kTileScratch / (tile * kLanes), 1, most);
   };
@@ -206,7 +206,7 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   if (!tile_kernel(layer)) return;
   const auto& winograd = kernels<LaneWinogradKernels, float>();
   const int number = kernel_number(stage);
-  const index m = tile_side(layer);
+  const index m = tile_side(layer.height.kernel);
   stage.tiles_h = (layer.height.output + m - 1) / m;
   stage.tiles_w = (layer.width.output + m - 1) / m;
   const double channels = static_cast<double>(in.channels), filters = static_cast<double>(stage.features);
@@ -303,8 +303,8 @@ Plan make_plan(const LaneChain& chain) {
         choose_forms(chain, layer, source, stage);
         if (stage.winograd()) {
           // Whole tiles.
-          source.pad_bottom += stage.tiles_h * tile_side(layer) - layer.height.output;
-          source.pad_right += stage.tiles_w * tile_side(layer) - layer.width.output;
+          source.pad_bottom += stage.tiles_h * tile_side(layer.height.kernel) - layer.height.output;
+          source.pad_right += stage.tiles_w * tile_side(layer.height.kernel) - layer.width.output;
         }
         break;
       }
@@ -448,9 +448,8 @@ class LaneSegment final : public Op {
   }
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
-  // and its gradients; then
-  // what is shared: losses and hits of every sample, and in backward the leftovers where forward did not save
-  // them.
+  // and its gradients; then what is shared: losses and hits of every sample, and in backward the leftovers where
+  // forward did not save them.
   std::size_t forward_workspace(int threads) const override {
     const index member = forward_elements();
     return bytes(threads * member + 2 * plan_.blocks * kLanes);
