@@ -147,7 +147,7 @@ def stack_traffic(lines: list[str]) -> list[str]:
 # A loop with fewer multiply-adds is no register tile.
 LEAST_MULTIPLY_ADDS = 4
 # Where register tiles are looked for.
-FILES = {isa: ("gemm", "conv", "winograd", "lanes") for isa in ("avx512", "avx2")}
+FILES = {isa: ("gemm", "conv", "winograd", "lanes", "lanes_row_winograd") for isa in ("avx512", "avx2")}
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ class Known:
 
 _SQUARE = "a transform holds 6 x 6 vectors"  # forms 1 and 2 of kWinogradForms
 _TAIL = "load_first and store_first copy the rest of a row by memcpy"
+_TURNED = "16 weights that are turned lie there"
 KNOWN = (
     Known("avx512", "winograd", r"\binput<\w+, [12]>", _SQUARE, 30),
     Known("avx512", "winograd", r"\bweights<\w+, 1>", _SQUARE, 6),
@@ -194,6 +195,9 @@ KNOWN = (
     Known("avx2", "lanes", r"\bconv<", "one vector of 17 waits on the stack", 2),
     Known("avx2", "lanes", r"\bdense_weight<", _TAIL, calls=True),
     Known("avx2", "conv", r"\bdot<", _TAIL, calls=True),
+    Known("avx512", "lanes_row_winograd", r"\btransform<", _TURNED, 37),
+    Known("avx2", "lanes_row_winograd", r"\btransform<", _TURNED, 72),
+    Known("avx2", "lanes_row_winograd", r"\bforward<\w+, 3>", "one vector of 17 waits on the stack", 2),
 )
 
 

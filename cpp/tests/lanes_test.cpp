@@ -278,7 +278,8 @@ void compare(const Case& test, Algorithm algorithm, bool integers, double tolera
       const Result actual = run<T>(chain, data, 2, wants_dx);
       const std::string where = std::string(test.name) + (by_block ? ", by block" : "") +
                                 (wants_dx ? ", dx" : "") +
-                                (algorithm == Algorithm::winograd ? ", winograd" : "");
+                                (algorithm == Algorithm::winograd ? ", winograd" : "") +
+                                (algorithm == Algorithm::row_winograd ? ", rows" : "");
       for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
         expect_near(actual.outputs[i], expected.outputs[i], tolerance,
                     where + ", output " + std::to_string(i));
@@ -297,6 +298,7 @@ TEST(Lanes, Float64MatchesReference) {
   for (const Case& test : cases(17)) {
     compare<double>(test, Algorithm::direct, false, 1e-12);
     compare<double>(test, Algorithm::winograd, false, 1e-12);
+    compare<double>(test, Algorithm::row_winograd, false, 1e-12);
   }
 }
 // Integers make ties in pools and exact zeros before ReLUs.
@@ -309,6 +311,7 @@ TEST(Lanes, Float32MatchesReference) {
     compare<float>(test, Algorithm::direct, false, 1e-5);
     compare<float>(test, Algorithm::automatic, false, 1e-5);
     compare<float>(test, Algorithm::winograd, false, 2e-5);
+    compare<float>(test, Algorithm::row_winograd, false, 1e-5);
   }
 }
 
@@ -316,8 +319,10 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
   for (const index n : {16, 31, 64, 65}) {
     for (const Case& test : cases(n)) {
       if (n != 65 && std::string(test.name) != "odd_channels_wide_kernel") continue;
-      const bool winograd = n == 65;
-      LaneChain chain = with(test.builder.chain, winograd ? Algorithm::winograd : Algorithm::automatic);
+      const Algorithm algorithm = n == 65   ? Algorithm::winograd
+                                  : n == 64 ? Algorithm::row_winograd
+                                            : Algorithm::automatic;
+      LaneChain chain = with(test.builder.chain, algorithm);
       for (const bool by_block : {false, true}) {
         if (by_block && (!chain.loss || keeps(chain))) continue;
         chain.by_block = by_block;
@@ -335,11 +340,13 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
 
 TEST(Lanes, InferenceEqualsTraining) {
   for (const Case& test : cases(31)) {
-    LaneChain chain = with(test.builder.chain, Algorithm::winograd);
-    const Data data = make_data(*make_lane_segment(chain), chain, false);
-    const Result training = run<float>(chain, data, 2, false);
-    chain.training = false;
-    EXPECT_EQ(run<float>(chain, data, 2, false).outputs, training.outputs) << test.name;
+    for (const Algorithm algorithm : {Algorithm::winograd, Algorithm::row_winograd}) {
+      LaneChain chain = with(test.builder.chain, algorithm);
+      const Data data = make_data(*make_lane_segment(chain), chain, false);
+      const Result training = run<float>(chain, data, 2, false);
+      chain.training = false;
+      EXPECT_EQ(run<float>(chain, data, 2, false).outputs, training.outputs) << test.name;
+    }
   }
 }
 

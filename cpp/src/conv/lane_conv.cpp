@@ -1,7 +1,9 @@
 #include "conv/lane_conv.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "kernels/lanes_row_winograd.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -21,12 +23,35 @@ index divide_up(index a, index b) {
   return (a + b - 1) / b;
 }
 
-// Room for strips of `strip` rows, of x where it is the target.
+// The number of a geometry's kernel among those of Winograd along rows, -1 if there is none.
+int row_kernel(const ConvGeometry& g) {
+  const Axis &h = g.window[1], &w = g.window[2];
+  const bool plain = h.stride == 1 && w.stride == 1 && h.dilation == 1 && w.dilation == 1;
+  if (!plain || h.kernel != w.kernel) return -1;
+  return h.kernel == 3 ? 0 : h.kernel == 5 ? 1 : -1;
+}
+
+// Multiply-adds at the peak of 16 images: by the definition; by Winograd along rows, where it exists and its error is
+// allowed.
+double direct_time(const ConvGeometry& g) {
+  constexpr double kShare = 0.85;
+  return static_cast<double>(g.filters * g.channels * g.window.kernel_count() * g.window.output_count()) /
+         kShare;
+}
+double row_time(const ConvGeometry& g, std::size_t element_size) {
+  const int number = row_kernel(g);
+  if (number < 0 || element_size != sizeof(float)) return std::numeric_limits<double>::infinity();
+  return row_winograd_cost(kernels<LaneRowWinogradKernels, float>().forward_cost[number], g.window[1].kernel,
+                           g.channels, g.filters, g.window[1].output * divide_up(g.window[2].output, 2));
+}
+
+// Room for strips of `strip` rows, of x where it is the target. Pairs of outputs may look at a row and a column more.
 LaneRows rows_of_x(const ConvGeometry& g, index strip, bool target) {
   const Axis &h = g.window[1], &w = g.window[2];
   // A target's rows are counted from where the first row of y that reaches them begins.
   const index rows = target ? strip + h.extent() - 1 + h.stride : (strip - 1) * h.stride + h.extent();
-  return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
+  if (target || row_kernel(g) < 0) return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
+  return {g.channels, rows + strip % 2, h.size, w.size, w.pad_before, w.pad_after + w.output % 2};
 }
 
 LaneRows rows_of_y(const ConvGeometry& g, index strip, bool target) {
@@ -123,8 +148,8 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const index strip = strip_of(g, adjoint, element_size);
   if (strip == 0) return false;
 
-  // Cycles of 16 images: multiply-adds at their share of the peak, and turning (measured).
-  constexpr double kShare = 0.85, kTurn = 6, kClearly = 0.9;
+  // Cycles of 16 images: multiply-adds, and turning (measured).
+  constexpr double kTurn = 6, kClearly = 0.9;
   const double taps = static_cast<double>(g.channels * w.kernel_count()), f = static_cast<double>(g.filters);
   const double filling =
       static_cast<double>(divide_up(g.images, kLanes) * kLanes) / static_cast<double>(g.images);
@@ -133,7 +158,9 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double turned = static_cast<double>(strips * (rows_of_x(g, strip, adjoint).elements() +
                                                       rows_of_y(g, strip, !adjoint).elements())) /
                         kLanes;
-  const double lanes = filling * (f * taps * static_cast<double>(w.output_count()) / kShare + kTurn * turned);
+  const double product =
+      op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size)) : direct_time(g);
+  const double lanes = filling * (product + kTurn * turned);
   // Of the other forms: the gaps between rows are computed too; sums of few rows are bound by loads, and those of a
   // weight gradient end at every row.
   const index strides = adjoint ? w[1].stride * w[2].stride : 1;
@@ -176,6 +203,13 @@ template <class T>
 LaneProduct<T>::LaneProduct(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op)
     : LaneStrips<T>(geometry, options, op), op_(op), relu_(options.relu && op == LaneOperator::apply) {
   if (op == LaneOperator::adjoint) return;
+  rows_ = row_time(geometry, sizeof(T)) < direct_time(geometry);
+  if (rows_) {
+    const index pair = 2 * geometry.channels * row_winograd_points(geometry.window[1].kernel) * kLanes;
+    row_pairs_ =
+        std::clamp<index>(kNearBytes / static_cast<index>(sizeof(T)) / pair, 1, divide_up(this->strip_, 2));
+    return;
+  }
   const Axis &h = geometry.window[1], &w = geometry.window[2];
   for (index oh = 0; oh < this->strip_; ++oh) {
     for (index ow = 0; ow < w.output; ++ow) {
@@ -188,34 +222,72 @@ LaneProduct<T>::LaneProduct(const ConvGeometry& geometry, const ConvOptions& opt
 template <class T>
 std::size_t LaneProduct<T>::workspace(int threads) const {
   return static_cast<std::size_t>(threads) *
-         (bytes_of<T>(this->x_.elements()) + bytes_of<T>(this->y_.elements()));
+         (bytes_of<T>(this->x_.elements()) + bytes_of<T>(this->y_.elements()) + bytes_of<T>(points()) +
+          bytes_of<T>(scratch()));
+}
+
+template <class T>
+index LaneProduct<T>::points() const {
+  const ConvGeometry& g = this->geometry_;
+  const index r = g.window[1].kernel;
+  return rows_ ? g.filters * g.channels * r * row_winograd_points(r) : 0;
+}
+template <class T>
+index LaneProduct<T>::scratch() const {
+  const ConvGeometry& g = this->geometry_;
+  const index r = g.window[1].kernel;
+  return rows_ ? g.channels * row_winograd_points(r) * (2 * row_pairs_ + r - 1) * kLanes : 0;
 }
 
 // Rows begin .. end - 1 of y.
 template <class T>
 void LaneProduct<T>::apply(index block, index begin, index end, const T* x, const T* weight, const T* bias,
-                           T* y, T* own_x, T* own_y) const {
+                           T* y, const Own& own) const {
   const ConvGeometry& g = this->geometry_;
   const Axis& h = g.window[1];
   const index first = block * kLanes, images = std::min(kLanes, g.images - first);
-  read(this->k_, this->x_, x + first * this->x_.pixels(), images, this->first_row(begin),
-       (end - begin - 1) * h.stride + h.extent(), this->fill_, own_x);
+  const index looks = (end - begin - 1) * h.stride + h.extent() + (rows_ ? (end - begin) % 2 : 0);
+  read(this->k_, this->x_, x + first * this->x_.pixels(), images, this->first_row(begin), looks, this->fill_,
+       own.x);
+  if (rows_) {
+    apply_rows(end - begin, bias, own);
+  } else {
+    apply_direct(end - begin, weight, bias, own);
+  }
+  write(this->k_, this->y_, own.y, images, begin, end - begin, static_cast<const T*>(nullptr),
+        y + first * this->y_.pixels());
+}
+
+template <class T>
+void LaneProduct<T>::apply_rows(index rows, const T* bias, const Own& own) const {
+  LaneWinograd<T> call{};
+  call.x = own.x, call.u = own.points, call.bias = bias, call.y = own.y, call.scratch = own.scratch;
+  call.channels = this->geometry_.channels, call.filters = this->geometry_.filters;
+  call.out_h = rows, call.out_w = this->y_.width;
+  call.x_plane = this->x_.plane(), call.x_row = this->x_.row();
+  call.y_plane = this->y_.plane(), call.y_row = this->y_.row();
+  call.tiles = row_pairs_;
+  call.relu = relu_;
+  kernels<LaneRowWinogradKernels, T>().forward[row_kernel(this->geometry_)](call);
+}
+
+template <class T>
+void LaneProduct<T>::apply_direct(index rows, const T* weight, const T* bias, const Own& own) const {
+  const ConvGeometry& g = this->geometry_;
   LaneConv<T> call{};
-  call.x = own_x, call.w = weight, call.bias = bias, call.y = own_y;
+  call.x = own.x, call.w = weight, call.bias = bias, call.y = own.y;
   call.filters = g.filters, call.taps = static_cast<index>(this->tap_.size());
-  call.pixels = (end - begin) * this->y_.width;
+  call.pixels = rows * this->y_.width;
   call.tap = this->tap_.data(), call.pixel = pixel_.data(), call.place = place_.data();
   call.y_plane = this->y_.plane();
   call.relu = relu_;
   this->k_.conv(call);
-  write(this->k_, this->y_, own_y, images, begin, end - begin, static_cast<const T*>(nullptr),
-        y + first * this->y_.pixels());
 }
 
 // Rows begin .. end - 1 of x, from all rows of y that reach them.
 template <class T>
 void LaneProduct<T>::adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias,
-                             T* dx, T* own_x, T* own_y) const {
+                             T* dx, const Own& own) const {
   const ConvGeometry& g = this->geometry_;
   const Axis &h = g.window[1], &w = g.window[2];
   const index first = block * kLanes, images = std::min(kLanes, g.images - first);
@@ -224,9 +296,9 @@ void LaneProduct<T>::adjoint(index block, index begin, index end, const T* dy, c
   const index from =
       std::clamp<index>(divide_up(std::max<index>(0, top - h.extent() + 1), h.stride), 0, h.output);
   const index count = std::clamp<index>(bottom / h.stride + 1 - from, 0, h.output - from);
-  read(this->k_, this->y_, dy + first * this->y_.pixels(), images, from, count, T(0), own_y);
+  read(this->k_, this->y_, dy + first * this->y_.pixels(), images, from, count, T(0), own.y);
   LaneConvInput<T> call{};
-  call.dy = own_y, call.w = weight;
+  call.dy = own.y, call.w = weight;
   call.channels = g.channels, call.filters = g.filters;
   call.kernel_h = h.kernel, call.kernel_w = w.kernel;
   call.stride_h = h.stride, call.stride_w = w.stride;
@@ -236,27 +308,40 @@ void LaneProduct<T>::adjoint(index block, index begin, index end, const T* dy, c
   call.dx_plane = this->x_.plane(), call.dx_row = this->x_.row();
   // Rows count from the first row of y, or from the strip where that lies further.
   call.first_row = top - from * h.stride, call.last_row = call.first_row + end - begin;
-  call.dx = own_x;
+  call.dx = own.x;
   this->k_.conv_input(call);
-  write(this->k_, this->x_, own_x + call.first_row * call.dx_row, images, begin, end - begin, bias,
+  write(this->k_, this->x_, own.x + call.first_row * call.dx_row, images, begin, end - begin, bias,
         dx + first * this->x_.pixels());
 }
 
 template <class T>
 void LaneProduct<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                          std::byte* workspace) const {
-  std::byte* const mine = workspace + static_cast<std::size_t>(team.rank()) * this->workspace(1);
-  T* const x = reinterpret_cast<T*>(mine);
-  T* const y = reinterpret_cast<T*>(mine + bytes_of<T>(this->x_.elements()));
+  std::byte* mine = workspace + static_cast<std::size_t>(team.rank()) * this->workspace(1);
+  const auto take = [&mine](index elements) {
+    T* const taken = reinterpret_cast<T*>(mine);
+    mine += bytes_of<T>(elements);
+    return taken;
+  };
+  Own own;
+  own.x = take(this->x_.elements()), own.y = take(this->y_.elements());
+  own.points = take(points()), own.scratch = take(scratch());
   const Axis& h = this->geometry_.window[1];
+  bool ready = !rows_;
   const index rows = op_ == LaneOperator::apply ? h.output : h.size;
   team.for_each(this->blocks_ * this->strips_, [&](index item) {
     const index block = item / this->strips_, strip = item % this->strips_;
     const index begin = strip * this->strip_, end = std::min(rows, begin + this->strip_);
     if (op_ == LaneOperator::apply) {
-      apply(block, begin, end, source, weight, bias, target, x, y);
+      // Each member transforms the weights for itself: that takes less time than sharing them.
+      if (!ready) {
+        kernels<LaneRowWinogradKernels, T>().transform[row_kernel(this->geometry_)](
+            this->geometry_.filters * this->geometry_.channels, weight, own.points);
+      }
+      ready = true;
+      apply(block, begin, end, source, weight, bias, target, own);
     } else {
-      adjoint(block, begin, end, source, weight, bias, target, x, y);
+      adjoint(block, begin, end, source, weight, bias, target, own);
     }
   });
 }

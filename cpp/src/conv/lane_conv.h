@@ -57,13 +57,24 @@ class LaneProduct : LaneStrips<T> {
            std::byte* workspace) const;
 
  private:
-  void apply(index block, index begin, index end, const T* x, const T* weight, const T* bias, T* y, T* own_x,
-             T* own_y) const;
+  // Of a member: rows of x, rows of y, and what the form of rows needs: the weights' points and scratch.
+  struct Own {
+    T *x, *y, *points, *scratch;
+  };
+
+  void apply(index block, index begin, index end, const T* x, const T* weight, const T* bias, T* y,
+             const Own& own) const;
+  void apply_rows(index rows, const T* bias, const Own& own) const;
+  void apply_direct(index rows, const T* weight, const T* bias, const Own& own) const;
+  index points() const;
+  index scratch() const;
   void adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias, T* dx,
-               T* own_x, T* own_y) const;
+               const Own& own) const;
 
   LaneOperator op_;
   bool relu_;
+  bool rows_ = false;                 // apply by Winograd along rows (kernels/lanes_row_winograd.h), ...
+  index row_pairs_ = 1;               // ... so many pairs of rows at a time
   std::vector<index> pixel_, place_;  // see LaneConv
 };
 

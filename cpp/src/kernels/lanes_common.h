@@ -95,28 +95,40 @@ struct Pooled {
   Mask<T> code;
 };
 #if defined(TENFOLD_ISA_avx512)
-// The same as below. The masks stay in mask registers: GCC moves those of the general form through others.
+// The same as below, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
+// registers: GCC moves those of the general form through others.
 TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
   const __m512 zero = _mm512_setzero_ps();
-  const __m512i none = _mm512_set1_epi32(-1);
-  const __m512 first = (__m512)pixels[0];
-  __m512 best = first;
-  __m512i code = _mm512_setzero_si512();
-  __mmask16 number = _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q);  // best is no NaN
-  TENFOLD_UNROLL
-  for (int p = 1; p < 4; ++p) {
-    const __m512 v = (__m512)pixels[p];
-    const __mmask16 better = _mm512_mask_cmp_ps_mask(number, v, best, _CMP_NLE_UQ);
-    best = _mm512_mask_mov_ps(best, better, v);
-    code = _mm512_mask_mov_epi32(code, better, _mm512_set1_epi32(p));
-    if (p < 3) number = _mm512_mask_cmp_ps_mask(number, v, v, _CMP_ORD_Q);
+  const __m512 a = (__m512)pixels[0], b = (__m512)pixels[1], c = (__m512)pixels[2], d = (__m512)pixels[3];
+  __m512 best;
+  __m512i code;
+  const __m512 sum = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
+  if (__builtin_expect(_mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0, 1)) {
+    // Of equal operands the second one is returned.
+    const __m512 upper = _mm512_max_ps(b, a), lower = _mm512_max_ps(d, c);
+    const __m512i of_upper = _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask(b, a, _CMP_GT_OQ), 1);
+    const __m512i of_lower =
+        _mm512_mask_set1_epi32(_mm512_set1_epi32(2), _mm512_cmp_ps_mask(d, c, _CMP_GT_OQ), 3);
+    code = _mm512_mask_mov_epi32(of_upper, _mm512_cmp_ps_mask(lower, upper, _CMP_GT_OQ), of_lower);
+    best = _mm512_max_ps(lower, upper);
+  } else {
+    best = a;
+    code = _mm512_setzero_si512();
+    TENFOLD_UNROLL
+    for (int p = 1; p < 4; ++p) {
+      const __m512 v = (__m512)pixels[p];
+      const __mmask16 number = _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q);
+      const __mmask16 better = _mm512_mask_cmp_ps_mask(number, v, best, _CMP_NLE_UQ);
+      best = _mm512_mask_mov_ps(best, better, v);
+      code = _mm512_mask_mov_epi32(code, better, _mm512_set1_epi32(p));
+    }
   }
   if (relu) {
     const __mmask16 shut = _mm512_cmp_ps_mask(best, zero, _CMP_LE_OQ);
     best = _mm512_mask_mov_ps(best, shut, zero);
-    code = _mm512_mask_mov_epi32(code, shut, pass_zero ? _mm512_setzero_si512() : none);
-    if (pass_zero)
-      code = _mm512_mask_mov_epi32(code, _mm512_mask_cmp_ps_mask(shut, first, zero, _CMP_LT_OQ), none);
+    const __mmask16 none = pass_zero ? _mm512_mask_cmp_ps_mask(shut, a, zero, _CMP_LT_OQ) : shut;
+    code = _mm512_mask_mov_epi32(code, shut, _mm512_setzero_si512());
+    code = _mm512_mask_mov_epi32(code, none, _mm512_set1_epi32(-1));
   }
   return {(Vec<float>)best, (Mask<float>)code};
 }

@@ -5,15 +5,11 @@
 #endif
 #include "kernels/lanes_winograd.h"
 
-#include "kernels/lanes_common.h"
-#include "kernels/winograd_points.h"
+#include "kernels/lanes_winograd_common.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
-
-constexpr int kSide = 6;  // points of a line
-static_assert(kSide * kSide == kWinogradPoints, "");
 
 // Register tiles: six points of a column x filters or channels; filters x channels of one point.
 constexpr int kColumnFilters = kManyRegisters ? 4 : 2;
@@ -30,123 +26,6 @@ constexpr LaneWinogradCost kInputCost[] = {
 constexpr LaneWinogradCost kWeightCost[] = {
     kManyRegisters ? LaneWinogradCost{1.2, 300, 300} : LaneWinogradCost{2.1, 400, 400},
     kManyRegisters ? LaneWinogradCost{1.3, 250, 130} : LaneWinogradCost{2.1, 300, 200}};
-
-// ---- one-dimensional transforms
-// ---------------------------------------------------------------------------------------
-
-// p^n of +-a and +-b, without the sign.
-template <class T>
-constexpr T power(T p, int n) {
-  return n == 0 ? T(1) : n == 1 ? p : (p < 1 ? T(0.5) : T(2)) * power(p, n - 2);
-}
-
-// Point j of B^T d.
-template <class T, int j, class Look>
-TENFOLD_INLINE Vec<T> look_at(const Look& d) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  if constexpr (j == 0) return d(0) + d(4) - d(2) * T(2.5);
-  if constexpr (j == 1) return (d(4) - d(2) * T(2)) + (d(3) - d(1) * T(2)) * a;
-  if constexpr (j == 2) return (d(4) - d(2) * T(2)) - (d(3) - d(1) * T(2)) * a;
-  if constexpr (j == 3) return (d(4) - d(2) * T(0.5)) + (d(3) - d(1) * T(0.5)) * b;
-  if constexpr (j == 4) return (d(4) - d(2) * T(0.5)) - (d(3) - d(1) * T(0.5)) * b;
-  return d(1) + d(5) - d(3) * T(2.5);
-}
-// B v
-template <class T>
-TENFOLD_INLINE void look_line_adjoint(const Vec<T>* v, Vec<T>* d) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  const Vec<T> sum_a = v[1] + v[2], difference_a = v[1] - v[2];
-  const Vec<T> sum_b = v[3] + v[4], difference_b = v[3] - v[4];
-  d[0] = v[0];
-  d[1] = v[5] - difference_a * (2 * a) - difference_b * (b / 2);
-  d[2] = v[0] * T(-2.5) - sum_a * T(2) - sum_b * T(0.5);
-  d[3] = difference_a * a + difference_b * b - v[5] * T(2.5);
-  d[4] = v[0] + (sum_a + sum_b);
-  d[5] = v[5];
-}
-// A^T s
-template <class T, int m>
-TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  const Vec<T> sum_a = s[1] + s[2], difference_a = s[1] - s[2];
-  const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
-  y[0] = s[0] + (sum_a + sum_b);
-  TENFOLD_UNROLL
-  for (int o = 1; o < m; ++o) {
-    y[o] = o % 2 == 0 ? sum_a * power(a, o) + sum_b * power(b, o)
-                      : difference_a * power(a, o) + difference_b * power(b, o);
-  }
-  y[m - 1] += s[5];
-}
-// Points +-p of A e
-template <class T, int m, class Part>
-TENFOLD_INLINE Vec<T> even_part(T p, const Part& e) {
-  Vec<T> sum = e(0);
-  TENFOLD_UNROLL
-  for (int o = 2; o < m; o += 2) sum += e(o) * power(p, o);
-  return sum;
-}
-template <class T, int m, class Part>
-TENFOLD_INLINE Vec<T> odd_part(T p, const Part& e) {
-  Vec<T> sum = e(1) * p;
-  TENFOLD_UNROLL
-  for (int o = 3; o < m; o += 2) sum += e(o) * power(p, o);
-  return sum;
-}
-// Point j of A e
-template <class T, int m, int j, class Part>
-TENFOLD_INLINE Vec<T> spread_at(const Part& e) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  if constexpr (j == 0) return e(0);
-  if constexpr (j == 1) return even_part<T, m>(a, e) + odd_part<T, m>(a, e);
-  if constexpr (j == 2) return even_part<T, m>(a, e) - odd_part<T, m>(a, e);
-  if constexpr (j == 3) return even_part<T, m>(b, e) + odd_part<T, m>(b, e);
-  if constexpr (j == 4) return even_part<T, m>(b, e) - odd_part<T, m>(b, e);
-  return e(m - 1);
-}
-// A e
-template <class T, int m>
-TENFOLD_INLINE void spread_line(const Vec<T>* e, Vec<T>* w) {
-  const auto part = [&](int o) __attribute__((always_inline)) { return e[o]; };
-  const Vec<T> even_a = even_part<T, m>(Points<T>::a, part), odd_a = odd_part<T, m>(Points<T>::a, part);
-  const Vec<T> even_b = even_part<T, m>(Points<T>::b, part), odd_b = odd_part<T, m>(Points<T>::b, part);
-  w[0] = e[0];
-  w[1] = even_a + odd_a;
-  w[2] = even_a - odd_a;
-  w[3] = even_b + odd_b;
-  w[4] = even_b - odd_b;
-  w[5] = e[m - 1];
-}
-// G g
-template <class T, int r>
-TENFOLD_INLINE void weight_line(const Vec<T>* g, Vec<T>* u) {
-  constexpr T over_a = Points<T>::over_a, over_b = Points<T>::over_b;
-  const auto part = [&](int k) __attribute__((always_inline)) { return g[k]; };
-  const Vec<T> even_a = even_part<T, r>(Points<T>::a, part) * over_a,
-               odd_a = odd_part<T, r>(Points<T>::a, part) * over_a;
-  const Vec<T> even_b = even_part<T, r>(Points<T>::b, part) * over_b,
-               odd_b = odd_part<T, r>(Points<T>::b, part) * over_b;
-  u[0] = g[0];
-  u[1] = even_a + odd_a;
-  u[2] = even_a - odd_a;
-  u[3] = even_b + odd_b;
-  u[4] = even_b - odd_b;
-  u[5] = g[r - 1];
-}
-// G^T s
-template <class T, int r>
-TENFOLD_INLINE void weight_line_adjoint(const Vec<T>* s, Vec<T>* g) {
-  constexpr T a = Points<T>::a, b = Points<T>::b, over_a = Points<T>::over_a, over_b = Points<T>::over_b;
-  const Vec<T> sum_a = (s[1] + s[2]) * over_a, difference_a = (s[1] - s[2]) * over_a;
-  const Vec<T> sum_b = (s[3] + s[4]) * over_b, difference_b = (s[3] - s[4]) * over_b;
-  g[0] = s[0] + (sum_a + sum_b);
-  TENFOLD_UNROLL
-  for (int k = 1; k < r; ++k) {
-    g[k] = k % 2 == 0 ? sum_a * power(a, k) + sum_b * power(b, k)
-                      : difference_a * power(a, k) + difference_b * power(b, k);
-  }
-  g[r - 1] += s[5];
-}
 
 // ---- weights, 16 of them in the lanes
 // -----------------------------------------------------------------------------
@@ -215,40 +94,6 @@ void transform_back(index count, const T* sums, T scale, T* dw) {
 // ---- forward
 // -----------------------------------------------------------------------------------------------------
 
-// Writes the part of a tile that exists: pixels, or the maxima of its pooling windows. PoolH 0: no pooling.
-template <class T, int m, int PoolH>
-TENFOLD_INLINE void put_tile(const LaneWinograd<T>& a, index f, index i, index j, index lane,
-                             Vec<T> (*y)[m]) {
-  if constexpr (PoolH == 0) {
-    T* to = a.y + f * a.y_plane + i * m * a.y_row + j * m * kBlock + lane;
-    const index rows = a.out_h - i * m, cols = a.out_w - j * m;
-    TENFOLD_UNROLL
-    for (int p = 0; p < m; ++p) {
-      TENFOLD_UNROLL
-      for (int q = 0; q < m; ++q) {
-        if (p < rows && q < cols)
-          store(to + p * a.y_row + q * kBlock, a.relu ? signed_relu<T>(y[p][q]) : y[p][q]);
-      }
-    }
-  } else {
-    constexpr int kPoolW = 4 / PoolH, kRows = m / PoolH, kCols = m / kPoolW;
-    TENFOLD_UNROLL
-    for (int p = 0; p < kRows; ++p) {
-      TENFOLD_UNROLL
-      for (int q = 0; q < kCols; ++q) {
-        const index oh = i * kRows + p, ow = j * kCols + q;
-        if (oh >= a.pooled_h || ow >= a.pooled_w) continue;
-        Vec<T> pixels[4];
-        TENFOLD_UNROLL
-        for (int n = 0; n < 4; ++n) pixels[n] = y[p * PoolH + n / kPoolW][q * kPoolW + n % kPoolW];
-        const Pooled<T> pooled = pool_four<T>(pixels, a.relu, a.pass_zero);
-        store(a.y + f * a.y_plane + oh * a.y_row + ow * kBlock + lane, pooled.best);
-        store_codes<T>(a.codes + f * a.code_plane + (oh * a.pooled_w + ow) * kBlock + lane, pooled.code);
-      }
-    }
-  }
-}
-
 // One tile of some filters; v[c][36][16] are its looks.
 template <class T, int r, int Filters, int PoolH>
 TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0, index i, index j) {
@@ -289,7 +134,7 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0,
         TENFOLD_UNROLL
         for (int q = 0; q < m; ++q) y[p][q] += bias;
       }
-      put_tile<T, m, PoolH>(a, f0 + f, i, j, lane, y);
+      put_tile<T, m, m, PoolH>(a, f0 + f, i * m, j * m, lane, y);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_winograd.h"
 
 #include "program/ops/op_base.h"
@@ -38,6 +39,10 @@ struct Plane {
   bool padded() const { return rows() != height || cols() != width; }
 };
 
+// How an operator of a convolution is computed: as the definition says; that, on the one pixel of a pooling window that
+// has a gradient; with Winograd's points of tiles; with those of rows.
+enum class Form { direct, pooled, winograd, rows };
+
 // One or several fused layers.
 struct Stage {
   LaneLayer::Kind kind;
@@ -53,11 +58,11 @@ struct Stage {
   index codes = 0;                       // offset in the area
   bool input_gradient = false;           // dy is needed as a whole
   index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
-  // The forms of its operators, else the direct one.
-  bool winograd_forward = false, winograd_input = false, winograd_weight = false, pooled_weight = false;
-  bool winograd() const { return winograd_forward || winograd_input || winograd_weight; }
+  Form forward_form = Form::direct, input_form = Form::direct, weight_form = Form::direct;
+  bool any(Form form) const { return forward_form == form || input_form == form || weight_form == form; }
   index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
-  index points = 0;                // offset of the transformed weights among a member's: [F][C][36]
+  index points = 0;                // offset of weights transformed for tiles among a member's: [F][C][36]
+  index row_points = 0;            // ... for rows: [F][C][r][P]
   index looks = 0;  // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
   index sums = 0;   // offset in a member's accumulators: [F][looks][16], then [F][16]
   index slot = 0;   // offset in a chunk's slot: [F][looks], then [F]
@@ -73,8 +78,11 @@ struct Job {
   double cost;
 };
 
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
 index up(index elements) {
-  return (elements + kLanes - 1) / kLanes * kLanes;
+  return divide_up(elements, kLanes) * kLanes;
 }
 
 // The chain lowered to stages, and every offset. Offsets and sizes count elements of the segment's type.
@@ -162,26 +170,35 @@ bool tile_kernel(const LaneLayer& layer) {
 
 // Tiles that the kernels take at a time, so that their scratch stays in the second-level cache beside the block.
 constexpr index kTileScratch = index{1} << 16;  // elements
+// Likewise for what the forward pass of the form of rows reads again for every filter, in the first-level cache.
+constexpr index kRowScratch = index{1} << 12;
 
 struct TileScratch {
-  index forward_tiles, weight_rows;
-  index elements;
+  index forward_tiles = 1;  // of a row of tiles, or pairs of rows
+  index weight_rows = 1;    // of tiles, or of windows
+  index elements = 0;
 };
-TileScratch tile_scratch(const Stage& stage, const Plane& in, bool training) {
+TileScratch tile_scratch(const Stage& stage, const Plane& in) {
   const index m = tile_side(stage.height.kernel), channels = in.channels, filters = stage.features;
-  const auto fit = [](index tile, index most) {
-    return std::clamp<index>(kTileScratch / (tile * kLanes), 1, most);
+  const index look = stage.height.kernel - 1, P = row_winograd_points(stage.height.kernel);
+  // In even shares.
+  const auto fit = [](index most_elements, index tile, index most) {
+    const index shares = std::clamp<index>(most_elements / (tile * kLanes), 1, most);
+    return divide_up(most, divide_up(most, shares));
   };
-  TileScratch s{};
-  if (!stage.winograd()) return s;
-  s.forward_tiles = fit(kWinogradPoints * channels, stage.tiles_w);
-  s.weight_rows = fit(6 * (filters + channels) * stage.tiles_w, stage.tiles_h);
-  const index look = stage.height.kernel - 1;
+  TileScratch s;
   index vectors = 0;
-  if (stage.winograd_forward)
+  if (stage.forward_form == Form::winograd) {
+    s.forward_tiles = fit(kTileScratch, kWinogradPoints * channels, stage.tiles_w);
     vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look);
-  if (training && stage.winograd_input) vectors = std::max(vectors, 6 * filters + kWinogradPoints * channels);
-  if (training && stage.winograd_weight) {
+  } else if (stage.forward_form == Form::rows) {
+    s.forward_tiles = fit(kRowScratch, 2 * P * channels, divide_up(stage.height.output, 2));
+    vectors = channels * P * (2 * s.forward_tiles + look);
+  }
+  if (stage.input_form == Form::winograd)
+    vectors = std::max(vectors, 6 * filters + kWinogradPoints * channels);
+  if (stage.weight_form == Form::winograd) {
+    s.weight_rows = fit(kTileScratch, 6 * (filters + channels) * stage.tiles_w, stage.tiles_h);
     vectors = std::max(vectors, 6 * s.weight_rows * stage.tiles_w * (filters + channels) +
                                     (s.weight_rows * m + look) * stage.tiles_w);
   }
@@ -218,27 +235,53 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
            (static_cast<double>(kWinogradPoints) * channels * filters * cost.product + channels * cost.look +
             filters * cost.part);
   };
-  double weight = direct;
-  if (stage.pool && stage.pool_height.kernel == 2) {
-    const double pooled = kernels<LaneKernels, float>().pooled_weight_cost *
-                          static_cast<double>(stage.pool_height.output * stage.pool_width.output) * products;
-    stage.pooled_weight = chain.training && pooled < direct;
-    weight = std::min(direct, pooled);
-  }
+  const bool may_choose = layer.algorithm == LaneLayer::Algorithm::automatic && chain.dtype == DType::float32;
+  const bool all_tiles = layer.algorithm == LaneLayer::Algorithm::winograd;
+  const bool all_rows = layer.algorithm == LaneLayer::Algorithm::row_winograd;
+  const bool pools_four = stage.pool && stage.pool_height.kernel == 2;
+  // The cheapest of those allowed; what was asked for costs nothing.
+  const auto choose = [&](Form& form, double& least, Form other, bool asked, bool allowed, double cost) {
+    if (asked) cost = 0;
+    if (!(asked || allowed) || cost >= least) return;
+    form = other;
+    least = cost;
+  };
 
-  const bool asked = layer.algorithm == LaneLayer::Algorithm::winograd;
-  if (!asked && (layer.algorithm == LaneLayer::Algorithm::direct || chain.dtype != DType::float32)) return;
+  double forward = direct;
   const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
+  choose(stage.forward_form, forward, Form::winograd, pools && all_tiles,
+         pools && may_choose && in.channels >= kMinSources[number],
+         winograd_cost(winograd.forward_cost[number]));
+  const bool pairs = !stage.pool || pools_four;
+  choose(
+      stage.forward_form, forward, Form::rows, pairs && all_rows, pairs && may_choose,
+      row_winograd_cost(kernels<LaneRowWinogradKernels, float>().forward_cost[number], layer.height.kernel,
+                        in.channels, stage.features, layer.height.output * divide_up(layer.width.output, 2)));
+  if (!chain.training) return;
+
+  double input = direct;
+  choose(stage.input_form, input, Form::winograd, all_tiles,
+         may_choose && stage.features >= kMinSources[number], winograd_cost(winograd.input_cost[number]));
+
+  double weight = direct;
+  const double windows =
+      pools_four ? static_cast<double>(stage.pool_height.output * stage.pool_width.output) : 0;
+  choose(stage.weight_form, weight, Form::pooled, false, pools_four,
+         kernels<LaneKernels, float>().pooled_weight_cost * windows * products);
   const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
   const bool accurate =
       layer.height.kernel == 3 && layer.height.output * layer.width.output >= kMinWeightPixels;
-  stage.winograd_forward = pools && (asked || (in.channels >= kMinSources[number] &&
-                                               winograd_cost(winograd.forward_cost[number]) < direct));
-  if (!chain.training) return;
-  stage.winograd_input =
-      asked || (stage.features >= kMinSources[number] && winograd_cost(winograd.input_cost[number]) < direct);
-  stage.winograd_weight = asked || (fits && accurate && winograd_cost(winograd.weight_cost[number]) < weight);
-  stage.pooled_weight = stage.pooled_weight && !stage.winograd_weight;
+  choose(stage.weight_form, weight, Form::winograd, all_tiles, may_choose && fits && accurate,
+         winograd_cost(winograd.weight_cost[number]));
+}
+
+// Whole tiles and pairs of rows look beyond the last output.
+void pad_for_tiles(const Stage& stage, Plane& source) {
+  const index side = stage.any(Form::winograd) ? tile_side(stage.height.kernel)
+                     : stage.any(Form::rows)   ? 2
+                                               : 1;
+  source.pad_bottom += divide_up(stage.height.output, side) * side - stage.height.output;
+  source.pad_right += divide_up(stage.width.output, side) * side - stage.width.output;
 }
 
 Plan make_plan(const LaneChain& chain) {
@@ -301,11 +344,7 @@ Plan make_plan(const LaneChain& chain) {
           ++end;
         }
         choose_forms(chain, layer, source, stage);
-        if (stage.winograd()) {
-          // Whole tiles.
-          source.pad_bottom += stage.tiles_h * tile_side(layer.height.kernel) - layer.height.output;
-          source.pad_right += stage.tiles_w * tile_side(layer.height.kernel) - layer.width.output;
-        }
+        pad_for_tiles(stage, source);
         break;
       }
       case LaneLayer::Kind::linear:
@@ -372,16 +411,20 @@ Plan make_plan(const LaneChain& chain) {
             std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
       }
       const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
-      if (stage.winograd_forward || stage.winograd_input)
+      const index row_points = stage.height.kernel * row_winograd_points(stage.height.kernel);
+      if (stage.forward_form == Form::winograd || stage.input_form == Form::winograd)
         stage.points = place(plan.points, stage.features * in.channels * kWinogradPoints);
-      plan.tiles = std::max(plan.tiles, tile_scratch(stage, in, chain.training).elements);
-      stage.looks = stage.winograd_weight ? in.channels * kWinogradPoints : stage.taps;
+      if (stage.forward_form == Form::rows)
+        stage.row_points = place(plan.points, stage.features * in.channels * row_points);
+      plan.tiles = std::max(plan.tiles, tile_scratch(stage, in).elements);
+      stage.looks = stage.weight_form == Form::winograd ? in.channels * kWinogradPoints : stage.taps;
       stage.sums = place(plan.sums, stage.features * (stage.looks + 1) * kLanes);
       stage.slot = place(plan.slot, stage.features * (stage.looks + 1));
       // About a thousand sums each.
-      const index count = stage.features * (stage.winograd_weight ? in.channels : stage.taps);
-      const index piece = stage.winograd_weight ? kPairPiece : 1024;
-      const index sums = stage.winograd_weight ? kWinogradPoints : 1;
+      const bool in_points = stage.weight_form == Form::winograd;
+      const index count = stage.features * (in_points ? in.channels : stage.taps);
+      const index piece = in_points ? kPairPiece : 1024;
+      const index sums = in_points ? kWinogradPoints : 1;
       for (index begin = 0; begin < count; begin += piece) {
         const index end = std::min(count, begin + piece);
         plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * sums * plan.chunks)});
@@ -563,7 +606,6 @@ class LaneSegment final : public Op {
   index backward_elements() const {
     return plan_.forward_member() + (keeps_areas() ? 0 : plan_.area) + plan_.member();
   }
-  T* points(T* mine, const Stage& stage) const { return mine + stage.points; }
   T* tiles(T* mine) const { return mine + plan_.points; }
   T* area_of(T* mine) const { return mine + plan_.forward_member(); }
   T* gradients_of(T* mine) const { return area_of(mine) + (keeps_areas() ? 0 : plan_.area); }
@@ -573,18 +615,21 @@ class LaneSegment final : public Op {
   void transform_weights(const void* const* inputs, T* mine, bool& ready) const {
     if (ready) return;
     ready = true;
-    const auto& k = kernels<LaneWinogradKernels, T>();
     for (const Stage& stage : plan_.stages) {
-      if (!stage.winograd_forward && !stage.winograd_input) continue;
-      k.transform[kernel_number(stage)](stage.features * value(stage.in).channels,
-                                        static_cast<const T*>(inputs[stage.weight]), points(mine, stage));
+      const index pairs = stage.features * value(stage.in).channels;
+      const T* const w = stage.weight >= 0 ? static_cast<const T*>(inputs[stage.weight]) : nullptr;
+      if (stage.forward_form == Form::winograd || stage.input_form == Form::winograd)
+        kernels<LaneWinogradKernels, T>().transform[kernel_number(stage)](pairs, w, mine + stage.points);
+      if (stage.forward_form == Form::rows)
+        kernels<LaneRowWinogradKernels, T>().transform[kernel_number(stage)](pairs, w,
+                                                                             mine + stage.row_points);
     }
   }
 
   LaneWinograd<T> winograd_of(const Stage& stage, T* mine) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     LaneWinograd<T> call{};
-    call.u = points(mine, stage);
+    call.u = mine + stage.points;
     call.scratch = tiles(mine);
     call.channels = in.channels;
     call.filters = stage.features;
@@ -766,14 +811,19 @@ class LaneSegment final : public Op {
       const T* bias = stage.bias >= 0 ? static_cast<const T*>(inputs[stage.bias]) : nullptr;
       switch (stage.kind) {
         case LaneLayer::Kind::conv: {
-          if (stage.winograd_forward) {
+          if (stage.forward_form != Form::direct) {
             LaneWinograd<T> conv = winograd_of(stage, mine);
             conv.x = x;
             conv.bias = bias;
             conv.y = y + out.origin();
             conv.codes = stage.pool ? codes(area, stage) : nullptr;
-            conv.tiles = tile_scratch(stage, in, chain_.training).forward_tiles;
-            kernels<LaneWinogradKernels, T>().forward[kernel_number(stage)](conv);
+            conv.tiles = tile_scratch(stage, in).forward_tiles;
+            if (stage.forward_form == Form::winograd) {
+              kernels<LaneWinogradKernels, T>().forward[kernel_number(stage)](conv);
+            } else {
+              conv.u = mine + stage.row_points;
+              kernels<LaneRowWinogradKernels, T>().forward[kernel_number(stage)](conv);
+            }
             break;
           }
           LaneConv<T> conv{};
@@ -942,8 +992,8 @@ class LaneSegment final : public Op {
     const index out_h = stage.height.output, out_w = stage.width.output;
     T* const full = expanded(gradients);
     // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
-    const bool whole = d_in != nullptr || stage.winograd_weight;
-    if (stage.pooled_weight) {
+    const bool whole = d_in != nullptr || stage.weight_form == Form::winograd;
+    if (stage.weight_form == Form::pooled) {
       pooled_weight(k, stage, area, d, gradients, whole);
       if (!whole) return;
     }
@@ -969,7 +1019,7 @@ class LaneSegment final : public Op {
         weight.dy_plane = out.plane();
         weight.dy = d + out.origin() + top * weight.dy_row;
       }
-      if (!stage.winograd_weight && !stage.pooled_weight) k.conv_weight(weight);
+      if (stage.weight_form == Form::direct) k.conv_weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
           k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
@@ -983,14 +1033,14 @@ class LaneSegment final : public Op {
     winograd.dy = dy;
     winograd.y_plane = dy_plane;
     winograd.y_row = weight.dy_row;
-    if (stage.winograd_weight) {
+    if (stage.weight_form == Form::winograd) {
       winograd.x = area + in.offset;
       winograd.sums = sums(gradients) + stage.sums;
-      winograd.tiles = tile_scratch(stage, in, true).weight_rows;
+      winograd.tiles = tile_scratch(stage, in).weight_rows;
       kernels<LaneWinogradKernels, T>().weight[kernel_number(stage)](winograd);
     }
     if (d_in == nullptr) return;
-    if (stage.winograd_input) {
+    if (stage.input_form == Form::winograd) {
       winograd.dx = d_in;
       kernels<LaneWinogradKernels, T>().input[kernel_number(stage)](winograd);
       return;
@@ -1090,7 +1140,7 @@ class LaneSegment final : public Op {
       T* const db = stage.bias >= 0 ? d_input<T>(call, stage.bias) : nullptr;
       if (stage.kind == LaneLayer::Kind::conv) {
         const T* slots = leftovers + stage.slot;
-        if (dw != nullptr && stage.winograd_weight) {
+        if (dw != nullptr && stage.weight_form == Form::winograd) {
           T points[kPairPiece * kWinogradPoints];
           const index begin = job.begin * kWinogradPoints, count = (job.end - job.begin) * kWinogradPoints;
           sum_slots(slots + begin, 0, count, T{1}, points);

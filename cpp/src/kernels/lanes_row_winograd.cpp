@@ -1,0 +1,211 @@
+// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include "kernels/lanes_row_winograd.h"
+
+#include "kernels/lanes_winograd_common.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// The tile of the forward pass: filters x two rows x some of the points. That of the weight gradient: filters x r.
+template <int r>
+constexpr int kGroup = kManyRegisters ? (r == 3 ? 4 : 6) : 2;  // points
+template <int r>
+constexpr int kFilters = kManyRegisters ? (r == 3 ? 3 : 2) : 3;
+
+// Fitted to measurements on Zen 4 with AVX-512 and AVX2.
+constexpr LaneRowWinogradCost kForwardCost[] = {
+    kManyRegisters ? LaneRowWinogradCost{1.05, 12, 2} : LaneRowWinogradCost{1.1, 40, 2},
+    kManyRegisters ? LaneRowWinogradCost{1.05, 14, 5} : LaneRowWinogradCost{1.1, 28, 5}};
+
+// ---- one-dimensional transforms
+// ---------------------------------------------------------------------------------------
+
+// The finite points; the last one is infinity.
+template <class T, int r>
+constexpr T point(int k) {
+  if (k == 0) return T(0);
+  const T p = r == 3 ? T(1) : k <= 2 ? Points<T>::a : Points<T>::b;
+  return k % 2 == 1 ? p : -p;
+}
+
+// B^T d of r + 1 looks
+template <class T, int r>
+TENFOLD_INLINE void row_look(const Vec<T>* d, Vec<T>* v) {
+  if constexpr (r == 5) return look_line<T>(d, v);
+  v[0] = d[0] - d[2];
+  v[1] = d[1] + d[2];
+  v[2] = d[2] - d[1];
+  v[3] = d[3] - d[1];
+}
+// G g of r taps
+template <class T, int r>
+TENFOLD_INLINE void row_weight(const Vec<T>* g, Vec<T>* u) {
+  if constexpr (r == 5) return weight_line<T, 5>(g, u);
+  const Vec<T> even = (g[0] + g[2]) * T(0.5), odd = g[1] * T(0.5);
+  u[0] = g[0];
+  u[1] = even + odd;
+  u[2] = even - odd;
+  u[3] = g[2];
+}
+// y += what points First .. First + Count - 1 add to A^T s
+template <class T, int r, int First, int Count>
+TENFOLD_INLINE void add_outputs(const Vec<T>* s, Vec<T>* y) {
+  if constexpr (Count == 6) {
+    Vec<T> line[2];
+    output_line<T, 2>(s, line);
+    y[0] += line[0];
+    y[1] += line[1];
+  } else {
+    TENFOLD_UNROLL
+    for (int k = 0; k < Count; ++k) {
+      if (First + k < r) y[0] += s[k];
+      if (First + k > 0) y[1] += First + k == r ? s[k] : s[k] * point<T, r>(First + k);
+    }
+  }
+}
+
+// Calls f(Constant<i>) for begin <= i < end.
+template <int begin, int end, class F>
+TENFOLD_INLINE void for_constants(const F& f) {
+  if constexpr (begin < end) {
+    f(Constant<begin>{});
+    for_constants<begin + 1, end>(f);
+  }
+}
+
+// ---- weights, 16 rows of them in the lanes
+// ----------------------------------------------------------------------------
+
+template <class T, int r>
+void transform(index count, const T* w, T* u) {
+  constexpr int P = r + 1;
+  T taps[r * kBlock], points[P * kBlock];
+  for (index i = 0; i < count * r; i += kBlock) {
+    const index rows = count * r - i < kBlock ? count * r - i : kBlock;
+    to_lanes<T>(r, w + i * r, r, rows, taps);
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      Vec<T> g[r], p[P];
+      TENFOLD_UNROLL
+      for (int k = 0; k < r; ++k) g[k] = load(taps + k * kBlock + lane);
+      row_weight<T, r>(g, p);
+      TENFOLD_UNROLL
+      for (int k = 0; k < P; ++k) store(points + k * kBlock + lane, p[k]);
+    }
+    from_lanes<T>(P, points, u + i * P, P, rows);
+  }
+}
+
+// ---- forward
+// -----------------------------------------------------------------------------------------------------
+
+// v[row][P][16] <-- points of two columns and what they look at
+template <class T, int r>
+TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
+  constexpr int P = r + 1;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    for (index row = 0; row < rows; ++row) {
+      Vec<T> d[P], line[P];
+      TENFOLD_UNROLL
+      for (int k = 0; k < P; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
+      row_look<T, r>(d, line);
+      TENFOLD_UNROLL
+      for (int k = 0; k < P; ++k) store(v + (row * P + k) * kBlock + lane, line[k]);
+    }
+  }
+}
+
+// Adds points First .. First + Count - 1 to two rows of two outputs of some filters; the first points to their bias.
+template <class T, int r, int Filters, int First, int Count>
+TENFOLD_INLINE void add_points(const LaneWinograd<T>& a, const T* v, index v_channel, const T* u,
+                               const T* bias, Vec<T> (*y)[2][2]) {
+  constexpr int P = r + 1;
+  const index u_filter = a.channels * r * P;
+  Vec<T> acc[Filters][2][Count] = {};
+  for (index c = 0; c < a.channels; ++c, v += v_channel - r * P * kBlock) {
+    // Unrolled, GCC would keep sums on the stack.
+    _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh, v += P * kBlock, u += P) {
+      TENFOLD_OPAQUE(u);
+      TENFOLD_UNROLL
+      for (int k = 0; k < Count; ++k) {
+        Vec<T> upper = load(v + (First + k) * kBlock), lower = load(v + (P + First + k) * kBlock);
+        TENFOLD_IN_REGISTER(upper);
+        TENFOLD_IN_REGISTER(lower);
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f) {
+          Vec<T> weight = splat(u[f * u_filter + First + k]);
+          TENFOLD_IN_REGISTER(weight);
+          acc[f][0][k] = fma<T>(weight, upper, acc[f][0][k]);
+          acc[f][1][k] = fma<T>(weight, lower, acc[f][1][k]);
+        }
+      }
+    }
+  }
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) {
+    TENFOLD_UNROLL
+    for (int row = 0; row < 2; ++row) {
+      if (First == 0) y[f][row][0] = y[f][row][1] = bias ? splat(bias[f]) : Vec<T>{};
+      add_outputs<T, r, First, Count>(acc[f][row], y[f][row]);
+    }
+  }
+}
+
+template <class T, int r, int Filters, bool Pool>
+TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index v_channel, index f0, index top,
+                                 index left) {
+  constexpr int P = r + 1, kStep = kGroup<r>;
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> y[Filters][2][2];
+    const T* const bias = a.bias ? a.bias + f0 : nullptr;
+    for_constants<0, P / kStep>([&](auto group) __attribute__((always_inline)) {
+      add_points<T, r, Filters, group.value * kStep, kStep>(a, v + lane, v_channel,
+                                                            a.u + f0 * a.channels * r * P, bias, y);
+    });
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) put_tile<T, 2, 2, Pool ? 2 : 0>(a, f0 + f, top, left, lane, y[f]);
+  }
+}
+
+template <class T, int r>
+void forward(const LaneWinograd<T>& a) {
+  constexpr int P = r + 1;
+  const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + 1) / 2;
+  for (index first = 0; first < pairs; first += a.tiles) {
+    const index count = pairs - first < a.tiles ? pairs - first : a.tiles;
+    const index rows = 2 * count + r - 1, v_channel = rows * P * kBlock;
+    for (index j = 0; j < columns; ++j) {
+      for (index c = 0; c < a.channels; ++c) {
+        look_at_rows<T, r>(a.x + c * a.x_plane + 2 * first * a.x_row + 2 * j * kBlock, a.x_row, rows,
+                           a.scratch + c * v_channel);
+      }
+      in_pieces<kFilters<r>>(a.filters, [&](index f, auto filters) {
+        for (index i = 0; i < count; ++i) {
+          const T* const v = a.scratch + 2 * i * P * kBlock;
+          const index top = 2 * (first + i);
+          if (a.pool_h == 0) {
+            forward_tile<T, r, filters.value, false>(a, v, v_channel, f, top, 2 * j);
+          } else {
+            forward_tile<T, r, filters.value, true>(a, v, v_channel, f, top, 2 * j);
+          }
+        }
+      });
+    }
+  }
+}
+
+template <class T>
+constexpr LaneRowWinogradKernels<T> make_table() {
+  return {
+      {forward<T, 3>, forward<T, 5>}, {transform<T, 3>, transform<T, 5>}, {kForwardCost[0], kForwardCost[1]}};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(LaneRowWinogradKernels, make_table)

@@ -1,0 +1,49 @@
+// Winograd's convolution along rows only, F(2, r) with r = 3 or 5, on blocks of 16 samples in the vector lanes
+// (kernels/lanes.h has the layout), for windows of r x r with stride 1 and no dilation. Columns of the kernel are summed
+// as the definition says:
+//
+//   y[h][2j .. 2j + 1] = A^T sum_{c, kh} u[kh] . v[h + kh][j],      u[kh] = G w[kh],   v[h][j] = B^T x[h][2j .. 2j + r]
+//
+// with P = r + 1 points "." a line: two thirds (r = 3) or three fifths (r = 5) of the definition's multiplications, for
+// transforms that are cheap beside even one channel, and with little more rounding (docs/numerics.md). The points are
+// 0, 1, -1 and infinity; 0, +-sqrt(1/2), +-sqrt(2) and infinity.
+#pragma once
+
+#include "kernels/lanes.h"
+#include "kernels/lanes_winograd.h"
+
+namespace tenfold {
+
+constexpr ptrdiff_t row_winograd_points(ptrdiff_t r) {
+  return r + 1;
+}
+
+// What it takes in multiply-adds of 16 lanes at the peak.
+struct LaneRowWinogradCost {
+  double product;  // for each multiplication
+  double look;     // for each line of points of x
+  double part;     // for each two outputs of a row, and filter
+};
+
+// `pairs`: of outputs side by side.
+constexpr double row_winograd_cost(const LaneRowWinogradCost& cost, ptrdiff_t r, ptrdiff_t channels,
+                                   ptrdiff_t filters, ptrdiff_t pairs) {
+  const ptrdiff_t products = channels * filters * r * row_winograd_points(r);
+  return static_cast<double>(pairs) *
+         (static_cast<double>(products) * cost.product + static_cast<double>(channels) * cost.look +
+          static_cast<double>(filters) * cost.part);
+}
+
+// Index 0: r = 3, index 1: r = 5.
+template <class T>
+struct LaneRowWinogradKernels {
+  // y, where call.u is [F][C][r][P]; two rows of outputs at a time, `tiles` such pairs between looks. x has rows and
+  // columns for an even number of outputs; pooling windows are 2 x 2. Scratch of C P (2 tiles + r - 1) vectors of 16.
+  void (*forward[2])(const LaneWinograd<T>& call);
+  // u[i][r][P] <-- w[i][r][r] for i < count
+  void (*transform[2])(ptrdiff_t count, const T* w, T* u);
+  LaneRowWinogradCost forward_cost[2];
+};
+TENFOLD_DECLARE_KERNELS(LaneRowWinogradKernels)
+
+}  // namespace tenfold
