@@ -36,7 +36,8 @@ class RowWriter {
 
  private:
   static constexpr index kPerLine = kLine / sizeof(T);
-  // As in write_blocks; the rest of the room is for rows that are longer.
+  // Blocks of 2 KB are copied as fast as the kernels store past the caches themselves; 8 KB lose a quarter. The rest of
+  // the room is for rows that are longer.
   static constexpr index kBlock = 2048 / sizeof(T), kRoom = 4 * kBlock;
 
   // Elements up to `until` leave; `to_` is the place of element begin_.

@@ -14,7 +14,7 @@ namespace tenfold {
 #if defined(__SSE2__)
 
 bool passes_caches(size_t bytes) noexcept {
-  return bytes > cache_bytes();
+  return bytes >= cache_bytes();
 }
 
 void write_past(void* to, const void* from, ptrdiff_t bytes) noexcept {
