@@ -1,4 +1,4 @@
-// Pooling: GB/s of the input read and the output (and positions) written; backward the other way round.
+// Pooling: GB/s of the input read and the output (and tap numbers) written; backward the other way round.
 #include <memory>
 
 #include "common.h"
@@ -46,18 +46,18 @@ void max_pool(benchmark::State& state, const Geometry& g, bool backward) {
   const auto out = static_cast<std::size_t>(planes * window.output_count());
   const std::vector<float> x = random_values<float>(static_cast<index>(in), 1);
   std::vector<float> y(out), dx(in);
-  std::vector<std::int32_t> positions(out);
+  std::vector<std::uint8_t> taps(out);
   const MaxPool pool(window, planes, "bench");
   const auto work = static_cast<double>(in);
-  parallel(work, [&](const Team& team) { pool.forward(team, x.data(), y.data(), positions.data()); });
+  parallel(work, [&](const Team& team) { pool.forward(team, x.data(), y.data(), taps.data()); });
   check(window, x, y);
-  const double bytes = 4.0 * static_cast<double>(in) + 8.0 * static_cast<double>(out);
+  const double bytes = 4.0 * static_cast<double>(in) + 5.0 * static_cast<double>(out);
   run_bytes(state, bytes, [&] {
     parallel(work, [&](const Team& team) {
       if (backward) {
-        pool.backward(team, y.data(), positions.data(), dx.data());
+        pool.backward(team, y.data(), taps.data(), dx.data());
       } else {
-        pool.forward(team, x.data(), y.data(), positions.data());
+        pool.forward(team, x.data(), y.data(), taps.data());
       }
     });
   });
@@ -99,6 +99,8 @@ void register_benchmarks() {
   add("pool/64x6x28x28_k2s2", {64, 6, 28, 28, 2, 2, 0});
   add("pool/8x64x112x112_k3s2", {8, 64, 112, 112, 3, 2, 0});
   add("pool/8x64x112x112_k3s2p1", {8, 64, 112, 112, 3, 2, 1});
+  add("pool/64x64x56x56_k2s2", {64, 64, 56, 56, 2, 2, 0});
+  add("pool/64x64x56x56_k3s2p1", {64, 64, 56, 56, 3, 2, 1});
   for (const char* model : kModels) {
     for (const ShapeLine& line : read_shapes(model, "pool")) {
       const auto& v = line.numbers;

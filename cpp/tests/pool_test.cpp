@@ -1,7 +1,9 @@
 // Pooling over buffers of exactly the size it may touch: the sanitizer run finds what reads or writes beyond.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -23,6 +25,18 @@ const std::vector<Case>& cases() {
       {"odd", {7, 67}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
       {"3x3_stride_2", {9, 69}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
       {"3x3_stride_2_padded", {8, 66}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x3_stride_2_narrow", {13, 13}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2_narrow_padded", {11, 15}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x3_stride_2_unused_end", {12, 40}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_3_2", {11, 34}, {3, 3}, {3, 2}, {1, 1}, {0, 0, 1, 1}},
+      {"3x3_stride_2_wide", {5, 2500}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"2x2_wide", {4, 2500}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"2x2_padded", {6, 38}, {2, 2}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"4x4_stride_2", {10, 71}, {4, 4}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x2_stride_1_2", {9, 35}, {3, 2}, {1, 2}, {1, 1}, {1, 1, 0, 0}},
+      {"1x3_stride_3_2", {8, 35}, {1, 3}, {3, 2}, {1, 1}, {0, 0, 1, 1}},
+      {"small_tiles", {6, 9}, {3, 2}, {3, 3}, {1, 1}, {0, 0, 0, 0}},
+      {"padded_tiles", {5, 7}, {2, 2}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
       {"3x3_stride_1", {7, 37}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
       {"5_stride_2", {5, 41}, {1, 5}, {1, 2}, {1, 1}, {0, 0, 2, 2}},
       {"dilated", {9, 43}, {2, 3}, {2, 2}, {3, 4}, {0, 0, 0, 0}},
@@ -33,11 +47,19 @@ const std::vector<Case>& cases() {
   return all;
 }
 
+// What is kept of the maximum at tap (i, j, k), at a position.
+std::int64_t kept(const Window& window, index i, index j, index k, index, std::uint8_t) {
+  return (i * window[1].kernel + j) * window[2].kernel + k;
+}
+std::int64_t kept(const Window&, index, index, index, index position, index) {
+  return position;
+}
+
 template <class T, class P>
 void check_case(const Case& c) {
   const Window window =
       make_window({"test", c.size, c.kernel, c.stride, c.dilation, c.pads, Border::constant, false});
-  constexpr index planes = 2;
+  constexpr index planes = 3;
   const index in = window.input_count(), out = window.output_count();
   std::vector<T> x(static_cast<std::size_t>(planes * in));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>((i * 7919) % 31);
@@ -53,7 +75,7 @@ void check_case(const Case& c) {
       for (index oh = 0; oh < window[1].output; ++oh) {
         for (index ow = 0; ow < window[2].output; ++ow, ++o) {
           T best = -std::numeric_limits<T>::infinity();
-          index where = -1;
+          index where = -1, expected_kept = static_cast<P>(-1);
           for (index i = 0; i < window[0].kernel; ++i) {
             for (index j = 0; j < window[1].kernel; ++j) {
               for (index k = 0; k < window[2].kernel; ++k) {
@@ -68,12 +90,13 @@ void check_case(const Case& c) {
                 if (where < 0 || v > best) {
                   best = v;
                   where = at;
+                  expected_kept = kept(window, i, j, k, at, P{});
                 }
               }
             }
           }
           ASSERT_EQ(y[o], best) << c.name << " output " << o;
-          ASSERT_EQ(positions[o], where) << c.name << " output " << o;
+          ASSERT_EQ(positions[o], expected_kept) << c.name << " output " << o;
           if (where >= 0) expected[static_cast<std::size_t>(p * in + where)] += best;
         }
       }
@@ -83,6 +106,12 @@ void check_case(const Case& c) {
   for (T& v : dy) v = std::isinf(v) ? T(1e6) : v;
   pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
   EXPECT_EQ(dx, expected) << c.name;
+  const std::size_t before = cache_bytes();
+  set_cache_bytes(0);
+  std::fill(dx.begin(), dx.end(), T(-1));
+  pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
+  EXPECT_EQ(dx, expected) << c.name << " past the caches";
+  set_cache_bytes(before);
 }
 
 TEST(MaxPool, EveryIsaAgreesWithTheDefinition) {
@@ -90,9 +119,9 @@ TEST(MaxPool, EveryIsaAgreesWithTheDefinition) {
   for (Isa isa : available_isas()) {
     set_isa(name_of(isa));
     for (const Case& c : cases()) {
-      check_case<float, std::int32_t>(c);
+      check_case<float, std::uint8_t>(c);
       check_case<float, index>(c);
-      check_case<double, std::int32_t>(c);
+      check_case<double, std::uint8_t>(c);
       check_case<double, index>(c);
     }
   }

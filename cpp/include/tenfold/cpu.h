@@ -1,6 +1,7 @@
 // Which instruction set the kernels use. Chosen once, at first use, from a best-first table.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,10 @@ Isa active_isa();
 void set_isa(const std::string& name);
 
 std::string cpu_name();
+
+// Bytes of the largest cache that one core reaches.
+std::size_t cache_bytes();
+// For tests, never while an operation runs.
+void set_cache_bytes(std::size_t bytes);
 
 }  // namespace tenfold

@@ -33,6 +33,8 @@ class Progress {
   };
 
   explicit Progress(int members) : claimed(new Counter[static_cast<std::size_t>(members)]) {}
+  // Makes what this member has stored visible, past the caches too, and adds to the finished pieces.
+  void report(index pieces);
   // Until `pieces` have been finished. Spins for a moment, since the others are usually close, and then gives the
   // processor away: on a machine with other work the member it waits for may need it.
   void wait(index pieces) const;
@@ -135,7 +137,7 @@ class Team {
   // Reports `mine` pieces of a loop of `all`, and waits for the rest.
   void finish(index mine, index all) const {
     finished_before_ += all;
-    if (mine > 0) progress_->finished.value.fetch_add(mine, std::memory_order_acq_rel);
+    if (mine > 0) progress_->report(mine);
     progress_->wait(finished_before_);
   }
 

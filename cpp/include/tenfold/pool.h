@@ -23,14 +23,17 @@ class MaxPool {
   // Throws InvalidArgument when a plane has 2^31 elements or more.
   MaxPool(const Window& window, index planes, const char* function);
 
-  // positions may be null. Private positions take half the memory of the public ones.
+  // Which element was the maximum is kept for backward as its position, or as the number of its tap in the window
+  // (row by row; 255 for none), which takes a byte and fits for windows of at most 255 taps.
+  bool taps_fit() const;
+  // taps and positions may be null.
   template <class T>
-  void forward(const Team& team, const T* x, T* y, std::int32_t* positions) const;
+  void forward(const Team& team, const T* x, T* y, std::uint8_t* taps) const;
   template <class T>
   void forward(const Team& team, const T* x, T* y, index* positions) const;
-  // dx[plane][positions[plane][o]] += dy[plane][o], zero elsewhere.
+  // dx[plane][position of o] += dy[plane][o], zero elsewhere.
   template <class T>
-  void backward(const Team& team, const T* dy, const std::int32_t* positions, T* dx) const;
+  void backward(const Team& team, const T* dy, const std::uint8_t* taps, T* dx) const;
   template <class T>
   void backward(const Team& team, const T* dy, const index* positions, T* dx) const;
 

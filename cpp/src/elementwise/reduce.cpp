@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "kernels/elementwise.h"
+#include "runtime/stream.h"
 #include "tenfold/elementwise.h"
 
 namespace tenfold {
@@ -208,7 +209,7 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
   if (kind == Reduction::mean) {
     const auto& k = kernels<ElementwiseKernels, T>();
     team.for_range(g.outputs(), 1024, [&](index begin, index end) {
-      k.div.forward(end - begin, y + begin, 1, &terms, 0, y + begin);
+      k.div.forward(end - begin, y + begin, 1, &terms, 0, false, y + begin);
     });
   }
 }
@@ -235,12 +236,13 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
   if (kind == Reduction::sum || kind == Reduction::mean) {
     const T divisor = kind == Reduction::mean ? static_cast<T>(g.terms()) : T(1);
     const index blocks = ceil_div(g.inner, kPieceElements);
+    const bool past = passes_caches(static_cast<std::size_t>(g.count()) * sizeof(T));
     team.for_each(g.kept_count * g.folded_count * blocks, [&](index i) {
       const index begin = i % blocks * kPieceElements, width = std::min(kPieceElements, g.inner - begin);
       const index row = i / blocks, o = row / g.folded_count;
       const T* from = g.inner_folded ? dy + o : dy + o * g.inner + begin;
       T* to = dx + g.kept_offset(o) + g.folded_offset(row % g.folded_count) + begin;
-      k.div.forward(width, from, g.inner_folded ? 0 : 1, &divisor, 0, to);
+      k.div.forward(width, from, g.inner_folded ? 0 : 1, &divisor, 0, past, to);
     });
     return;
   }

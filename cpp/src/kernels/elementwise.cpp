@@ -1,29 +1,26 @@
 #include "kernels/elementwise.h"
 
 #include "kernels/math.h"
-#include "kernels/vec.h"
+#include "kernels/sweep.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
 template <class T>
-void relu(index n, const T* x, T* y) {
-  const auto apply = [](Vec<T> v) { return select<T>(v < Vec<T>{}, Vec<T>{}, v); };
-  index i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, apply(load(x + i)));
-  if (i < n) store_first(y + i, apply(load_first(x + i, n - i)), n - i);
+void relu(index n, const T* x, bool past, T* y) {
+  produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
+    const Vec<T> v = at.load(x + i);
+    return select<T>(v < Vec<T>{}, Vec<T>{}, v);
+  });
 }
 
 template <class T>
-void relu_backward(index n, const T* x, const T* dy, T at_zero, T* dx) {
-  const auto apply = [at_zero](Vec<T> v, Vec<T> d) {
-    const Vec<T> zero = {};
+void relu_backward(index n, const T* x, const T* dy, T at_zero, bool past, T* dx) {
+  produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
+    const Vec<T> zero = {}, v = at.load(x + i), d = at.load(dy + i);
     return select<T>(v > zero, d, select<T>(v == zero, d * splat(at_zero), select<T>(v < zero, zero, v)));
-  };
-  index i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(dx + i, apply(load(x + i), load(dy + i)));
-  if (i < n) store_first(dx + i, apply(load_first(x + i, n - i), load_first(dy + i, n - i)), n - i);
+  });
 }
 
 // -- one argument
@@ -197,21 +194,19 @@ struct Clip {
 };
 
 template <class T, template <class> class F>
-void unary_forward(index n, const T* x, T p, T q, T* y) {
+void unary_forward(index n, const T* x, T p, T q, bool past, T* y) {
   const Vec<T> vp = splat(p), vq = splat(q);
-  index i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, F<T>::value(load(x + i), vp, vq));
-  if (i < n) store_first(y + i, F<T>::value(load_first(x + i, n - i), vp, vq), n - i);
+  produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
+    return F<T>::value(at.load(x + i), vp, vq);
+  });
 }
 
 template <class T, template <class> class F>
-void unary_backward(index n, const T* s, const T* dy, T p, T q, T* dx) {
+void unary_backward(index n, const T* s, const T* dy, T p, T q, bool past, T* dx) {
   const Vec<T> vp = splat(p), vq = splat(q);
-  index i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(dx + i, F<T>::gradient(load(s + i), load(dy + i), vp, vq));
-  if (i < n) {
-    store_first(dx + i, F<T>::gradient(load_first(s + i, n - i), load_first(dy + i, n - i), vp, vq), n - i);
-  }
+  produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
+    return F<T>::gradient(at.load(s + i), at.load(dy + i), vp, vq);
+  });
 }
 
 template <class T, template <class> class F>
@@ -281,12 +276,9 @@ struct Operand {
   const T* p;
   Vec<T> still;
   explicit Operand(const T* pointer) : p(pointer), still(splat(*pointer)) {}
-  Vec<T> at(index i) const {
-    if constexpr (Step == 1) return load(p + i);
-    return still;
-  }
-  Vec<T> first(index i, index n) const {
-    if constexpr (Step == 1) return load_first(p + i, n);
+  template <class At>
+  __attribute__((always_inline)) Vec<T> load(At at, index i) const {
+    if constexpr (Step == 1) return at.load(p + i);
     return still;
   }
 };
@@ -306,38 +298,29 @@ TENFOLD_INLINE void with_steps(const T* a, index step_a, const T* b, index step_
 }
 
 template <class T, template <class> class F>
-void binary_forward(index n, const T* a, index step_a, const T* b, index step_b, T* y) {
+void binary_forward(index n, const T* a, index step_a, const T* b, index step_b, bool past, T* y) {
   if (n == 0) return;
   with_steps<T>(a, step_a, b, step_b, [&](auto oa, auto ob) {
-    index i = 0;
-    for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, F<T>::value(oa.at(i), ob.at(i)));
-    if (i < n) store_first(y + i, F<T>::value(oa.first(i, n - i), ob.first(i, n - i)), n - i);
+    produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
+      return F<T>::value(oa.load(at, i), ob.load(at, i));
+    });
   });
 }
 
 template <class T, template <class> class F, bool ForA>
 void binary_backward(index n, const T* a, index step_a, const T* b, index step_b, const T* y, const T* dy,
-                     T* d) {
+                     bool past, T* d) {
   if (n == 0) return;
   // What a gradient does not read may be null: dy stands in.
   if (a == nullptr) a = dy, step_a = 0;
   if (b == nullptr) b = dy, step_b = 0;
   if (y == nullptr) y = dy;
-  const auto gradient = [](Vec<T> va, Vec<T> vb, Vec<T> vy, Vec<T> vdy) {
-    if constexpr (ForA) return F<T>::gradient_a(va, vb, vy, vdy);
-    return F<T>::gradient_b(va, vb, vy, vdy);
-  };
   with_steps<T>(a, step_a, b, step_b, [&](auto oa, auto ob) {
-    index i = 0;
-    for (; i + kLanes<T> <= n; i += kLanes<T>)
-      store(d + i, gradient(oa.at(i), ob.at(i), load(y + i), load(dy + i)));
-    if (i < n) {
-      const index left = n - i;
-      store_first(
-          d + i,
-          gradient(oa.first(i, left), ob.first(i, left), load_first(y + i, left), load_first(dy + i, left)),
-          left);
-    }
+    produce<T>(n, d, past, [&](auto at, index i) __attribute__((always_inline)) {
+      const Vec<T> va = oa.load(at, i), vb = ob.load(at, i), vy = at.load(y + i), vdy = at.load(dy + i);
+      if constexpr (ForA) return F<T>::gradient_a(va, vb, vy, vdy);
+      return F<T>::gradient_b(va, vb, vy, vdy);
+    });
   });
 }
 

@@ -1,7 +1,7 @@
 // Kernels that walk contiguous memory element by element, or fold it.
 //
-// n is a number of elements (>= 0), pointers need the alignment of their element only, an output may be the
-// very memory of an input but must not overlap it otherwise.
+// n is a number of elements (>= 0), pointers need the alignment of their element only, an output may be the very memory
+// of an input but must not overlap it otherwise. `past`: the output leaves past the caches (runtime/stream.h).
 #pragma once
 
 #include <stddef.h>
@@ -14,8 +14,8 @@ namespace tenfold {
 // says; p and q are the function's parameters.
 template <class T>
 struct UnaryKernel {
-  void (*forward)(ptrdiff_t n, const T* x, T p, T q, T* y);
-  void (*backward)(ptrdiff_t n, const T* s, const T* dy, T p, T q, T* dx);
+  void (*forward)(ptrdiff_t n, const T* x, T p, T q, bool past, T* y);
+  void (*backward)(ptrdiff_t n, const T* s, const T* dy, T p, T q, bool past, T* dx);
 };
 
 // y[i] = f(a[i step_a], b[i step_b]) with steps of 0 or 1, and the gradients da[i] = df/da dy[i], db[i] =
@@ -23,11 +23,11 @@ struct UnaryKernel {
 // itself.
 template <class T>
 struct BinaryKernel {
-  void (*forward)(ptrdiff_t n, const T* a, ptrdiff_t step_a, const T* b, ptrdiff_t step_b, T* y);
+  void (*forward)(ptrdiff_t n, const T* a, ptrdiff_t step_a, const T* b, ptrdiff_t step_b, bool past, T* y);
   void (*backward_a)(ptrdiff_t n, const T* a, ptrdiff_t step_a, const T* b, ptrdiff_t step_b, const T* y,
-                     const T* dy, T* da);
+                     const T* dy, bool past, T* da);
   void (*backward_b)(ptrdiff_t n, const T* a, ptrdiff_t step_a, const T* b, ptrdiff_t step_b, const T* y,
-                     const T* dy, T* db);
+                     const T* dy, bool past, T* db);
 };
 
 // Folds by a binary operation (sum, maximum, minimum); the order of the folding depends on the extents only.
@@ -42,9 +42,9 @@ struct FoldKernel {
 template <class T>
 struct ElementwiseKernels {
   // y[i] = max(x[i], 0), NaN passes. y may be x.
-  void (*relu)(ptrdiff_t n, const T* x, T* y);
+  void (*relu)(ptrdiff_t n, const T* x, bool past, T* y);
   // dx[i] = x[i] > 0 ? dy[i] : x[i] == 0 ? at_zero * dy[i] : 0. dx may be dy.
-  void (*relu_backward)(ptrdiff_t n, const T* x, const T* dy, T at_zero, T* dx);
+  void (*relu_backward)(ptrdiff_t n, const T* x, const T* dy, T at_zero, bool past, T* dx);
 
   UnaryKernel<T> leaky_relu;  // x > 0 ? x : p x;                             s = x
   UnaryKernel<T> elu;         // x > 0 ? x : p (exp x - 1);                   s = x

@@ -42,10 +42,10 @@ void moments_columns(index rows, index width, index pitch, const T* x, T* shift,
 }
 
 template <class T>
-void apply_plane(index n, const T* x, T mean, T factor, T bias, T* y) {
+void apply_plane(index n, const T* x, T mean, T factor, T bias, bool past, T* y) {
   const Vec<T> m = splat(mean), f = splat(factor), b = splat(bias);
-  sweep<T>(n, [&](auto at, index i)
-                  __attribute__((always_inline)) { at.store(y + i, (at.load(x + i) - m) * f + b); });
+  produce<T>(n, y, past,
+             [&](auto at, index i) __attribute__((always_inline)) { return (at.load(x + i) - m) * f + b; });
 }
 
 template <class T>
@@ -87,10 +87,10 @@ void sums_columns(index rows, index width, index pitch, const T* x, const T* dy,
 }
 
 template <class T>
-void backward_plane(index n, const T* x, const T* dy, T mean, T factor, T a, T b, T* dx) {
+void backward_plane(index n, const T* x, const T* dy, T mean, T factor, T a, T b, bool past, T* dx) {
   const Vec<T> m = splat(mean), f = splat(factor), va = splat(a), vb = splat(b);
-  sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-    at.store(dx + i, f * (at.load(dy + i) - va - (at.load(x + i) - m) * vb));
+  produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
+    return f * (at.load(dy + i) - va - (at.load(x + i) - m) * vb);
   });
 }
 

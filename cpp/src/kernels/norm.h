@@ -4,7 +4,7 @@
 //   columns  `rows` rows, `pitch` values apart, of `width` neighbouring channels each; per-channel numbers
 //   are arrays
 //
-// Nothing is aligned; y may be x and dx may be dy. The sums of a piece are made in an order that depends on
+// Nothing is aligned; y may be x and dx may be dy. `past`: the output leaves past the caches. The sums of a piece are made in an order that depends on
 // its extents alone; pieces are kept small (a few thousand values), so that single precision suffices within
 // one.
 #pragma once
@@ -22,7 +22,7 @@ struct NormKernels {
   void (*moments_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, T* shift, T* sum,
                           T* squares);
   // y = (x - mean) factor + bias
-  void (*apply_plane)(ptrdiff_t n, const T* x, T mean, T factor, T bias, T* y);
+  void (*apply_plane)(ptrdiff_t n, const T* x, T mean, T factor, T bias, bool past, T* y);
   void (*apply_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* mean,
                         const T* factor, const T* bias, T* y);
   // sum = sum of dy; product = sum of dy (x - mean)
@@ -30,7 +30,7 @@ struct NormKernels {
   void (*sums_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* dy,
                        const T* mean, T* sum, T* product);
   // dx = factor (dy - a - (x - mean) b)
-  void (*backward_plane)(ptrdiff_t n, const T* x, const T* dy, T mean, T factor, T a, T b, T* dx);
+  void (*backward_plane)(ptrdiff_t n, const T* x, const T* dy, T mean, T factor, T a, T b, bool past, T* dx);
   void (*backward_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* dy,
                            const T* mean, const T* factor, const T* a, const T* b, T* dx);
 };

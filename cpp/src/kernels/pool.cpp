@@ -4,6 +4,7 @@
 #include "kernels/pool.h"
 
 #include "kernels/shuffle.h"
+#include "kernels/stream.h"
 #include "kernels/vec.h"
 
 namespace tenfold {
@@ -151,23 +152,33 @@ TENFOLD_INLINE void each_tap(const T* p, index taps, index dilation, index m, F&
   }
 }
 
-struct None {};  // no positions wanted
+// P, where it is kept which element is the maximum: TapNumber or Position; None where it is not.
+struct None {};
+template <class P>
+constexpr bool kTapNumbers = __is_same(P, TapNumber);
+template <class P>
+constexpr bool kKept = !__is_same(P, None);
 
 template <int N>
 struct Number {
   static constexpr int value = N;
 };
 
-// The taps of output o that lie inside: first, first + dilation, ... (count of them; the first is tap `tap`).
+// The taps of output o that lie inside: first, first + dilation, ... (count of them, from tap `tap` on).
 struct Inside {
-  index first, count;
+  index first, count, tap;
 };
 TENFOLD_INLINE Inside taps_inside(const PoolAxis& a, index o) {
   const index start = o * a.stride - a.pad;
   const index begin = start < 0 ? (-start + a.dilation - 1) / a.dilation : 0;
   const index room = a.size - start;
   const index end = room <= 0 ? 0 : least(a.kernel, (room + a.dilation - 1) / a.dilation);
-  return {start + begin * a.dilation, end > begin ? end - begin : 0};
+  return {start + begin * a.dilation, end > begin ? end - begin : 0, begin};
+}
+
+// No depth.
+TENFOLD_INLINE bool flat(const PoolGeometry& g) {
+  return g.d.size == 1 && g.d.output == 1 && g.d.kernel == 1 && g.d.pad == 0;
 }
 
 // The rows of the input that the windows of one output row look at.
@@ -175,11 +186,30 @@ struct Rows {
   index first;           // offset of the first row in the plane
   index nd, nh;          // how many in depth and height
   index step_d, step_h;  // offsets between them
+  index tap;             // number of the first row's first tap, whether inside or not
+  index taps_d, taps_h;  // ... and what is added to it
+  // What P calls tap 0 of a row, were it inside and at column 0.
+  template <class P>
+  index name(index d, index h) const {
+    return kTapNumbers<P> ? tap + d * taps_d + h * taps_h : first + d * step_d + h * step_h;
+  }
 };
 TENFOLD_INLINE Rows rows_inside(const PoolGeometry& g, index od, index oh) {
   const Inside d = taps_inside(g.d, od), h = taps_inside(g.h, oh);
-  return {(d.first * g.h.size + h.first) * g.w.size, d.count, h.count, g.d.dilation * g.h.size * g.w.size,
-          g.h.dilation * g.w.size};
+  const index taps_h = g.w.kernel, taps_d = g.h.kernel * taps_h;
+  return {(d.first * g.h.size + h.first) * g.w.size,
+          d.count,
+          h.count,
+          g.d.dilation * g.h.size * g.w.size,
+          g.h.dilation * g.w.size,
+          d.tap * taps_d + h.tap * taps_h,
+          taps_d,
+          taps_h};
+}
+
+template <class P>
+TENFOLD_INLINE P* later(P* p, index count) {
+  return kKept<P> ? p + count : p;
 }
 
 template <class T>
@@ -187,9 +217,70 @@ TENFOLD_INLINE bool replaces(T v, T best) {
   return v > best || (v != v && best == best);
 }
 
-// positions of m outputs from the lanes of v
+#if defined(TENFOLD_ISA_avx512)
+// Lanes by the bits of a mask register.
+template <class T>
+using Bits = unsigned short;
+
+template <class T>
+TENFOLD_INLINE Bits<T> first_bits(index count) {
+  return static_cast<Bits<T>>((1u << most(0, least(count, kLanes<T>))) - 1);
+}
+template <class T>
+TENFOLD_INLINE Vec<T> load_bits(Bits<T> bits, const T* p) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_loadu_ps(bits, p);
+  } else {
+    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(bits), p);
+  }
+}
+template <class T>
+TENFOLD_INLINE void store_bits(T* p, Bits<T> bits, Vec<T> v) {
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, bits, (__m512)v);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(bits), (__m512d)v);
+  }
+}
+template <class T, class P>
+TENFOLD_INLINE void store_positions_bits(P* p, Bits<T> bits, Mask<T> v) {
+  if constexpr (kTapNumbers<P>) {
+    __m128i bytes;
+    if constexpr (sizeof(T) == 4) {
+      bytes = _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v);
+    } else {
+      bytes = _mm512_maskz_cvtepi64_epi8(0xff, (__m512i)v);
+    }
+    _mm_mask_storeu_epi8(p, bits, bytes);
+  } else if constexpr (sizeof(T) == sizeof(P)) {
+    store_bits<T>(reinterpret_cast<T*>(p), bits, (Vec<T>)v);
+  } else {
+    typedef P Packed __attribute__((vector_size(kLanes<T> * sizeof(P))));
+    const Packed packed = __builtin_convertvector(v, Packed);
+    __m512i halves[2];
+    __builtin_memcpy(halves, &packed, sizeof packed);
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(bits), halves[0]);
+    _mm512_mask_storeu_epi64(p + 8, static_cast<__mmask8>(bits >> 8), halves[1]);
+  }
+}
+#endif
+
+// P of m outputs from the lanes of v
 template <bool kWhole, class T, class P>
 TENFOLD_INLINE void store_positions(P* p, Mask<T> v, index m) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (kTapNumbers<P>) {
+    store_positions_bits<T>(p, first_bits<T>(m), v);
+    return;
+  }
+#endif
+  if constexpr (kTapNumbers<P> && kWhole) {
+    // The compiler takes a conversion to bytes apart, which is slower than this.
+    decltype(Mask<T>{}[0] + 0) lanes[kLanes<T>];
+    __builtin_memcpy(lanes, &v, sizeof lanes);
+    for (index i = 0; i < kLanes<T>; ++i) p[i] = static_cast<P>(lanes[i]);
+    return;
+  }
   typedef P Packed __attribute__((vector_size(kLanes<T> * sizeof(P))));
   const Packed packed = __builtin_convertvector(v, Packed);
   if constexpr (kWhole) {
@@ -210,12 +301,11 @@ TENFOLD_INLINE void max_block(const PoolAxis& w, const Rows& rows, const T* x, i
                               P* positions) {
   const index origin = ow * kStride - w.pad;
   Vec<T> best = {};
-  Mask<T> offset =
-      splat_int<T>(rows.first);  // of the best tap's row and column, less the output's own column
+  Mask<T> chosen = splat_int<T>(rows.name<P>(0, 0));  // of a position less the output's own column
   bool started = false;
   for (index d = 0; d < rows.nd; ++d) {
     for (index h = 0; h < rows.nh; ++h) {
-      const index row = rows.first + d * rows.step_d + h * rows.step_h;
+      const index row = rows.first + d * rows.step_d + h * rows.step_h, name = rows.name<P>(d, h);
       each_tap<kStride, kTaps, kWhole>(x + row + origin, w.kernel, w.dilation, m, [&](index k, Vec<T> v) {
         if (k == 0 && !started) {
           best = v;
@@ -224,7 +314,9 @@ TENFOLD_INLINE void max_block(const PoolAxis& w, const Rows& rows, const T* x, i
         }
         const Mask<T> take = (v > best) | ((v != v) & (best == best));
         best = select<T>(take, v, best);
-        if constexpr (!__is_same(P, None)) offset = take ? splat_int<T>(row + k * w.dilation) : offset;
+        if constexpr (kKept<P>) {
+          chosen = take ? splat_int<T>(name + k * (kTapNumbers<P> ? 1 : w.dilation)) : chosen;
+        }
       });
     }
   }
@@ -233,8 +325,9 @@ TENFOLD_INLINE void max_block(const PoolAxis& w, const Rows& rows, const T* x, i
   } else {
     store_first(y + ow, best, m);
   }
-  if constexpr (!__is_same(P, None)) {
-    store_positions<kWhole, T>(positions + ow, offset + splat_int<T>(origin) + iota<T>() * kStride, m);
+  if constexpr (kKept<P>) {
+    if constexpr (!kTapNumbers<P>) chosen += splat_int<T>(origin) + iota<T>() * kStride;
+    store_positions<kWhole, T>(positions + ow, chosen, m);
   }
 }
 
@@ -260,8 +353,8 @@ void max_edge(const PoolAxis& w, const Rows& rows, const T* x, index begin, inde
     T best = static_cast<T>(-__builtin_inf());
     index where = -1;
     if (rows.nd > 0 && rows.nh > 0 && taps.count > 0) {
-      where = rows.first + taps.first;
-      best = x[where];
+      where = rows.name<P>(0, 0) + (kTapNumbers<P> ? taps.tap : taps.first);
+      best = x[rows.first + taps.first];
       for (index d = 0; d < rows.nd; ++d) {
         for (index h = 0; h < rows.nh; ++h) {
           index at = rows.first + d * rows.step_d + h * rows.step_h + taps.first;
@@ -269,14 +362,14 @@ void max_edge(const PoolAxis& w, const Rows& rows, const T* x, index begin, inde
             const T v = x[at];
             if (replaces(v, best)) {
               best = v;
-              where = at;
+              where = kTapNumbers<P> ? rows.name<P>(d, h) + taps.tap + k : at;
             }
           }
         }
       }
     }
     y[ow] = best;
-    if constexpr (!__is_same(P, None)) positions[ow] = static_cast<P>(where);
+    if constexpr (kKept<P>) positions[ow] = static_cast<P>(where);  // -1 is kNoTap
   }
 }
 
@@ -305,7 +398,7 @@ void max_plane(const PoolGeometry& g, const T* x, T* y, P* positions) {
         max_edge(w, rows, x, w.inner_end, w.output, y, positions);
       }
       y += w.output;
-      if constexpr (!__is_same(P, None)) positions += w.output;
+      if constexpr (kKept<P>) positions += w.output;
     }
   }
 }
@@ -321,47 +414,10 @@ void max_plane(const PoolGeometry& g, const T* x, T* y, P* positions) {
 constexpr index kMostTaps = 8;       // along the width: permutations are kept for each
 constexpr index kFewestOutputs = 4;  // of a block, below which single elements are as fast
 
-// Input of the rows that are walked down before the next block of columns: half of a first-level cache of 32 KB.
-constexpr index kStripBytes = 16 * 1024;
+// Input of the rows that are walked down before the next block of columns. Few, so that memory is read nearly in order:
+// 16 KB took 1.2 times as long where the input lies in no cache.
+constexpr index kStripBytes = 4 * 1024;
 
-template <class T>
-using Bits = unsigned short;
-
-template <class T>
-TENFOLD_INLINE Bits<T> first_bits(index count) {
-  return static_cast<Bits<T>>((1u << most(0, least(count, kLanes<T>))) - 1);
-}
-template <class T>
-TENFOLD_INLINE Vec<T> load_bits(Bits<T> bits, const T* p) {
-  if constexpr (sizeof(T) == 4) {
-    return (Vec<T>)_mm512_maskz_loadu_ps(bits, p);
-  } else {
-    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(bits), p);
-  }
-}
-template <class T>
-TENFOLD_INLINE void store_bits(T* p, Bits<T> bits, Vec<T> v) {
-  if constexpr (sizeof(T) == 4) {
-    _mm512_mask_storeu_ps(p, bits, (__m512)v);
-  } else {
-    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(bits), (__m512d)v);
-  }
-}
-template <class T, class P>
-TENFOLD_INLINE void store_positions_bits(P* p, Bits<T> bits, Mask<T> v) {
-  if constexpr (sizeof(T) == sizeof(P)) {
-    store_bits<T>(reinterpret_cast<T*>(p), bits, (Vec<T>)v);
-  } else if constexpr (sizeof(T) == 4) {
-    typedef P Packed __attribute__((vector_size(kLanes<T> * sizeof(P))));
-    const Packed packed = __builtin_convertvector(v, Packed);
-    __m512i halves[2];
-    __builtin_memcpy(halves, &packed, sizeof packed);
-    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(bits), halves[0]);
-    _mm512_mask_storeu_epi64(p + 8, static_cast<__mmask8>(bits >> 8), halves[1]);
-  } else {
-    _mm256_mask_storeu_epi32(p, static_cast<__mmask8>(bits), _mm512_maskz_cvtepi64_epi32(0xff, (__m512i)v));
-  }
-}
 // Lanes in which v is greater than best; kNan: or the first NaN.
 template <bool kNan, class T>
 TENFOLD_INLINE Bits<T> replaced(Vec<T> v, Vec<T> best) {
@@ -417,6 +473,11 @@ struct Block {
   index first, column;
   Bits<T> columns[2], outputs[2];  // lanes to load; lanes to store, of the first and of the second plane
   Mask<T> tap[kMostTaps];          // the lanes of a tap
+  Mask<T> number[kMostTaps];       // which taps these are, where a lane looks at another one
+  template <class P>
+  __attribute__((always_inline)) Mask<T> name(index k) const {
+    return kTapNumbers<P> ? number[k] : tap[k];
+  }
 };
 
 template <class T>
@@ -428,7 +489,7 @@ Block<T> make_block(const PoolAxis& w, index first, index outputs, index column,
   block.columns[1] = two_planes ? block.columns[0] : first_bits<T>(w.size - column - n);
   block.outputs[0] = first_bits<T>(outputs);
   block.outputs[1] = two_planes ? static_cast<Bits<T>>(block.outputs[0] << outputs) : Bits<T>{0};
-  decltype(Mask<T>{}[0] + 0) lanes[kMostTaps][kLanes<T>] = {};
+  decltype(Mask<T>{}[0] + 0) lanes[kMostTaps][kLanes<T>] = {}, numbers[kMostTaps][kLanes<T>] = {};
   for (index j = 0; j < outputs; ++j) {
     const Inside inside = taps_inside(w, first + j);
     const index last = inside.first + (inside.count - 1) * w.dilation;
@@ -436,10 +497,16 @@ Block<T> make_block(const PoolAxis& w, index first, index outputs, index column,
       const index at = (first + j) * w.stride - w.pad + k * w.dilation;
       const index lane = least(most(at, inside.first), last) - column;
       lanes[k][j] = static_cast<int>(lane);
-      if (two_planes) lanes[k][outputs + j] = static_cast<int>(n + lane);
+      const index number = most(inside.tap, least(k, inside.tap + inside.count - 1));
+      numbers[k][j] = static_cast<int>(number);
+      if (two_planes) {
+        lanes[k][outputs + j] = static_cast<int>(n + lane);
+        numbers[k][outputs + j] = static_cast<int>(number);
+      }
     }
   }
   __builtin_memcpy(block.tap, lanes, sizeof lanes);
+  __builtin_memcpy(block.number, numbers, sizeof numbers);
   return block;
 }
 
@@ -450,13 +517,13 @@ struct Maxima {
   Mask<T> at;
   template <bool kNan, class P>
   __attribute__((always_inline)) void take(Vec<T> v, Mask<T> position) {
-    if constexpr (!kNan && __is_same(P, None)) {
+    if constexpr (!kNan && !kKept<P>) {
       best = greater<T>(v, best);
       return;
     }
     const Bits<T> bits = replaced<kNan, T>(v, best);
     best = kNan ? blend<T>(bits, v, best) : greater<T>(v, best);
-    if constexpr (!__is_same(P, None)) at = (Mask<T>)blend<T>(bits, (Vec<T>)position, (Vec<T>)at);
+    if constexpr (kKept<P>) at = (Mask<T>)blend<T>(bits, (Vec<T>)position, (Vec<T>)at);
   }
 };
 
@@ -468,19 +535,14 @@ TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x,
   __builtin_prefetch(x + ahead);
   __builtin_prefetch(second + ahead);
   if constexpr (!kNan) nan |= unordered<T>(a, b);
-  Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.tap[0]};
+  Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.template name<P>(0)};
   const index taps = kTaps > 0 ? kTaps : kernel;
 #pragma GCC unroll 3
   for (index k = 1; k < taps; ++k) {
-    maxima.template take<kNan, P>(pick<T>(a, block.tap[k], b), block.tap[k]);
+    maxima.template take<kNan, P>(pick<T>(a, block.tap[k], b), block.template name<P>(k));
   }
-  if constexpr (!__is_same(P, None)) maxima.at += splat_int<T>(position);
+  if constexpr (__is_same(P, Position)) maxima.at += splat_int<T>(position);
   return maxima;
-}
-
-template <class P>
-TENFOLD_INLINE P* later(P* p, index count) {
-  return __is_same(P, None) ? p : p + count;
 }
 
 // Where the second vector of a block and the outputs of its lanes lie, from the first ones: in another plane, or
@@ -516,7 +578,7 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
   y += begin * w.output + block.first;
   positions = later(positions, begin * w.output + block.first);
   for (index oh = begin; oh < end; ++oh, y += w.output, positions = later(positions, w.output)) {
-    Inside rows{oh * h.stride - h.pad, h.kernel};
+    Inside rows{oh * h.stride - h.pad, h.kernel, 0};
     if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
     const auto row = [&](index r) __attribute__((always_inline)) {
       const T* at = x + r * w.size;
@@ -524,9 +586,14 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
                                     offsets.ahead, nan);
     };
     Maxima<T> maxima = rows.first == carried ? last : row(rows.first);
+    // A row's maxima know the tap's column; its row depends on the window.
+    const auto tap_row = [&](index k) __attribute__((always_inline)) {
+      return kTapNumbers<P> ? splat_int<T>((rows.tap + k) * w.kernel) : Mask<T>{};
+    };
+    if constexpr (kTapNumbers<P>) maxima.at += tap_row(0);
     const auto next = [&](index k) __attribute__((always_inline)) {
       last = row(rows.first + k * h.dilation);
-      maxima.template take<kNan, P>(last.best, last.at);
+      maxima.template take<kNan, P>(last.best, last.at + tap_row(k));
     };
     if (kTaps > 0 && rows.count == kTaps) {
 #pragma GCC unroll 3
@@ -537,8 +604,8 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
     if (rows.count > 1) carried = rows.first + (rows.count - 1) * h.dilation;
     store_bits<T>(y, outputs0, maxima.best);
     if (outputs1) store_bits<T>(y + offsets.outputs, outputs1, maxima.best);
-    if constexpr (!__is_same(P, None)) {
-      const Mask<T> at = maxima.at - second;
+    if constexpr (kKept<P>) {
+      const Mask<T> at = kTapNumbers<P> ? maxima.at : maxima.at - second;
       store_positions_bits<T>(positions, outputs0, at);
       if (outputs1) store_positions_bits<T>(positions + offsets.outputs, outputs1, at);
     }
@@ -630,8 +697,8 @@ bool max_by_permutations(const PoolGeometry& g, index planes, const T* x, T* y, 
   constexpr index n = kLanes<T>;
   const PoolAxis& w = g.w;
   const index extent = (w.kernel - 1) * w.dilation + 1;
-  if (g.d.size != 1 || g.d.output != 1 || g.d.kernel != 1 || g.d.pad != 0 || w.stride < 2 ||
-      w.kernel > kMostTaps || extent > n || w.output == 0 || !all_inside(w) || !all_inside(g.h)) {
+  if (!flat(g) || w.stride < 2 || w.kernel > kMostTaps || extent > n || w.output == 0 || !all_inside(w) ||
+      !all_inside(g.h)) {
     return false;
   }
   const auto by_taps = [&](const auto& body) __attribute__((always_inline)) {
@@ -666,7 +733,7 @@ void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positi
 #endif
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
   for (index p = 0; p < planes; ++p) {
-    max_plane(g, x + p * in, y + p * out, __is_same(P, None) ? positions : positions + p * out);
+    max_plane(g, x + p * in, y + p * out, later(positions, p * out));
   }
 }
 
@@ -675,7 +742,7 @@ void max_values(const PoolGeometry& g, index planes, const T* x, T* y) {
   max_planes(g, planes, x, y, static_cast<None*>(nullptr));
 }
 template <class T, class P>
-void max_positions(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+void max_kept(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
   max_planes(g, planes, x, y, positions);
 }
 
@@ -686,36 +753,82 @@ void fill(index n, T value, T* x) {
   for (; i < n; ++i) x[i] = value;
 }
 
-// Windows of width 2 that tile the rows: every element belongs to one window and is computed, not scattered
-// to.
-template <class T, class P>
-void max_backward_pairs(const PoolGeometry& g, const T* dy, const P* positions, T* dx) {
+// ---- backward
+
+// Tap numbers of a vector of outputs.
+#if defined(TENFOLD_ISA_avx512)
+template <class T>
+using TapLanes = __m128i;
+template <class T>
+TENFOLD_INLINE TapLanes<T> load_taps(const TapNumber* p, index count) {
+  return _mm_maskz_loadu_epi8(first_bits<T>(count), p);
+}
+// v in the lanes whose tap is `number`, else 0.
+template <class T>
+TENFOLD_INLINE Vec<T> where_chosen(TapLanes<T> taps, index number, Vec<T> v) {
+  const __mmask16 chosen = _mm_cmpeq_epi8_mask(taps, _mm_set1_epi8(static_cast<char>(number)));
+  return blend<T>(chosen, v, Vec<T>{});
+}
+#else
+template <class T>
+using TapLanes = Mask<T>;
+template <class T>
+TENFOLD_INLINE TapLanes<T> load_taps(const TapNumber* p, index count) {
+  // Conversions of bytes to lanes are left to the compiler only where it does not take them apart.
+#if defined(TENFOLD_ISA_avx2)
+  TapNumber bytes[kLanes<T>] = {};
+  if (count == kLanes<T>) {
+    __builtin_memcpy(bytes, p, sizeof bytes);
+  } else {
+    for (index i = 0; i < count; ++i) bytes[i] = p[i];
+  }
+  if constexpr (sizeof(T) == 4) {
+    long long all;
+    __builtin_memcpy(&all, bytes, sizeof all);
+    return (Mask<T>)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(all));
+  } else {
+    int all;
+    __builtin_memcpy(&all, bytes, sizeof all);
+    return (Mask<T>)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(all));
+  }
+#else
+  Mask<T> lanes = {};
+  for (index i = 0; i < count; ++i) lanes[i] = p[i];
+  return lanes;
+#endif
+}
+template <class T>
+TENFOLD_INLINE Vec<T> where_chosen(TapLanes<T> taps, index number, Vec<T> v) {
+  return select<T>(taps == splat_int<T>(number), v, Vec<T>{});
+}
+#endif
+
+template <class T>
+void write_zeros(index rows, index width, RowWriter<T>& out) {
+  for (index r = 0; r < rows; ++r) fill(width, T(0), out.next(width));
+}
+
+// Windows of width 2 that tile the rows: every element belongs to one window and is computed, not scattered to.
+// kHeight: their height, 0 if not known.
+template <int kHeight, class T>
+void max_backward_pairs(const PoolGeometry& g, const T* dy, const TapNumber* taps, RowWriter<T>& out) {
   constexpr index n = kLanes<T>;
-  typedef P Packed __attribute__((vector_size(kLanes<T> * sizeof(P))));
-  const index width = g.w.size, outputs = g.w.output;
-  const auto pair = [&](const T* d, const P* p, index at, T* to, bool whole, index m) {
-    Packed packed = {};
-    Vec<T> v;
-    if (whole) {
-      __builtin_memcpy(&packed, p, sizeof packed);
-      v = load(d);
-    } else if constexpr (kMovesAlike<T, P>) {
-      packed = reinterpret_cast<Packed>(load_first(reinterpret_cast<const T*>(p), m));
-      v = load_first(d, m);
-    } else {
-      P lanes[kLanes<T>] = {};
-      for (index i = 0; i < m; ++i) lanes[i] = p[i];
-      __builtin_memcpy(&packed, lanes, sizeof packed);
-      v = load_first(d, m);
-    }
-    const Mask<T> chosen = __builtin_convertvector(packed, Mask<T>) - splat_int<T>(at) - iota<T>() * 2;
-    const Vec<T> left = select<T>(chosen == 0, v, Vec<T>{}), right = select<T>(chosen == 1, v, Vec<T>{});
-    const Vec<T> low = zip_low<T>(left, right), high = zip_high<T>(left, right);
-    if (whole) {
-      store(to, low);
-      store(to + n, high);
-    } else {
-      if (2 * m >= n) {
+  const index width = g.w.size, outputs = g.w.output, height = kHeight > 0 ? kHeight : g.h.kernel;
+  T* dx = nullptr;
+  // Outputs ow .. ow + m - 1 of all rows of their windows.
+  const auto block = [&](auto whole, index ow, index m) __attribute__((always_inline)) {
+    constexpr bool kWhole = decltype(whole)::value == 1;
+    const Vec<T> v = load_part<kWhole>(dy + ow, m);
+    const TapLanes<T> tap = load_taps<T>(taps + ow, kWhole ? n : m);
+    T* to = dx + 2 * ow;
+#pragma GCC unroll 2
+    for (index h = 0; h < height; ++h, to += width) {
+      const Vec<T> left = where_chosen<T>(tap, 2 * h, v), right = where_chosen<T>(tap, 2 * h + 1, v);
+      const Vec<T> low = zip_low<T>(left, right), high = zip_high<T>(left, right);
+      if constexpr (kWhole) {
+        store(to, low);
+        store(to + n, high);
+      } else if (2 * m >= n) {
         store(to, low);
         store_first(to + n, high, 2 * m - n);
       } else {
@@ -723,244 +836,320 @@ void max_backward_pairs(const PoolGeometry& g, const T* dy, const P* positions, 
       }
     }
   };
-  for (index oh = 0; oh < g.h.output; ++oh, dy += outputs, positions += outputs) {
-    for (index h = 0; h < g.h.kernel; ++h) {
-      const index row = (oh * g.h.stride + h) * width;
-      index ow = 0;
-      if (outputs >= n) {
-        for (; ow < outputs; ow += n) {
-          const index at = least(ow, outputs - n);
-          pair(dy + at, positions + at, row + 2 * at, dx + row + 2 * at, true, n);
-        }
-      } else {
-        pair(dy, positions, row, dx + row, false, outputs);
-      }
-      for (index i = 2 * outputs; i < width; ++i) dx[row + i] = T(0);
+  for (index oh = 0; oh < g.h.output; ++oh, dy += outputs, taps += outputs) {
+    dx = out.next(height * width);
+    if (outputs >= n) {
+      // The last block overlaps the one before it.
+      for (index ow = 0; ow < outputs; ow += n) block(Number<1>{}, least(ow, outputs - n), n);
+    } else {
+      block(Number<0>{}, 0, outputs);
+    }
+    for (index h = 0; h < height; ++h) {
+      for (index i = 2 * outputs; i < width; ++i) dx[h * width + i] = T(0);
     }
   }
-  const index done = g.h.output * g.h.kernel * width;
-  fill(g.h.size * width - done, T(0), dx + done);
+  write_zeros(g.h.size - g.h.output * height, width, out);
 }
 
 bool tiled_by_pairs(const PoolGeometry& g) {
-  return g.w.kernel == 2 && g.w.stride == 2 && g.w.dilation == 1 && g.w.inner_begin == 0 &&
+  return flat(g) && g.w.kernel == 2 && g.w.stride == 2 && g.w.dilation == 1 && g.w.inner_begin == 0 &&
          g.w.inner_end == g.w.output && g.h.kernel == g.h.stride && g.h.dilation == 1 &&
-         g.h.inner_begin == 0 && g.h.inner_end == g.h.output && g.d.size == 1 && g.d.output == 1 &&
-         g.d.kernel == 1 && g.d.pad == 0 && g.w.pad == 0 && g.h.pad == 0;
+         g.h.inner_begin == 0 && g.h.inner_end == g.h.output && g.w.pad == 0 && g.h.pad == 0;
 }
 
-template <class T, class P>
-void max_backward_plane(const PoolGeometry& g, const T* dy, const P* positions, T* dx) {
-  if (tiled_by_pairs(g)) {
-    max_backward_pairs(g, dy, positions, dx);
-    return;
+template <class T>
+void scatter_by_taps(const PoolGeometry& g, const T* dy, const TapNumber* taps, T* dx) {
+  index offset[kMostTapNumbers];  // of a tap from the first one
+  index tap = 0;
+  for (index d = 0; d < g.d.kernel; ++d) {
+    for (index h = 0; h < g.h.kernel; ++h) {
+      const index row = (d * g.d.dilation * g.h.size + h * g.h.dilation) * g.w.size;
+      for (index w = 0; w < g.w.kernel; ++w) offset[tap++] = row + w * g.w.dilation;
+    }
   }
   fill(g.d.size * g.h.size * g.w.size, T(0), dx);
-  const index outputs = g.d.output * g.h.output * g.w.output;
-  for (index o = 0; o < outputs; ++o) {
-    if (positions[o] >= 0) dx[positions[o]] += dy[o];
+  for (index od = 0; od < g.d.output; ++od) {
+    for (index oh = 0; oh < g.h.output; ++oh) {
+      index first = ((od * g.d.stride - g.d.pad) * g.h.size + oh * g.h.stride - g.h.pad) * g.w.size - g.w.pad;
+      for (index ow = 0; ow < g.w.output; ++ow, first += g.w.stride, ++dy, ++taps) {
+        if (*taps != kNoTap) dx[first + offset[*taps]] += *dy;
+      }
+    }
   }
 }
 
 #if defined(TENFOLD_ISA_avx512)
-// ---- backward: every gradient of the input is computed from the outputs that may have chosen it
+// Every gradient of the input is computed from the outputs that may have chosen it.
 
-template <class T, class P>
-constexpr bool kPositionsFit = sizeof(P) <= sizeof(T);  // positions for the lanes of a vector are one load
-
-template <class T, class P>
-TENFOLD_INLINE Mask<T> load_positions(Bits<T> bits, const P* p) {
-  if constexpr (sizeof(P) == sizeof(T)) {
-    return (Mask<T>)load_bits<T>(bits, reinterpret_cast<const T*>(p));
-  } else {
-    const __m256i narrow = _mm256_maskz_loadu_epi32(static_cast<__mmask8>(bits), p);
-    return (Mask<T>)_mm512_maskz_cvtepi32_epi64(0xff, narrow);
-  }
-}
-// sum + v in the lanes of `bits` where position == here.
+// sum + v in the lanes of `bits` where tap == here.
 template <class T>
-TENFOLD_INLINE Vec<T> add_chosen(Vec<T> sum, Vec<T> v, Bits<T> bits, Mask<T> position, Mask<T> here) {
+TENFOLD_INLINE Vec<T> add_chosen(Vec<T> sum, Vec<T> v, Bits<T> bits, __m128i tap, __m128i here) {
+  const __mmask16 chosen = _mm_mask_cmpeq_epi8_mask(bits, tap, here);
   if constexpr (sizeof(T) == 4) {
-    const __mmask16 chosen = _mm512_mask_cmpeq_epi32_mask(bits, (__m512i)position, (__m512i)here);
     return (Vec<T>)_mm512_mask_add_ps((__m512)sum, chosen, (__m512)sum, (__m512)v);
   } else {
-    const __mmask8 chosen =
-        _mm512_mask_cmpeq_epi64_mask(static_cast<__mmask8>(bits), (__m512i)position, (__m512i)here);
-    return (Vec<T>)_mm512_mask_add_pd((__m512d)sum, chosen, (__m512d)sum, (__m512d)v);
+    return (Vec<T>)_mm512_mask_add_pd((__m512d)sum, static_cast<__mmask8>(chosen), (__m512d)sum, (__m512d)v);
   }
 }
 
 // Windows that share no element, in planes with short rows: n elements of the flattened plane at a time. The output
 // of each of them is known beforehand.
-template <class T, class P>
-bool max_backward_flat(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+template <class T>
+bool max_backward_flat(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps,
+                       RowWriter<T>& out) {
   constexpr index n = kLanes<T>;
-  constexpr index kMostVectors = 64;  // of a plane: 5 KB of tables
+  constexpr index kMostVectors = 64;  // of a plane: 7 KB of tables
   struct Gather {
     Mask<T> lane;  // which output, from `first` on
+    TapNumber byte[16],
+        tap[16];  // the same for its tap number; what that is where the element is the maximum
     index first;
     Bits<T> outputs, inside;  // outputs to load; elements with an output
   };
   const PoolAxis &h = g.h, &w = g.w;
-  const index in = h.size * w.size, out = h.output * w.output, vectors = (in + n - 1) / n;
+  const index in = h.size * w.size, outputs = h.output * w.output, vectors = (in + n - 1) / n;
   if (2 * w.output >= n || vectors > kMostVectors || h.kernel > h.stride || w.kernel > w.stride ||
       h.dilation != 1 || w.dilation != 1 || planes < 2) {
     return false;
   }
   Gather gather[kMostVectors];
-  index row = 0, column = 0, oh = h.pad / h.stride, ow = w.pad / w.stride, tap = w.pad % w.stride;
+  // Output and tap of the element, by counting: divisions would cost more than the gradients.
+  index row = 0, column = 0, oh = h.pad / h.stride, kh = h.pad % h.stride;
+  const index first_ow = w.pad / w.stride, first_kw = w.pad % w.stride;
+  index ow = first_ow, kw = first_kw;
   for (index v = 0; v < vectors; ++v) {
+    Gather& at = gather[v];
     decltype(Mask<T>{}[0] + 0) lanes[n] = {};
-    index outputs[n], first = out, last = -1;
+    index chosen[n], first = outputs, last = -1;
     for (index i = 0; i < n; ++i) {
-      const bool inside = row < h.size && oh < h.output && ow < w.output;
-      outputs[i] = inside ? oh * w.output + ow : -1;
-      if (inside) first = least(first, outputs[i]), last = most(last, outputs[i]);
-      if (++tap == w.stride) tap = 0, ++ow;
+      const bool inside = row < h.size && oh < h.output && ow < w.output && kh < h.kernel && kw < w.kernel;
+      chosen[i] = inside ? oh * w.output + ow : -1;
+      at.tap[i] = static_cast<TapNumber>(inside ? kh * w.kernel + kw : 0);
+      if (inside) first = least(first, chosen[i]), last = most(last, chosen[i]);
+      if (++kw == w.stride) kw = 0, ++ow;
       if (++column == w.size) {
-        column = 0, ow = w.pad / w.stride, tap = w.pad % w.stride;
-        oh = (++row + h.pad) / h.stride;
+        column = 0, ow = first_ow, kw = first_kw, ++row;
+        if (++kh == h.stride) kh = 0, ++oh;
       }
     }
     if (last - first >= n) return false;
-    gather[v].inside = 0;
+    at.inside = 0;
     for (index i = 0; i < n; ++i) {
-      if (outputs[i] < 0) continue;
-      lanes[i] = static_cast<int>(outputs[i] - first);
-      gather[v].inside = static_cast<Bits<T>>(gather[v].inside | 1u << i);
+      at.byte[i] = 0;
+      if (chosen[i] < 0) continue;
+      lanes[i] = static_cast<int>(chosen[i] - first);
+      at.byte[i] = static_cast<TapNumber>(chosen[i] - first);
+      at.inside = static_cast<Bits<T>>(at.inside | 1u << i);
     }
-    gather[v].first = last < 0 ? 0 : first;
-    gather[v].outputs = first_bits<T>(out - gather[v].first);
-    __builtin_memcpy(&gather[v].lane, lanes, sizeof lanes);
+    at.first = last < 0 ? 0 : first;
+    at.outputs = first_bits<T>(outputs - at.first);
+    __builtin_memcpy(&at.lane, lanes, sizeof lanes);
   }
-  for (index p = 0; p < planes; ++p, dy += out, positions += out, dx += in) {
-    Mask<T> here = iota<T>();
-    for (index v = 0; v < vectors; ++v, here += splat_int<T>(n)) {
+  for (index p = 0; p < planes; ++p, dy += outputs, taps += outputs) {
+    T* const dx = out.next(in);
+    for (index v = 0; v < vectors; ++v) {
       const Gather& at = gather[v];
       const Vec<T> d = load_bits<T>(at.outputs, dy + at.first);
-      const Vec<T> position = (Vec<T>)load_positions<T>(at.outputs, positions + at.first);
-      const Vec<T> sum = add_chosen<T>(Vec<T>{}, pick<T>(d, at.lane, d), at.inside,
-                                       (Mask<T>)pick<T>(position, at.lane, position), here);
+      const __m128i tap = _mm_shuffle_epi8(_mm_maskz_loadu_epi8(at.outputs, taps + at.first),
+                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(at.byte)));
+      const Vec<T> sum = add_chosen<T>(Vec<T>{}, pick<T>(d, at.lane, d), at.inside, tap,
+                                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(at.tap)));
       store_bits<T>(dx + v * n, first_bits<T>(in - v * n), sum);
     }
   }
   return true;
 }
 
-// Strides of 2 along the width. Element q of the padded row is tap q - 2 o of output o: up to kEven outputs may have
-// chosen an even one, up to kOdd an odd one. kOddPad: the first element of the row is an odd one.
-//
-// Where a row has no such output, the neighbouring row's one that lies in its place does no harm: its position is
-// another one, as long as a row has at least two outputs. Only at both ends of dy some must not be loaded.
-template <int kEven, int kOdd, bool kOddPad, class T, class P>
-TENFOLD_INLINE void max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const P* positions,
-                                      T* dx) {
+// Strides of 2 along the width. Lane l of block b stands for the columns 2 (b n + l) and one more; output b n + l +
+// shift + i looks at them by the taps kFirst - 2 i and kFirst - 2 i + 1, where kFirst is the parity of the padding.
+// Windows are taken row by row: the rows of the input that the next ones do not look at are finished, what the others
+// have got is carried on. kHeight and kStride: of the windows' rows, 0 if not known. kTwo: the upper half of the lanes
+// stands for the same columns of the next plane.
+template <int kTaps, int kFirst, int kHeight, int kStride, bool kTwo, class T>
+bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps,
+                       RowWriter<T>& out) {
   constexpr index n = kLanes<T>;
+  constexpr int kFrom = -((kTaps - 1 - kFirst) / 2), kTo = (kFirst + 1) / 2, kLooks = kTo - kFrom + 1;
+  constexpr index kMostCarried = 64;
   const PoolAxis h = g.h, w = g.w;  // copies: no store can change them
-  const index blocks = (w.size + 2 * n - 1) / (2 * n), shift = w.pad / 2, out = h.output * w.output;
-  const index last = (blocks - 1) * 2 * n;
-  const Bits<T> low = first_bits<T>(w.size - last), high = first_bits<T>(w.size - last - n);
-  const Mask<T> twice = iota<T>() * 2;
-  index begin = 0, end = planes * out;  // of dy, from the plane's first output
-  for (index p = 0; p < planes; ++p, begin -= out, end -= out, dy += out, positions += out) {
-    // Output rows oh_begin .. oh_end - 1 look at input row r: row `after` will be the first of the next one, row
-    // `past` the first that the first one does not look at.
-    index oh_begin = 0, oh_end = least(h.output, h.pad / h.stride + 1);
-    index after = oh_end * h.stride - h.pad, past = h.kernel - h.pad;
-    for (index r = 0; r < h.size; ++r, dx += w.size) {
-      while (r >= after && oh_end < h.output) ++oh_end, after += h.stride;
-      while (r >= past && oh_begin < oh_end) ++oh_begin, past += h.stride;
-      const index from = oh_begin * w.output + shift;
-      const auto block = [&](auto count, auto whole, index b, Vec<T>& a,
-                             Vec<T>& z) __attribute__((always_inline)) {
-        constexpr int kRows = decltype(count)::value;
-        const Mask<T> first = twice + splat_int<T>(r * w.size + b * 2 * n), second = first + 1;
-        Vec<T> even = {}, odd = {};
-        index offset = from + b * n;
-        const index rows = kRows > 0 ? kRows : oh_end - oh_begin;
-#pragma GCC unroll 2
-        for (index k = 0; k < rows; ++k, offset += w.output) {
-#pragma GCC unroll 3
-          for (int i = -1; i <= 1; ++i) {
-            const int tap_even = (kOddPad ? 1 : 0) - i, tap_odd = -i;
-            const bool for_even = 0 <= tap_even && tap_even < kEven, for_odd = 0 <= tap_odd && tap_odd < kOdd;
-            if (!for_even && !for_odd) continue;
-            const index at = offset + i;
-            Bits<T> bits = first_bits<T>(n);
-            if constexpr (decltype(whole)::value == 0) {
-              bits = static_cast<Bits<T>>(first_bits<T>(end - at) & ~first_bits<T>(begin - at));
-            }
-            const Vec<T> v = load_bits<T>(bits, dy + at);
-            const Mask<T> position = load_positions<T>(bits, positions + at);
-            if (for_even) even = add_chosen<T>(even, v, bits, position, kOddPad ? second : first);
-            if (for_odd) odd = add_chosen<T>(odd, v, bits, position, kOddPad ? first : second);
-          }
-        }
-        a = zip_low<T>(kOddPad ? odd : even, kOddPad ? even : odd);
-        z = zip_high<T>(kOddPad ? odd : even, kOddPad ? even : odd);
-      };
-      const auto row = [&](auto count, auto whole) __attribute__((always_inline)) {
-        Vec<T> a, z;
-        for (index b = 0; b + 1 < blocks; ++b) {
-          block(count, whole, b, a, z);
-          store(dx + b * 2 * n, a);
-          store(dx + b * 2 * n + n, z);
-        }
-        block(count, whole, blocks - 1, a, z);
-        store_bits<T>(dx + last, low, a);
-        if (high) store_bits<T>(dx + last + n, high, z);
-      };
-      const index rows = oh_end - oh_begin;
-      const bool inside = from - 1 >= begin && from + (rows - 1) * w.output + blocks * n + 1 <= end;
-      if (inside && rows == 1) {
-        row(Number<1>{}, Number<1>{});
-      } else if (inside && rows == 2) {
-        row(Number<2>{}, Number<1>{});
-      } else {
-        row(Number<0>{}, Number<0>{});
-      }
+  const index height = kHeight > 0 ? kHeight : h.kernel, stride = kStride > 0 ? kStride : h.stride;
+  const index carried = most(0, height - stride), rows = most(height, stride);
+  const index in = h.size * w.size, outputs = h.output * w.output;
+  const index blocks = (w.size + 2 * n - 1) / (2 * n), shift = w.pad / 2, last = (blocks - 1) * 2 * n;
+  if (carried > stride || carried * blocks > kMostCarried) return false;
+  const Bits<T> low = first_bits<T>(w.size - last), high = kTwo ? low : first_bits<T>(w.size - last - n);
+  const auto store_last = [&](T* to, const Vec<T>* pair) __attribute__((always_inline)) {
+    store_bits<T>(to, low, zip_low<T>(pair[0], pair[1]));
+    if (high) store_bits<T>(to + (kTwo ? in : n), high, zip_high<T>(pair[0], pair[1]));
+  };
+  // Which lanes of a block have an output, for each look. Blocks up to inner_end, but the first one, have all.
+  constexpr index kMostEdges = 4;
+  const index inner_end = most(1, least(blocks - 1, (w.output - shift - kTo) / n));
+  Bits<T> edges[1 + kMostEdges][kLooks];
+  for (index b = 0, e = 0; b < blocks; b = b == 0 ? inner_end : b + 1, ++e) {
+    for (int i = 0; i < kLooks; ++i) {
+      const index first = b * n + shift + kFrom + i;
+      edges[e][i] = static_cast<Bits<T>>(first_bits<T>(w.output - first) & ~first_bits<T>(-first));
+      if (kTwo) edges[e][i] = static_cast<Bits<T>>(edges[e][i] & first_bits<T>(n / 2));
     }
   }
+  Vec<T> carry[kMostCarried][2];
+  for (index p = 0; p < planes; p += kTwo ? 2 : 1) {
+    T* plane = kTwo ? out.next(2 * in) : nullptr;
+    const auto next_rows = [&](index count) __attribute__((always_inline)) {
+      if constexpr (!kTwo) return out.next(count * w.size);
+      T* const dx = plane;
+      plane += count * w.size;
+      return dx;
+    };
+    for (index i = 0; i < carried * blocks; ++i) carry[i][0] = carry[i][1] = Vec<T>{};
+    for (index oh = 0; oh < h.output; ++oh, dy += w.output, taps += w.output) {
+      // Of the rows that this window finishes, those inside.
+      const index base = oh * stride - h.pad, begin = most(0, -base);
+      const index end = most(begin, least(stride, h.size - base));
+      T* const dx = next_rows(end - begin);
+      const auto block = [&](index b, const Bits<T>* bits, auto whole) __attribute__((always_inline)) {
+        Vec<T> v[kLooks];
+        __m128i chosen[kLooks];
+        Bits<T> lanes[kLooks];
+        const index at = b * n + shift + kFrom;
+#pragma GCC unroll 3
+        for (int i = 0; i < kLooks; ++i) {
+          lanes[i] = bits == nullptr ? first_bits<T>(n) : bits[i];
+          v[i] = load_bits<T>(lanes[i], dy + at + i);
+          chosen[i] = _mm_maskz_loadu_epi8(lanes[i], taps + at + i);
+          if constexpr (kTwo) {
+            const auto upper = static_cast<Bits<T>>(lanes[i] << n / 2);
+            v[i] += load_bits<T>(upper, dy + outputs + at + i - n / 2);
+            chosen[i] = _mm_mask_loadu_epi8(chosen[i], upper, taps + outputs + at + i - n / 2);
+            lanes[i] = static_cast<Bits<T>>(lanes[i] | upper);
+          }
+        }
+#pragma GCC unroll 3
+        for (index k = 0; k < rows; ++k) {
+          Vec<T>* const before = carry[b * carried + k];
+          Vec<T> pair[2] = {};
+          if (k < carried) pair[0] = before[0], pair[1] = before[1];
+          if (k < height) {
+#pragma GCC unroll 3
+            for (int i = 0; i < kLooks; ++i) {
+#pragma GCC unroll 2
+              for (int c = 0; c < 2; ++c) {
+                const int column = kFirst - 2 * (kFrom + i) + c;
+                if (column < 0 || column >= kTaps) continue;
+                const auto tap = static_cast<char>(k * kTaps + column);
+                pair[c] = add_chosen<T>(pair[c], v[i], lanes[i], chosen[i], _mm_set1_epi8(tap));
+              }
+            }
+          }
+          if (k >= stride) {
+            Vec<T>* const after = carry[b * carried + k - stride];
+            after[0] = pair[0], after[1] = pair[1];
+            continue;
+          }
+          if (k < begin || k >= end) continue;
+          T* const to = dx + (k - begin) * w.size + b * 2 * n;
+          if constexpr (decltype(whole)::value == 1) {
+            store(to, zip_low<T>(pair[0], pair[1]));
+            store(to + n, zip_high<T>(pair[0], pair[1]));
+          } else {
+            store_last(to, pair);
+          }
+        }
+      };
+      if (blocks > 1) {
+        block(0, edges[0], Number<1>{});
+        for (index b = 1; b < inner_end; ++b) block(b, nullptr, Number<1>{});
+        for (index b = inner_end; b + 1 < blocks; ++b) block(b, edges[1 + b - inner_end], Number<1>{});
+      }
+      block(blocks - 1, edges[blocks > 1 ? blocks - inner_end : 0], Number<0>{});
+    }
+    // Rows behind the last window.
+    const index base = h.output * stride - h.pad;
+    for (index r = most(0, base); r < h.size; ++r) {
+      T* const dx = next_rows(1);
+      for (index b = 0; b < blocks; ++b) {
+        const Vec<T> none[2] = {};
+        const Vec<T>* const pair = r - base < carried ? carry[b * carried + r - base] : none;
+        if (b + 1 < blocks) {
+          store(dx + b * 2 * n, zip_low<T>(pair[0], pair[1]));
+          store(dx + b * 2 * n + n, zip_high<T>(pair[0], pair[1]));
+        } else {
+          store_last(dx + last, pair);
+        }
+      }
+    }
+    if (kTwo) dy += outputs, taps += outputs;
+  }
+  return true;
 }
 
 // False where gradients are better scattered.
-template <class T, class P>
-bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
-  if constexpr (kPositionsFit<T, P>) {
-    const PoolAxis &h = g.h, &w = g.w;
-    if (g.d.size != 1 || g.d.output != 1 || g.d.kernel != 1 || g.d.pad != 0) return false;
-    if (max_backward_flat(g, planes, dy, positions, dx)) return true;
-    // A scattered gradient costs about 3 cycles, a block of 2 n elements of a row about 20: measured, the same for 27
-    // outputs of a row.
-    if (w.stride != 2 || w.dilation != 1 || h.dilation != 1 || h.kernel > 2 * h.stride ||
-        w.output < 2 * kLanes<T> || tiled_by_pairs(g)) {
-      return false;
-    }
-    const auto rows = [&](auto even, auto odd) __attribute__((always_inline)) {
-      constexpr int kEven = decltype(even)::value, kOdd = decltype(odd)::value;
-      if (w.pad % 2 == 0) {
-        max_backward_rows<kEven, kOdd, false>(g, planes, dy, positions, dx);
-      } else {
-        max_backward_rows<kEven, kOdd, true>(g, planes, dy, positions, dx);
-      }
-      return true;
-    };
-    if (w.kernel == 2) return rows(Number<1>{}, Number<1>{});
-    if (w.kernel == 3) return rows(Number<2>{}, Number<1>{});
-    if (w.kernel == 4) return rows(Number<2>{}, Number<2>{});
+template <class T>
+bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps,
+                           RowWriter<T>& out) {
+  const PoolAxis &h = g.h, &w = g.w;
+  if (!flat(g)) return false;
+  if (max_backward_flat(g, planes, dy, taps, out)) return true;
+  if (w.stride != 2 || w.dilation != 1 || h.dilation != 1 || w.size > 2 * (w.output + kLanes<T>) ||
+      w.pad > kLanes<T> || tiled_by_pairs(g)) {
+    return false;
   }
+  const auto by_parity = [&](const auto& rows) __attribute__((always_inline)) {
+    return w.pad % 2 == 0 ? rows(Number<0>{}) : rows(Number<1>{});
+  };
+  if (w.kernel == 3 && h.kernel == 3 && h.stride == 2) {
+    return by_parity([&](auto first) __attribute__((always_inline)) {
+      constexpr int kFirst = decltype(first)::value;
+      // Narrow planes go in pairs.
+      const index paired = w.size <= kLanes<T> && w.output <= kLanes<T> / 2 ? planes / 2 * 2 : 0;
+      const index done = paired * h.output * w.output;
+      if (!max_backward_rows<3, kFirst, 3, 2, true>(g, paired, dy, taps, out)) return false;
+      return max_backward_rows<3, kFirst, 3, 2, false>(g, planes - paired, dy + done, taps + done, out);
+    });
+  }
+  const auto rows = [&](auto width) __attribute__((always_inline)) {
+    constexpr int kTaps = decltype(width)::value;
+    return by_parity([&](auto first) __attribute__((always_inline)) {
+      return max_backward_rows<kTaps, decltype(first)::value, 0, 0, false>(g, planes, dy, taps, out);
+    });
+  };
+  if (w.kernel == 2) return rows(Number<2>{});
+  if (w.kernel == 3) return rows(Number<3>{});
   return false;
 }
 #endif
 
-template <class T, class P>
-void max_backward(const PoolGeometry& g, index planes, const T* dy, const P* positions, T* dx) {
+template <class T>
+void max_taps_backward(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps, bool past,
+                       T* dx) {
+  const index in = g.d.size * g.h.size * g.w.size, outputs = g.d.output * g.h.output * g.w.output;
+  RowWriter<T> out(dx, past);
 #if defined(TENFOLD_ISA_avx512)
-  if (max_backward_gathered(g, planes, dy, positions, dx)) return;
+  if (max_backward_gathered(g, planes, dy, taps, out)) return out.finish();
 #endif
-  const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
-  for (index p = 0; p < planes; ++p) {
-    max_backward_plane(g, dy + p * out, positions + p * out, dx + p * in);
+  if (tiled_by_pairs(g)) {
+    for (index p = 0; p < planes; ++p) {
+      if (g.h.kernel == 2) {
+        max_backward_pairs<2>(g, dy + p * outputs, taps + p * outputs, out);
+      } else {
+        max_backward_pairs<0>(g, dy + p * outputs, taps + p * outputs, out);
+      }
+    }
+    return out.finish();
+  }
+  for (index p = 0; p < planes; ++p) scatter_by_taps(g, dy + p * outputs, taps + p * outputs, dx + p * in);
+}
+
+template <class T>
+void max_positions_backward(const PoolGeometry& g, index planes, const T* dy, const Position* positions,
+                            T* dx) {
+  const index in = g.d.size * g.h.size * g.w.size, outputs = g.d.output * g.h.output * g.w.output;
+  for (index p = 0; p < planes; ++p, dy += outputs, positions += outputs, dx += in) {
+    fill(in, T(0), dx);
+    for (index o = 0; o < outputs; ++o) {
+      if (positions[o] >= 0) dx[positions[o]] += dy[o];
+    }
   }
 }
 
@@ -1221,10 +1410,10 @@ T total(index n, const T* x) {
 template <class T>
 constexpr PoolKernels<T> make_table() {
   return {max_values<T>,
-          max_positions<T, int32_t>,
-          max_positions<T, int64_t>,
-          max_backward<T, int32_t>,
-          max_backward<T, int64_t>,
+          max_kept<T, TapNumber>,
+          max_kept<T, Position>,
+          max_taps_backward<T>,
+          max_positions_backward<T>,
           sum<T>,
           sum_backward<T>,
           total<T>,

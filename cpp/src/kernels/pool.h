@@ -19,20 +19,27 @@ struct PoolGeometry {
   PoolAxis d, h, w;
 };
 
-// x is one contiguous plane [D][H][W] with fewer than 2^31 elements, y one [OD][OH][OW]; nothing is aligned
-// or shared. Functions that take `planes` do so many, which follow each other in all arrays. Positions count in the flattened input plane; a window without any element inside has the
-// maximum -inf and the position -1.
+// What backward knows of a maximum: its position in the flattened input plane, or the number of its tap in the window,
+// (kd * KH + kh) * KW + kw, where a window has at most kMostTapNumbers of them. A window without any element inside has
+// the maximum -inf, the position -1 and the tap kNoTap.
+using TapNumber = uint8_t;
+using Position = int64_t;
+constexpr ptrdiff_t kMostTapNumbers = 255;
+constexpr TapNumber kNoTap = 255;
+
+// x is one contiguous plane [D][H][W] with fewer than 2^31 elements, y one [OD][OH][OW]; nothing is aligned or shared.
+// Functions that take `planes` do so many, which follow each other in all arrays. `past`: dx leaves past the caches.
 template <class T>
 struct PoolKernels {
   // The first maximum of every window in the order of the input; the first NaN counts as the maximum.
   void (*max)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y);
-  void (*max_positions32)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, int32_t* positions);
-  void (*max_positions64)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, int64_t* positions);
-  // dx = 0; dx[positions[o]] += dy[o].
-  void (*max_backward32)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const int32_t* positions,
-                         T* dx);
-  void (*max_backward64)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const int64_t* positions,
-                         T* dx);
+  void (*max_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, TapNumber* taps);
+  void (*max_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, Position* positions);
+  // dx = 0; dx[the element that o chose] += dy[o].
+  void (*max_taps_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const TapNumber* taps,
+                            bool past, T* dx);
+  void (*max_positions_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy,
+                                 const Position* positions, T* dx);
   // y[o] = sum of the elements of window o inside / divisor(o); divisor(o) = dd[od] * dh[oh] * dw[ow], and dw
   // is one number over the inner outputs.
   void (*sum)(const PoolGeometry& g, const T* x, const T* dd, const T* dh, const T* dw, T* y);

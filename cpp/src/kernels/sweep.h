@@ -47,6 +47,32 @@ TENFOLD_INLINE void sweep(index n, Body body) {
   if (i < n) body(Part<T>{n - i}, i);
 }
 
+// y[i] = value(at, i) for n elements, where `at` loads; `past`: past the caches, never with y in an input's memory.
+template <class T, class Value>
+TENFOLD_INLINE void produce(index n, T* y, bool past, Value value) {
+  constexpr index bytes = TENFOLD_VECTOR_BYTES;
+  index i = 0, part = 0;
+  if (past || n >= 8 * kLanes<T>) {  // whole vectors that lie in one line each are worth a part of one
+    const index beyond = static_cast<index>(reinterpret_cast<uintptr_t>(y)) % bytes;
+    if (beyond != 0) part = (bytes - beyond) / static_cast<index>(sizeof(T));
+    if (part > n) part = n;
+  }
+  for (;;) {  // once for the first part of a vector, once for the last
+    if (part > 0) store_first(y + i, value(Part<T>{part}, i), part);
+    i += part;
+    for (; i + kLanes<T> <= n; i += kLanes<T>) {
+      const Vec<T> v = value(Whole<T>{}, i);
+      if (past) {
+        store_past(y + i, v);
+      } else {
+        store(y + i, v);
+      }
+    }
+    part = n - i;
+    if (part == 0) return;
+  }
+}
+
 // Pairwise, in the order of the lanes' numbers.
 template <class T>
 TENFOLD_INLINE T sum_of_lanes(Vec<T> v) {

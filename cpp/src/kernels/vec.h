@@ -24,7 +24,7 @@
 #define TENFOLD_VECTOR_REGISTERS 16
 #endif
 
-#if defined(TENFOLD_ISA_avx512)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -66,6 +66,19 @@ TENFOLD_INLINE Vec<T> load(const T* p) {
 template <class T>
 TENFOLD_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Lanes<T>::unaligned*>(p) = v;
+}
+// A store past the caches (runtime/stream.h), to a multiple of the vector's size.
+template <class T>
+TENFOLD_INLINE void store_past(T* p, Vec<T> v) {
+#if defined(TENFOLD_ISA_avx512)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+#elif defined(TENFOLD_ISA_avx2)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
+#else
+  store(p, v);
+#endif
 }
 template <class T>
 TENFOLD_INLINE Vec<T> splat(T value) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/norm.h"
+#include "runtime/stream.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -77,10 +78,11 @@ void BatchNorm<T>::apply(const Team& team, const T* x, const T* weight, const T*
       offset_of[c] = bias == nullptr ? T(0) : bias[c];
     }
   });
+  const bool past = y != x && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
   share(
       team,
       [&](index, index c, index at, index n) {
-        k.apply_plane(n, x + at, mean[c], factor[c], offset_of[c], y + at);
+        k.apply_plane(n, x + at, mean[c], factor[c], offset_of[c], past, y + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.apply_columns(rows, width, channels, x + at, mean + c, factor + c, offset_of + c, y + at);
@@ -198,10 +200,11 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
     }
   });
   if (dx == nullptr) return;
+  const bool past = dx != dy && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
   share(
       team,
       [&](index, index c, index at, index n) {
-        k.backward_plane(n, x + at, dy + at, mean[c], factor[c], a[c], b[c], dx + at);
+        k.backward_plane(n, x + at, dy + at, mean[c], factor[c], a[c], b[c], past, dx + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.backward_columns(rows, width, channels, x + at, dy + at, mean + c, factor + c, a + c, b + c,

@@ -1,4 +1,5 @@
 #include "pool/geometry.h"
+#include "runtime/stream.h"
 #include "tenfold/error.h"
 #include "tenfold/pool.h"
 
@@ -12,14 +13,18 @@ MaxPool::MaxPool(const Window& window, index planes, const char* function)
   }
 }
 
+bool MaxPool::taps_fit() const {
+  return window_.kernel_count() <= kMostTapNumbers;
+}
+
 template <class T>
-void MaxPool::forward(const Team& team, const T* x, T* y, std::int32_t* positions) const {
+void MaxPool::forward(const Team& team, const T* x, T* y, std::uint8_t* taps) const {
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
-    if (positions != nullptr) {
-      k.max_positions32(g, count, x + p * in, y + p * out, positions + p * out);
+    if (taps != nullptr) {
+      k.max_taps(g, count, x + p * in, y + p * out, taps + p * out);
     } else {
       k.max(g, count, x + p * in, y + p * out);
     }
@@ -28,21 +33,23 @@ void MaxPool::forward(const Team& team, const T* x, T* y, std::int32_t* position
 
 template <class T>
 void MaxPool::forward(const Team& team, const T* x, T* y, index* positions) const {
+  if (positions == nullptr) return forward(team, x, y, static_cast<std::uint8_t*>(nullptr));
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_positions64(g, count, x + p * in, y + p * out, positions + p * out);
+    k.max_positions(g, count, x + p * in, y + p * out, positions + p * out);
   });
 }
 
 template <class T>
-void MaxPool::backward(const Team& team, const T* dy, const std::int32_t* positions, T* dx) const {
+void MaxPool::backward(const Team& team, const T* dy, const std::uint8_t* taps, T* dx) const {
   const auto& k = kernels<PoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
+  const bool past = passes_caches(static_cast<std::size_t>(planes_ * in) * sizeof(T));
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_backward32(g, count, dy + p * out, positions + p * out, dx + p * in);
+    k.max_taps_backward(g, count, dy + p * out, taps + p * out, past, dx + p * in);
   });
 }
 
@@ -52,16 +59,16 @@ void MaxPool::backward(const Team& team, const T* dy, const index* positions, T*
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_backward64(g, count, dy + p * out, positions + p * out, dx + p * in);
+    k.max_positions_backward(g, count, dy + p * out, positions + p * out, dx + p * in);
   });
 }
 
 #define TENFOLD_INSTANTIATE(T, P)                                         \
   template void MaxPool::forward<T>(const Team&, const T*, T*, P*) const; \
   template void MaxPool::backward<T>(const Team&, const T*, const P*, T*) const;
-TENFOLD_INSTANTIATE(float, std::int32_t)
+TENFOLD_INSTANTIATE(float, std::uint8_t)
 TENFOLD_INSTANTIATE(float, index)
-TENFOLD_INSTANTIATE(double, std::int32_t)
+TENFOLD_INSTANTIATE(double, std::uint8_t)
 TENFOLD_INSTANTIATE(double, index)
 #undef TENFOLD_INSTANTIATE
 

@@ -1,5 +1,6 @@
 #include "tenfold/cpu.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -55,7 +56,34 @@ std::atomic<Isa>& active() {
   return isa;
 }
 
+// What Linux knows of the first core's caches. (sysconf tells a virtual machine of the whole socket's.)
+std::size_t detect_cache_bytes() {
+  constexpr std::size_t kUsual = std::size_t{32} << 20;
+  std::size_t largest = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size");
+    std::size_t size = 0;
+    char unit = 0;
+    if (!(file >> size)) break;
+    file >> unit;
+    largest = std::max(largest, unit == 'M' ? size << 20 : unit == 'K' ? size << 10 : size);
+  }
+  return largest > 0 ? largest : kUsual;
+}
+
+std::atomic<std::size_t>& largest_cache() {
+  static std::atomic<std::size_t> bytes{detect_cache_bytes()};
+  return bytes;
+}
+
 }  // namespace
+
+std::size_t cache_bytes() {
+  return largest_cache().load(std::memory_order_relaxed);
+}
+void set_cache_bytes(std::size_t bytes) {
+  largest_cache().store(bytes);
+}
 
 const char* name_of(Isa isa) {
   switch (isa) {

@@ -102,6 +102,13 @@ class FlushDenormals {
 #endif
 };
 
+// Orders stores past the caches, which no release does, before those that follow.
+void drain_stores() {
+#if defined(__SSE__)
+  _mm_sfence();
+#endif
+}
+
 void pause() {
 #if defined(__SSE__)
   _mm_pause();
@@ -121,6 +128,11 @@ void set_num_threads(int threads) {
     reject("set_num_threads", "threads", "must be from 1 to ", kMaxThreads, "; received ", threads);
   }
   configured_threads() = threads;
+}
+
+void Progress::report(index pieces) {
+  drain_stores();
+  finished.value.fetch_add(pieces, std::memory_order_acq_rel);
 }
 
 void Progress::wait(index pieces) const {
@@ -152,6 +164,7 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
   static_cast<void>(alone);
   FlushDenormals guard;
   body(context, Team::alone());
+  drain_stores();
 }
 
 }  // namespace detail

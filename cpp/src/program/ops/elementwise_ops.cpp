@@ -7,12 +7,20 @@
 #include <functional>
 
 #include "program/ops/op_base.h"
+#include "runtime/stream.h"
 #include "tenfold/elementwise.h"
 
 namespace tenfold {
 namespace {
 
 constexpr index kGrain = 1024;
+
+// Whether an output leaves past the caches; not where it lies in the memory of an input.
+template <class T>
+bool passes(index count, const T* to, std::initializer_list<const T*> inputs) {
+  return passes_caches(static_cast<std::size_t>(count) * sizeof(T)) &&
+         std::find(inputs.begin(), inputs.end(), to) == inputs.end();
+}
 
 void require_inputs(const char* function, const std::vector<TensorType>& inputs, std::size_t count) {
   if (inputs.size() != count) reject(function, "inputs", "must be ", count, "; received ", inputs.size());
@@ -40,8 +48,9 @@ class ReluOp final : public Op {
     const auto& k = kernels<ElementwiseKernels, T>();
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
+    const bool past = passes(outputs_[0].count(), y, {x});
     team.for_range(outputs_[0].count(), kGrain,
-                   [&](index begin, index end) { k.relu(end - begin, x + begin, y + begin); });
+                   [&](index begin, index end) { k.relu(end - begin, x + begin, past, y + begin); });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
@@ -50,8 +59,9 @@ class ReluOp final : public Op {
     const T* dy = d_output<T>(call, 0);
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
+    const bool past = passes(outputs_[0].count(), dx, {s, dy});
     team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
-      k.relu_backward(end - begin, s + begin, dy + begin, at_zero_, dx + begin);
+      k.relu_backward(end - begin, s + begin, dy + begin, at_zero_, past, dx + begin);
     });
   }
 
@@ -65,12 +75,13 @@ class ReluOp final : public Op {
 // What the C library computes, one element at a time.
 template <class T, T (*Value)(T x, T p), T (*Slope)(T x, T p)>
 const UnaryKernel<T>& library_kernel() {
-  static constexpr UnaryKernel<T> kernel = {[](std::ptrdiff_t n, const T* x, T p, T, T* y) {
-                                              for (index i = 0; i < n; ++i) y[i] = Value(x[i], p);
-                                            },
-                                            [](std::ptrdiff_t n, const T* s, const T* dy, T p, T, T* dx) {
-                                              for (index i = 0; i < n; ++i) dx[i] = dy[i] * Slope(s[i], p);
-                                            }};
+  static constexpr UnaryKernel<T> kernel = {
+      [](std::ptrdiff_t n, const T* x, T p, T, bool, T* y) {
+        for (index i = 0; i < n; ++i) y[i] = Value(x[i], p);
+      },
+      [](std::ptrdiff_t n, const T* s, const T* dy, T p, T, bool, T* dx) {
+        for (index i = 0; i < n; ++i) dx[i] = dy[i] * Slope(s[i], p);
+      }};
   return kernel;
 }
 template <class T>
@@ -175,8 +186,9 @@ class UnaryOp final : public Op {
     const UnaryKernel<T>& kernel = spec_.kernel();
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
+    const bool past = passes(outputs_[0].count(), y, {x});
     team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
-      kernel.forward(end - begin, x + begin, spec_.p, spec_.q, y + begin);
+      kernel.forward(end - begin, x + begin, spec_.p, spec_.q, past, y + begin);
     });
   }
 
@@ -188,8 +200,9 @@ class UnaryOp final : public Op {
                                                 : dy;
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
+    const bool past = passes(outputs_[0].count(), dx, {s, dy});
     team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
-      kernel.backward(end - begin, s + begin, dy + begin, spec_.p, spec_.q, dx + begin);
+      kernel.backward(end - begin, s + begin, dy + begin, spec_.p, spec_.q, past, dx + begin);
     });
   }
 
@@ -204,15 +217,15 @@ class UnaryOp final : public Op {
 template <class T>
 const BinaryKernel<T>& pow_kernel() {
   static constexpr BinaryKernel<T> kernel = {
-      [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, T* y) {
+      [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, bool, T* y) {
         for (index i = 0; i < n; ++i) y[i] = std::pow(a[i * step_a], b[i * step_b]);
       },
       [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, const T*,
-         const T* dy, T* da) {
+         const T* dy, bool, T* da) {
         for (index i = 0; i < n; ++i) da[i] = dy[i] * power_slope(a[i * step_a], b[i * step_b]);
       },
       [](std::ptrdiff_t n, const T* a, std::ptrdiff_t step_a, const T* b, std::ptrdiff_t step_b, const T* y,
-         const T* dy, T* db) {
+         const T* dy, bool, T* db) {
         for (index i = 0; i < n; ++i) {
           const T base = a[i * step_a];
           db[i] = base == 0 && b[i * step_b] >= 0 ? T(0) : dy[i] * y[i] * std::log(base);
@@ -280,8 +293,9 @@ class BinaryOp final : public Op {
     const T* a = input<T>(call, 0);
     const T* b = input<T>(call, 1);
     T* y = output<T>(call, 0);
+    const bool past = passes(outputs_[0].count(), y, {a, b});
     blocks(team, [&](index n, index at_a, index at_b, index at_y) {
-      run(n, a + at_a, geometry_.step_a, b + at_b, geometry_.step_b, y + at_y);
+      run(n, a + at_a, geometry_.step_a, b + at_b, geometry_.step_b, past, y + at_y);
     });
   }
 
@@ -309,6 +323,17 @@ class BinaryOp final : public Op {
     });
   }
 
+  static void copy(const Team& team, const T* from, index count, T* to) {
+    const bool past = passes(count, to, {from});
+    team.for_range(count, kGrain, [&](index begin, index end) {
+      if (past) {
+        write_past(to + begin, from + begin, (end - begin) * static_cast<index>(sizeof(T)));
+      } else {
+        std::copy(from + begin, from + end, to + begin);
+      }
+    });
+  }
+
   void gradient(const Team& team, const BackwardCall& call, int i) const {
     T* d = d_input<T>(call, i);
     if (d == nullptr) return;
@@ -318,8 +343,7 @@ class BinaryOp final : public Op {
       if (broadcast_[i]) {
         reduce<T>(team, folds_[i], Reduction::sum, dy, workspace, d);
       } else {
-        team.for_range(outputs_[0].count(), kGrain,
-                       [&](index begin, index end) { std::copy(dy + begin, dy + end, d + begin); });
+        copy(team, dy, outputs_[0].count(), d);
       }
       return;
     }
@@ -328,9 +352,10 @@ class BinaryOp final : public Op {
     const T* a = spec_.reads_a ? input<T>(call, 0) : nullptr;
     const T* b = spec_.reads_b ? input<T>(call, 1) : nullptr;
     const T* y = spec_.reads_y ? output<T>(call, 0) : nullptr;
+    const bool past = !broadcast_[i] && passes(outputs_[0].count(), d, {a, b, y, dy});
     const auto block = [&](index n, index at_a, index at_b, index at_y, T* target) {
       run(n, a ? a + at_a : nullptr, geometry_.step_a, b ? b + at_b : nullptr, geometry_.step_b,
-          y ? y + at_y : nullptr, dy + at_y, target);
+          y ? y + at_y : nullptr, dy + at_y, past, target);
     };
     if (!broadcast_[i]) {
       blocks(team,

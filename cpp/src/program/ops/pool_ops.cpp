@@ -81,8 +81,9 @@ double taps_of(const Window& window) {
   return taps;
 }
 
-// Positions are kept for backward: in the second output where the user wants them, else as int32 in a saved
-// tensor (declared int64, the only integer type of a tensor, with half as many elements).
+// Which element was the maximum is kept for backward: as its position in the second output where the user wants that,
+// else as a tap number of one byte in a saved tensor (declared int64, the only integer type of a tensor, with an eighth
+// of the elements), or as its position where a window has too many taps.
 template <class T>
 class MaxPoolOp final : public Op {
  public:
@@ -99,9 +100,10 @@ class MaxPoolOp final : public Op {
     T* y = output<T>(call, 0);
     if (outputs_.size() == 2) {
       pool_.forward(team, x, y, tenfold::output<index>(call, 1));
+    } else if (pool_.taps_fit()) {
+      pool_.forward(team, x, y, call.saved == nullptr ? nullptr : tenfold::saved<std::uint8_t>(call, 0));
     } else {
-      auto* positions = call.saved == nullptr ? nullptr : tenfold::saved<std::int32_t>(call, 0);
-      pool_.forward(team, x, y, positions);
+      pool_.forward(team, x, y, call.saved == nullptr ? nullptr : tenfold::saved<index>(call, 0));
     }
   }
 
@@ -111,8 +113,10 @@ class MaxPoolOp final : public Op {
     const T* dy = d_output<T>(call, 0);
     if (outputs_.size() == 2) {
       pool_.backward(team, dy, tenfold::output<index>(call, 1), dx);
+    } else if (pool_.taps_fit()) {
+      pool_.backward(team, dy, tenfold::saved<std::uint8_t>(call, 0), dx);
     } else {
-      pool_.backward(team, dy, tenfold::saved<std::int32_t>(call, 0), dx);
+      pool_.backward(team, dy, tenfold::saved<index>(call, 0), dx);
     }
   }
 
@@ -126,7 +130,8 @@ class MaxPoolOp final : public Op {
     if (attributes.get<bool>("return_indices", false)) {
       outputs_.push_back({DType::int64, shape});
     } else {
-      saved_ = {{DType::int64, {(outputs_[0].count() + 1) / 2}}};
+      const index bytes = pool_.taps_fit() ? 1 : 8;
+      saved_ = {{DType::int64, {(outputs_[0].count() * bytes + 7) / 8}}};
     }
   }
 

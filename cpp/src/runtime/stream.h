@@ -1,0 +1,23 @@
+// Outputs that no cache holds are written past the caches: the processor then need not read each line before it is
+// overwritten, which is a third of the traffic of a copy. Never with an output that lies in the memory of an input: its
+// lines have been read anyway.
+//
+// What is written past the caches reaches other members of a team with the end of the loop, and other threads with the
+// end of the region (parallel.h).
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace tenfold {
+
+constexpr ptrdiff_t kLine = 64;  // bytes; on a processor with other lines it is a little slower, not wrong
+
+// Whether an output of so many bytes is better written past the caches: it does not fit into the largest one, so that
+// no reader would find it there, and this platform can.
+bool passes_caches(size_t bytes) noexcept;
+
+// Copies bytes past the caches; parts of a line at both ends by ordinary stores.
+void write_past(void* to, const void* from, ptrdiff_t bytes) noexcept;
+
+}  // namespace tenfold
