@@ -11,12 +11,14 @@ constexpr double kPackCopied = 5;     // ... where a row does
 constexpr double kPackRagged = 3;     // to pack the end of a B that is read in place
 constexpr double kFinishRagged = 12;  // to write the end of a row of C
 constexpr double kTurn = 12;          // to write C in the transposed form
-constexpr double kPassA = 1.8;        // to read A where it lies, each time, when it is too large for L2
-constexpr double kPassB = 0.06;       // likewise B, which is fetched ahead
-constexpr double kDotSums = 48;       // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 40;       // ... and for each of its tiles
+// Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
+constexpr index kAliased = 4096;
+constexpr double kPassA = 1.6;   // to read such an A where it lies, each time
+constexpr double kPassB = 0.6;   // likewise such a B
+constexpr double kDotSums = 48;  // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 40;  // ... and for each of its tiles
 
-// Operands of up to 1 MB are read where they lie: what they take from L2 and L3 is less than packing.
+// The dot form fetches a B ahead that is larger than this.
 template <class T>
 constexpr double kNear = 1024 * 1024 / sizeof(T);
 
@@ -26,18 +28,25 @@ struct Choice {
   double time = 0;
 };
 
+template <class T>
+bool aliased(index pitch) {
+  return pitch * static_cast<index>(sizeof(T)) % kAliased == 0;
+}
+
 // Tiles for a product whose operands have these layouts, each operand packed or read in place, whichever is
 // cheaper.
 template <class T>
-Choice<T> plan_tiles(index m, index n, index k, MatrixLayout b) {
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
   GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
-  const double a_passes = a_size > kNear<T> ? kPassA * static_cast<double>(plan.n_panels) : 0;
-  const double b_passes = b_size > kNear<T> ? kPassB * static_cast<double>(plan.m_panels) : 0;
+  const double a_passes = a.row != 1 && aliased<T>(a.row) ? kPassA * static_cast<double>(plan.n_panels) : 0;
+  const double b_passes = aliased<T>(b.row) ? kPassB * static_cast<double>(plan.m_panels) : 0;
   const double a_pack = kPackRows, b_pack = b.column == 1 ? kPackCopied : kPackTurned;
   plan.a_direct = a_passes <= a_pack;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
+  plan.turned = turned;
+  cut_into_items(plan);
   double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : a_pack) +
                 b_size / lanes * (plan.b_direct ? b_passes : b_pack);
   if (plan.ragged()) {
@@ -85,12 +94,12 @@ template <class T>
 StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
   StridedPlan<T> plan;
   plan.m = m, plan.n = n, plan.k = k, plan.a = a, plan.b = b;
-  Choice<T> best = plan_tiles<T>(m, n, k, b);
+  Choice<T> best = plan_tiles<T>(m, n, k, a, b, false);
   const GemmKernels<T>& kernels = *best.plan.kernels;
   const double lanes = kernels.lanes, rows = static_cast<double>(m), columns = static_cast<double>(n),
                depth = static_cast<double>(k);
 
-  Choice<T> turned = plan_tiles<T>(n, m, k, {a.column, a.row});
+  Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
   turned.time += static_cast<double>(turned.plan.chunks) * rows * columns / lanes * kTurn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
