@@ -7,6 +7,7 @@
 //   A::pack(kernels, i, rows, k, kc, to)    to[kk * rows + p] <-- A[i + p][k + kk]
 //   A::direct(i, k) -> GemmPanelA           only where A::kDirect: a panel readable where it lies
 //   A::rows_together()                      rows of a panel lie side by side in memory; likewise B's columns
+//   A::ahead(i, rows, k) -> GemmFetch       what a direct panel takes from memory that the one before it did not
 //   B::pack(kernels, j, n, k, kc, width, to)  to[kk * width + q] <-- B[k + kk][j + q], 0 for n <= q < width
 //   B::direct(j, k) -> GemmPanelB           only where B::kDirect
 //   B::turns(n, kc), B::ahead(turn, j, k, kc) -> GemmFetch
@@ -115,12 +116,12 @@ struct GemmPlan {
 template <class T>
 void cut_into_items(GemmPlan<T>& plan) {
   constexpr index kElement = static_cast<index>(sizeof(T));
-  constexpr index kBandBytes = 256 * 1024;   // of a chunk of columns: in L2 beside what streams through it
-  constexpr index kKeptBytes = 1024 * 1024;  // of all chunks
+  constexpr index kBandBytes = 384 * 1024;   // of columns: in L2 beside what streams through it
+  constexpr index kKeptBytes = 1024 * 1024;  // of columns, all chunks together
   constexpr index kSharedBytes = 32 * 1024 * 1024;
   constexpr double kItems = 128, kItemTime = 4000;  // items aimed at, and the time one should take at least
   constexpr index kFew = 8;                         // bands or panels
-  constexpr index kRowsRepacked = 16;               // panels per item where each item packs its columns anew
+  constexpr index kReuse = 16;  // row panels of an item where its columns come anew for each item
 
   plan.chunks_at_once = std::min(
       plan.chunks, std::max<index>(1, kSharedBytes / kElement / std::max<index>(1, plan.m * plan.kc)));
@@ -128,8 +129,12 @@ void cut_into_items(GemmPlan<T>& plan) {
   const index m_panels = std::max<index>(1, plan.m_panels), n_panels = std::max<index>(1, plan.n_panels);
   const index items = static_cast<index>(std::clamp(plan.time / kItemTime, 1.0, kItems));
   const auto shares = [](index whole, index part) { return (whole + part - 1) / part; };
-  const index fit = std::max<index>(1, kBandBytes / kElement / std::max<index>(1, plan.kc * plan.width));
-  plan.n_bands = shares(n_panels, fit);
+  const auto fit = [&](index depth) {
+    return kBandBytes / kElement / std::max<index>(1, depth * plan.width);
+  };
+  const index depth = std::min(plan.k, plan.kc * plan.chunks_at_once);
+  const bool stays = fit(depth) >= 2;  // with all chunks; else one chunk at a time
+  plan.n_bands = shares(n_panels, std::max<index>(1, fit(stays ? depth : plan.kc)));
   // Bands are what members share out where that keeps their lines of C apart, or saves packing the same columns.
   if (plan.turned) {
     plan.n_bands = std::max(plan.n_bands, std::min(items, kFew));
@@ -139,13 +144,10 @@ void cut_into_items(GemmPlan<T>& plan) {
   plan.n_bands = std::min(plan.n_bands, n_panels);
 
   const index panels = shares(n_panels, plan.n_bands);
-  plan.keeps_b =
-      panels * plan.width * std::min(plan.k, plan.kc * plan.chunks_at_once) * kElement <= kKeptBytes;
-  const index most = plan.b_direct || plan.keeps_b ? m_panels : std::max<index>(1, m_panels / kRowsRepacked);
-  plan.m_cuts = std::min(shares(items, plan.n_bands), most);
-  plan.n_cuts = plan.b_direct || plan.keeps_b
-                    ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands)
-                    : 1;
+  plan.keeps_b = panels * plan.width * depth * kElement <= kKeptBytes;
+  plan.m_cuts =
+      std::min(shares(items, plan.n_bands), stays ? m_panels : std::max<index>(1, m_panels / kReuse));
+  plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
 }
 
 // `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to.
@@ -302,7 +304,7 @@ class GemmDriver {
       tile.k = kc, tile.n = columns;
       tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
       tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
-      const GemmFetch<T> fetch = ahead(p, q, n_band, k, kc, rows, from_a);
+      const GemmFetch<T> fetch = ahead(p, q, n_band, k, kc);
       tile.next = fetch.data, tile.next_step = fetch.step;
       const index vectors = (columns + kernels_.lanes - 1) / kernels_.lanes;
       c_(kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
@@ -326,25 +328,27 @@ class GemmDriver {
     return {};
   }
 
-  // What a tile fetches on its way. With the last tile of a row panel, the next panel of an A that is packed; just
-  // before a band of columns is over, what the next band takes from memory; else the line that the next panel of an
-  // A that is read across its rows does not share with this one.
-  GemmFetch<T> ahead(index p, index q, index n_band, index k, index kc, index rows,
-                     const GemmPanelA<T>& from_a) const {
-    const index q_begin = plan_.n_begin(n_band), q_end = plan_.n_begin(n_band + 1);
-    const bool more_rows = p + 1 < plan_.m_panels, last = q == q_end - 1;
-    if (!plan_.a_direct && more_rows && last) return {from_a.data + rows * kc, rows};
+  // What a tile fetches on its way: with the last one of a row panel, what the next panel of A takes that this one did
+  // not; with the last others of a band, what the next band takes from memory.
+  GemmFetch<T> ahead(index p, index q, index n_band, index k, index kc) const {
+    const index q_end = plan_.n_begin(n_band + 1), count = q_end - plan_.n_begin(n_band);
+    const index left = q_end - 1 - q;
+    const GemmFetch<T> next_a =
+        left == 0 && p + 1 < plan_.m_panels ? ahead_of_a(p + 1, k, kc) : GemmFetch<T>{};
+    if (next_a.data && count > 1) return next_a;
     if (n_band + 1 < plan_.n_bands) {
-      const index slots = q_end - q_begin - (plan_.a_direct ? 0 : 1);  // of a row panel
-      const index left = (plan_.m_panels - 1 - p) * slots + (q_end - 1 - q);
       const index j = plan_.column(q_end), turns = b_.turns(plan_.column(plan_.n_begin(n_band + 2)) - j, kc);
-      if (left < turns) {
-        if (const GemmFetch<T> fetch = b_.ahead(turns - 1 - left, j, k, kc); fetch.data) return fetch;
-      }
+      const index turns_left =
+          count > 1 ? (plan_.m_panels - 1 - p) * (count - 1) + left - 1 : plan_.m_panels - 1 - p;
+      if (turns_left >= 0 && turns_left < turns) return b_.ahead(turns - 1 - turns_left, j, k, kc);
     }
-    if (plan_.a_direct && from_a.row == 1 && more_rows && last)
-      return {from_a.data + 2 * rows - 1, from_a.step};
-    return {};
+    return next_a;
+  }
+
+  GemmFetch<T> ahead_of_a(index p, index k, index kc) const {
+    const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
+    if (!plan_.a_direct) return {packed_a(i, k, kc), rows};
+    return a_.ahead(i, rows, k);
   }
 
   const Team& team_;
@@ -379,6 +383,10 @@ struct StridedA {
   }
   bool rows_together() const { return row == 1; }
   GemmPanelA<T> direct(index i, index k) const { return {data + i * row + k * step, row, step}; }
+  // Rows side by side: the line that a panel does not share with the one before it.
+  GemmFetch<T> ahead(index i, index rows, index k) const {
+    return row == 1 ? GemmFetch<T>{data + i + rows - 1 + k * step, step} : GemmFetch<T>{};
+  }
 };
 
 // B[k][j] = data[k * step + j * column]; readable in place where column is 1.

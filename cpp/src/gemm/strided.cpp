@@ -123,7 +123,7 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
       plan.band = S * std::min(panels, std::max<index>(1, n_panels / 16));
     }
   }
-  plan.tiles = best.plan;
+  plan.tiles = best.plan, plan.time = best.time;
   return plan;
 }
 

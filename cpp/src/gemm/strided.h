@@ -28,6 +28,7 @@ struct StridedPlan {
   index m = 0, n = 0, k = 0;
   MatrixLayout a{}, b{};
   GemmPlan<T> tiles;  // of the transposed product in that form
+  double time = 0;    // estimate for one thread, packing included, in multiply-adds of a vector
   // Of the dot form: columns of B per item, and the part of K after which the sums are added to C.
   index band = 0, kc = 0;
 
