@@ -1,16 +1,17 @@
 #include "gemm/strided.h"
 
+#include <cmath>
+
 namespace tenfold {
 namespace {
 
 // Times in multiply-adds of a vector, measured on AMD Zen 4 with bench_gemm's shapes: what it takes, for a vector of
 // elements, ...
-constexpr double kPackRows = 11;      // to pack A: its panels are narrower than a vector
-constexpr double kPackTurned = 6.5;   // to pack B where a column lies side by side
-constexpr double kPackCopied = 5;     // ... where a row does
-constexpr double kPackRagged = 3;     // to pack the end of a B that is read in place
-constexpr double kFinishRagged = 12;  // to write the end of a row of C
-constexpr double kTurn = 12;          // to write C in the transposed form
+constexpr double kPackRows = 11;   // to pack A: its panels are narrower than a vector
+constexpr double kPackTurned = 5;  // to pack B where a column lies side by side
+constexpr double kPackCopied = 5;  // ... where a row does
+constexpr double kPackRagged = 3;  // to pack the end of a B that is read in place
+constexpr double kTurn = 6;        // to write C in the transposed form, of a square that has it
 // Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
 constexpr index kAliased = 4096;
 constexpr double kPassA = 1.6;   // to read such an A where it lies, each time
@@ -52,7 +53,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
     time += vectors * ((plan.b_direct ? kPackRagged * depth : 0) +
-                       kFinishRagged * static_cast<double>(m * plan.chunks));
+                       plan.kernels->ragged_store * static_cast<double>(m * plan.chunks));
   }
   return {plan, time};
 }
@@ -100,7 +101,9 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
                depth = static_cast<double>(k);
 
   Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
-  turned.time += static_cast<double>(turned.plan.chunks) * rows * columns / lanes * kTurn;
+  const double squares =
+      static_cast<double>(turned.plan.chunks * turned.plan.m_panels) * std::ceil(rows / lanes);
+  turned.time += squares * lanes * kTurn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
   if (a.column == 1 && b.row == 1 && m > 0 && n > 0) {
