@@ -14,10 +14,11 @@ constexpr double kPackRagged = 3;  // to pack the end of a B that is read in pla
 constexpr double kTurn = 6;        // to write C in the transposed form, of a square that has it
 // Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
 constexpr index kAliased = 4096;
-constexpr double kPassA = 1.6;   // to read such an A where it lies, each time
-constexpr double kPassB = 0.6;   // likewise such a B
-constexpr double kDotSums = 48;  // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 40;  // ... and for each of its tiles
+constexpr double kPassA = 1.6;    // to read such an A where it lies, each time
+constexpr double kPassB = 0.6;    // likewise such a B
+constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 40;   // ... and for each of its tiles
+constexpr double kDotCopy = 1.5;  // to copy an element so that it runs along k
 
 // The dot form fetches a B ahead that is larger than this.
 template <class T>
@@ -58,26 +59,47 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   return {plan, time};
 }
 
+// to[i][kk] <-- from[i * row + kk * column]
 template <class T>
-void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c) {
+void copy_along_k(index count, index k, const T* from, MatrixLayout layout, T* to) {
+  for (index kk = 0; kk < k; ++kk) {
+    for (index i = 0; i < count; ++i) to[i * k + kk] = from[i * layout.row + kk * layout.column];
+  }
+}
+
+template <class T>
+void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
+              std::byte* workspace) {
   const GemmKernels<T>& kernels = plan.kernels();
+  T* own = reinterpret_cast<T*>(workspace) + team.rank() * plan.copies();
+  index a_row = plan.a.row, b_row = plan.b.column;
+  if (plan.copies_a()) {
+    copy_along_k(plan.m, plan.k, a, plan.a, own);
+    a = own, a_row = plan.k, own += plan.m * plan.k;
+  }
+  if (plan.copies_b()) {
+    copy_along_k(plan.n, plan.k, b, {plan.b.column, plan.b.row}, own);
+    b = own, b_row = plan.k;
+  }
   const index R = kernels.dot_rows, S = kernels.dot_columns;
   const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
   const bool far = static_cast<double>(plan.n * plan.k) > kNear<T>;
-  team.for_each(bands, [&](index item) {
+  team.for_each(bands * plan.cuts, [&](index item) {
     T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
-    const index j_end = std::min(plan.n, (item + 1) * plan.band);
+    const index cut = item % plan.cuts, band = item / plan.cuts;
+    const index p_begin = m_panels * cut / plan.cuts, p_end = m_panels * (cut + 1) / plan.cuts;
+    const index j_end = std::min(plan.n, (band + 1) * plan.band);
     for (index k = 0; k < plan.k || k == 0; k += plan.kc) {
-      for (index j = item * plan.band; j < j_end; j += S) {
+      for (index j = band * plan.band; j < j_end; j += S) {
         const index columns = std::min(S, j_end - j);
-        for (index p = 0; p < m_panels; ++p) {
+        for (index p = p_begin; p < p_end; ++p) {
           const index i = plan.m * p / m_panels, rows = plan.m * (p + 1) / m_panels - i;
           GemmDot<T> dot{};
           dot.k = std::min(plan.kc, plan.k - k);
-          dot.a = a + i * plan.a.row + k, dot.a_row = plan.a.row;
-          dot.b = b + j * plan.b.column + k, dot.b_row = plan.b.column;
+          dot.a = a + i * a_row + k, dot.a_row = a_row;
+          dot.b = b + j * b_row + k, dot.b_row = b_row;
           dot.s = sums, dot.lds = columns;
-          dot.ahead = far && p == 0 ? S * plan.b.column : 0;
+          dot.ahead = far && p == p_begin ? S * b_row : 0;
           kernels.dot[rows - 1][columns - 1](dot);
           GemmTile<T> tile{};
           tile.n = columns;
@@ -106,7 +128,7 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
   turned.time += squares * lanes * kTurn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
-  if (a.column == 1 && b.row == 1 && m > 0 && n > 0) {
+  if (m > 0 && n > 0) {
     constexpr index kChunk = 2048 / static_cast<index>(sizeof(T));
     const index R = kernels.dot_rows, S = kernels.dot_columns;
     const index m_panels = (m + R - 1) / R, n_panels = (n + S - 1) / S;
@@ -115,15 +137,20 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
                  width = columns / static_cast<double>(n_panels);
     const double tile = std::max({height * width, height + width, 4.0}) * depth / lanes +
                         static_cast<double>(chunks) * (height * width / lanes * kDotSums + kDotCall);
-    const double time = static_cast<double>(m_panels * n_panels) * tile;
+    const double copies = kDotCopy * depth * ((a.column == 1 ? 0 : rows) + (b.row == 1 ? 0 : columns));
+    const double time = static_cast<double>(m_panels * n_panels) * tile + copies;
     if (time < best.time) {
       best.time = time;
       plan.form = ProductForm::dots;
       plan.kc = chunks == 1 ? std::max<index>(1, k) : kChunk;
       constexpr double kItem = 16384;  // enough to be worth taking
+      constexpr index kItems = 16;
       const index panels =
           std::max<index>(1, static_cast<index>(kItem / tile / static_cast<double>(m_panels)));
-      plan.band = S * std::min(panels, std::max<index>(1, n_panels / 16));
+      plan.band = S * std::min(panels, std::max<index>(1, n_panels / kItems));
+      const index bands = (n + plan.band - 1) / plan.band;
+      const index most = std::min(m_panels, static_cast<index>(time / static_cast<double>(bands) / kItem));
+      plan.cuts = std::clamp<index>((kItems + bands - 1) / bands, 1, std::max<index>(1, most));
     }
   }
   plan.tiles = best.plan, plan.time = best.time;
@@ -142,7 +169,7 @@ void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const
                          StridedB<T>{a, plan.a.column, plan.a.row}, TransposedC<T>{plan.kernels(), c},
                          workspace);
     case ProductForm::dots:
-      return run_dots(team, plan, a, b, c);
+      return run_dots(team, plan, a, b, c, workspace);
   }
 }
 
