@@ -116,7 +116,8 @@ struct GemmPlan {
 template <class T>
 void cut_into_items(GemmPlan<T>& plan) {
   constexpr index kElement = static_cast<index>(sizeof(T));
-  constexpr index kBandBytes = 192 * 1024;   // of columns: in L2 beside the next ones and what streams through it
+  constexpr index kBandBytes =
+      192 * 1024;  // of columns: in L2 beside the next ones and what streams through it
   constexpr index kKeptBytes = 1024 * 1024;  // of columns, all chunks together
   constexpr index kSharedBytes = 32 * 1024 * 1024;
   constexpr double kItems = 128, kItemTime = 4000;  // items aimed at, and the time one should take at least

@@ -17,7 +17,7 @@ constexpr index kAliased = 4096;
 constexpr double kPassA = 1.6;    // to read such an A where it lies, each time
 constexpr double kPassB = 0.6;    // likewise such a B
 constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 40;   // ... and for each of its tiles
+constexpr double kDotCall = 80;   // ... and for each of its tiles
 constexpr double kDotCopy = 1.5;  // to copy an element so that it runs along k
 
 // The dot form fetches a B ahead that is larger than this.
@@ -135,14 +135,15 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
     const index chunks = m_panels == 1 ? 1 : std::max<index>(1, (k + kChunk - 1) / kChunk);
     const double height = rows / static_cast<double>(m_panels),
                  width = columns / static_cast<double>(n_panels);
-    const double tile = std::max({height * width, height + width, 4.0}) * depth / lanes +
-                        static_cast<double>(chunks) * (height * width / lanes * kDotSums + kDotCall);
+    const double tile =
+        std::max({height * width, height + width, 4.0}) * depth / lanes +
+        static_cast<double>(chunks) * (std::ceil(height * width / lanes) * kDotSums + kDotCall);
     const double copies = kDotCopy * depth * ((a.column == 1 ? 0 : rows) + (b.row == 1 ? 0 : columns));
     const double time = static_cast<double>(m_panels * n_panels) * tile + copies;
     if (time < best.time) {
       best.time = time;
       plan.form = ProductForm::dots;
-      plan.kc = chunks == 1 ? std::max<index>(1, k) : kChunk;
+      plan.kc = chunks == 1 ? std::max<index>(1, k) : GemmPlan<T>::round_up((k + chunks - 1) / chunks);
       constexpr double kItem = 16384;  // enough to be worth taking
       constexpr index kItems = 16;
       const index panels =
