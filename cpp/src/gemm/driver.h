@@ -76,14 +76,13 @@ struct GemmPlan {
   bool a_direct = false, b_direct = false;  // read the operand where it lies
   index width = 0;                          // columns of a panel, a whole number of vectors
   index m_panels = 0, n_panels = 0;
-  index kc = 0, chunks = 0;  // chunks of K
-  index chunks_at_once = 0;  // chunks whose shared panels exist at one time
-  bool turned = false;       // C is turned when it is written: lines of memory run along the rows here
-  bool keeps_b = false;      // a band of packed columns is kept, all chunks at once of it
-  double time = 0;           // estimate without packing, in multiply-adds of a vector
-  index n_bands = 0;         // bands of column panels
-  index m_cuts = 0,
-        n_cuts = 0;  // items of a band, along its rows and its columns; all of about the same size
+  index kc = 0, chunks = 0;      // chunks of K
+  index chunks_at_once = 0;      // chunks whose shared panels exist at one time
+  bool turned = false;           // C is turned when it is written: lines of memory run along the rows here
+  bool keeps_b = false;          // a band of packed columns is kept, all chunks at once of it
+  double time = 0;               // estimate without packing, in multiply-adds of a vector
+  index n_bands = 0;             // bands of column panels, all of about the same size
+  index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
 
   index row(index panel) const {
     return m * panel / m_panels;
@@ -116,13 +115,12 @@ struct GemmPlan {
 template <class T>
 void cut_into_items(GemmPlan<T>& plan) {
   constexpr index kElement = static_cast<index>(sizeof(T));
-  constexpr index kBandBytes =
-      192 * 1024;  // of columns: in L2 beside the next ones and what streams through it
+  constexpr index kBandBytes = 192 * 1024;   // of columns: in L2 beside the next ones and what streams by
   constexpr index kKeptBytes = 1024 * 1024;  // of columns, all chunks together
   constexpr index kSharedBytes = 32 * 1024 * 1024;
   constexpr double kItems = 128, kItemTime = 4000;  // items aimed at, and the time one should take at least
   constexpr index kFew = 8;                         // bands or panels
-  constexpr index kReuse = 16;  // row panels of an item where its columns come anew for each item
+  constexpr index kReuse = 16;                      // row panels of an item whose columns come anew for it
 
   plan.chunks_at_once = std::min(
       plan.chunks, std::max<index>(1, kSharedBytes / kElement / std::max<index>(1, plan.m * plan.kc)));
@@ -136,6 +134,7 @@ void cut_into_items(GemmPlan<T>& plan) {
   const index depth = std::min(plan.k, plan.kc * plan.chunks_at_once);
   const bool stays = fit(depth) >= 2;  // with all chunks; else one chunk at a time
   plan.n_bands = shares(n_panels, std::max<index>(1, fit(stays ? depth : plan.kc)));
+  if (n_panels <= 2 * fit(depth)) plan.n_bands = 1;  // nothing comes next
   // Bands are what members share out where that keeps their lines of C apart, or saves packing the same columns.
   if (plan.turned) {
     plan.n_bands = std::max(plan.n_bands, std::min(items, kFew));
@@ -146,8 +145,8 @@ void cut_into_items(GemmPlan<T>& plan) {
 
   const index panels = shares(n_panels, plan.n_bands);
   plan.keeps_b = panels * plan.width * depth * kElement <= kKeptBytes;
-  plan.m_cuts =
-      std::min(shares(items, plan.n_bands), stays ? m_panels : std::max<index>(1, m_panels / kReuse));
+  const index reused = std::max(m_panels / kReuse, shares(kFew, plan.n_bands));
+  plan.m_cuts = std::min({shares(items, plan.n_bands), m_panels, stays ? m_panels : reused});
   plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
 }
 
