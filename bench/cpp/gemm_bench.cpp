@@ -5,7 +5,6 @@
 #include "common.h"
 #include "naive_gemm.h"
 #include "tenfold/gemm.h"
-#include "tenfold/memory.h"
 
 namespace tenfold::bench {
 namespace {
@@ -36,19 +35,15 @@ void product(benchmark::State& state, Shape3 s) {
   const index lda = s.ta ? s.m : s.k, ldb = s.tb ? s.k : s.n;
   const std::vector<T> a = random_values<T>(s.m * s.k, 1), b = random_values<T>(s.k * s.n, 2);
   std::vector<T> c(static_cast<std::size_t>(s.m * s.n));
-  const Buffer workspace(gemm_workspace<T>(ta, tb, s.m, s.n, s.k, lda, ldb, num_threads()));
-  const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   const auto multiply = [&] {
-    parallel(work < kSerialProduct ? 0 : work, [&](const Team& team) {
-      gemm<T>(team, ta, tb, s.m, s.n, s.k, 1, a.data(), lda, b.data(), ldb, 0, c.data(), s.n,
-              workspace.data());
-    });
+    gemm<T>(ta, tb, s.m, s.n, s.k, 1, a.data(), lda, b.data(), ldb, 0, c.data(), s.n);
   };
   multiply();
   if (!correct(s, a.data(), lda, b.data(), ldb, c.data())) {
     state.SkipWithError("wrong result");
     return;
   }
+  const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   run_flops<T>(state, 2 * work, multiply);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -129,9 +130,14 @@ TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
       {5, 400, 1030, "bands of columns"},
       {400, 5, 600, "bands of rows"},
       {37, 530, 700, "packed B, bands of columns"},
-      {530, 37, 700, "packed A, bands of rows"},
+      {530, 37, 700, "few columns"},
+      {30, 230, 1021, "rows of A in the same sets of the caches: packed"},
+      {110, 1023, 70, "likewise B"},
       {100, 7, 1100, "narrow"},
       {64, 10, 84, "the last layer of a LeNet"},
+      {90, 2, 223, "dot products with a copied B"},
+      {2, 90, 700, "dot products with a copied A"},
+      {3, 4, 600, "dot products with both copied"},
   };
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);
@@ -180,31 +186,70 @@ TYPED_TEST(Gemm, LetsNanThrough) {
 TYPED_TEST(Gemm, HasTheSameBitsForEveryTeam) {
   const struct {
     index m, n, k;
-  } shapes[] = {{37, 530, 700}, {530, 37, 700}, {61, 77, 1300}, {3, 1000, 100}};
+  } shapes[] = {{37, 530, 700}, {530, 37, 700},  {61, 77, 1300},
+                {3, 1000, 100}, {130, 120, 110}, {900, 3, 700}};
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);
     for (const auto& s : shapes) {
-      const std::vector<TypeParam> a = reals<TypeParam>(s.m * s.k, 4), b = reals<TypeParam>(s.k * s.n, 5);
-      std::vector<std::vector<TypeParam>> results;
-      for (int threads : {1, 2, 3}) {
-        const WithThreads team(threads);
-        results.emplace_back(static_cast<std::size_t>(s.m * s.n));
-        gemm<TypeParam>(Transpose::no, Transpose::no, s.m, s.n, s.k, 1, a.data(), s.k, b.data(), s.n, 0,
-                        results.back().data(), s.n);
-      }
-      EXPECT_EQ(results[0], results[1]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
-      EXPECT_EQ(results[0], results[2]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
-      // A sum of K rounded terms is off by about sqrt(K) eps of their magnitude, by K eps at worst.
-      for (index i = 0; i < s.m; i += 7) {
-        for (index j = 0; j < s.n; j += 11) {
-          double magnitude = 0;
-          const double exact = naive::product(Transpose::no, Transpose::no, s.k, a.data(), s.k, b.data(), s.n,
-                                              i, j, &magnitude);
-          const double bound = std::numeric_limits<TypeParam>::epsilon() *
-                               (4 + 2 * std::sqrt(static_cast<double>(s.k))) * magnitude;
-          ASSERT_NEAR(static_cast<double>(results[0][static_cast<std::size_t>(i * s.n + j)]), exact, bound);
+      for (Transpose ta : kTransposes) {
+        for (Transpose tb : kTransposes) {
+          const index lda = ta == Transpose::yes ? s.m : s.k, ldb = tb == Transpose::yes ? s.k : s.n;
+          const std::vector<TypeParam> a = reals<TypeParam>(s.m * s.k, 4), b = reals<TypeParam>(s.k * s.n, 5);
+          std::vector<std::vector<TypeParam>> results;
+          for (int threads : {1, 2, 3}) {
+            const WithThreads team(threads);
+            results.emplace_back(static_cast<std::size_t>(s.m * s.n));
+            gemm<TypeParam>(ta, tb, s.m, s.n, s.k, 1, a.data(), lda, b.data(), ldb, 0, results.back().data(),
+                            s.n);
+          }
+          EXPECT_EQ(results[0], results[1]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
+          EXPECT_EQ(results[0], results[2]) << name_of(isa) << " " << s.m << "x" << s.n << "x" << s.k;
+          // A sum of K rounded terms is off by about sqrt(K) eps of their magnitude, by K eps at worst.
+          for (index i = 0; i < s.m; i += 7) {
+            for (index j = 0; j < s.n; j += 11) {
+              double magnitude = 0;
+              const double exact =
+                  naive::product(ta, tb, s.k, a.data(), lda, b.data(), ldb, i, j, &magnitude);
+              const double bound = std::numeric_limits<TypeParam>::epsilon() *
+                                   (4 + 2 * std::sqrt(static_cast<double>(s.k))) * magnitude;
+              ASSERT_NEAR(static_cast<double>(results[0][static_cast<std::size_t>(i * s.n + j)]), exact,
+                          bound);
+            }
+          }
         }
       }
+    }
+  }
+}
+
+TYPED_TEST(Gemm, HasTheSameBitsHoweverItIsCut) {
+  using T = TypeParam;
+  const index m = 50, n = 210, k = 1100;
+  const std::vector<T> a = reals<T>(m * k, 4), b = reals<T>(k * n, 5);
+  const struct {
+    bool direct;
+    index n_bands, m_cuts, n_cuts, chunks_at_once;
+    bool keeps_b;
+  } cuts[] = {{true, 2, 3, 2, 3, true},  {true, 1, 1, 1, 3, true},   {false, 2, 2, 1, 3, true},
+              {false, 1, 2, 3, 1, true}, {false, 2, 1, 1, 2, false}, {false, 1, 3, 2, 3, false}};
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    const WithThreads team_of(2);
+    std::vector<T> expected(static_cast<std::size_t>(m * n)), actual(expected.size());
+    const auto run = [&](const GemmPlan<T>& plan, std::vector<T>& c) {
+      const Buffer workspace(plan.workspace(2));
+      parallel(1e9, [&](const Team& team) {
+        gemm_driver(team, plan, StridedA<T>{a.data(), k, 1}, StridedB<T>{b.data(), n, 1},
+                    StridedC<T>{c.data(), n}, workspace.data());
+      });
+    };
+    run(make_gemm_plan<T>(m, n, k), expected);
+    for (const auto& cut : cuts) {
+      GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, cut.direct, cut.direct);
+      plan.n_bands = cut.n_bands, plan.m_cuts = cut.m_cuts, plan.n_cuts = cut.n_cuts;
+      plan.chunks_at_once = std::min(plan.chunks, cut.chunks_at_once), plan.keeps_b = cut.keeps_b;
+      run(plan, actual);
+      EXPECT_EQ(actual, expected) << name_of(isa) << " cut " << &cut - cuts;
     }
   }
 }

@@ -25,10 +25,7 @@ template <class T>
 std::size_t gemm_workspace(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, index lda,
                            index ldb, int threads);
 
-// Products of fewer multiply-adds than this are faster on one thread than on two.
-constexpr double kSerialProduct = 1e6;
-
-// The same in a region and with a workspace of its own. Throws InvalidArgument for negative extents and for
+// The same in a region and with a workspace of its own, on one thread where waking others takes longer. Throws InvalidArgument for negative extents and for
 // leading dimensions shorter than a row.
 template <class T>
 void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, T alpha, const T* a,

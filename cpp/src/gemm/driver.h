@@ -7,19 +7,30 @@
 //   A::pack(kernels, i, rows, k, kc, to)    to[kk * rows + p] <-- A[i + p][k + kk]
 //   A::direct(i, k) -> GemmPanelA           only where A::kDirect: a panel readable where it lies
 //   A::rows_together()                      rows of a panel lie side by side in memory; likewise B's columns
+//   A::ahead(i, rows, k) -> GemmFetch       what a direct panel takes from memory that the one before it did not
 //   B::pack(kernels, j, n, k, kc, width, to)  to[kk * width + q] <-- B[k + kk][j + q], 0 for n <= q < width
 //   B::direct(j, k) -> GemmPanelB           only where B::kDirect
+//   B::turns(n, kc), B::ahead(turn, j, k, kc) -> GemmFetch
+//                                           so many sequences of kc lines are what packing or reading n columns
+//                                           of a chunk takes from memory; the turn-th of them
 //   C::operator()(kernel, tile, i, j, rows, first, last)
 //                                           fills tile.c, ldc, alpha, beta, bias, activation and calls
 //                                           kernel(tile); `first` and `last` say whether this is the first /
 //                                           last part of the sum
 //
-// Blocking. The shorter side's operand is packed whole, by all members together, and shared; the longer side
-// is cut into bands, and the member that owns a band packs it into its own scratch, where it stays in L2:
+// Blocking. Columns are cut into bands that stay in L2; within a band, rows and columns are cut into items:
 //
-//   shared  a[chunk][panel][kk][mr]   (or b[chunk][panel][kk][nr])
-//   private b[panel][kk][nr]          one band of one chunk of K
-//   for each band, chunk of K, row panel (stays in L1), column panel: register tile
+//   for each band of columns, part of its rows, part of its columns: an item
+//     for each chunk of K, row panel (in L1), column panel (in L2): register tile
+//
+//   shared a[chunk][panel][kk][mr]   packed whole, by all members together, before the items
+//   own    b[chunk][panel][kk][nr]   a band, packed by the member that needs it, and kept for its next items
+//
+// What one member writes and another reads or writes next must travel between their caches, line by line, which takes
+// longer than to pack it again: B is packed by everyone who needs it. Items follow one another along the columns
+// of C first, so that members share out whole rows of C, whose lines they have to themselves; where C is turned when
+// it is written, its rows are bands. A is packed only where it is large and lies badly; then it comes from the last
+// level anyhow.
 //
 // Same bits at every team size: members take whole tiles, never parts of a sum. K is cut into chunks by its
 // length alone, a chunk is summed in ascending order in the registers, and chunks are added to C in ascending
@@ -49,42 +60,44 @@ struct GemmPanelB {
   const std::ptrdiff_t* offsets = nullptr;  // ... or at data + offsets[kk]
 };
 
+// Lines to fetch ahead: data + t * step for t = 0, 1, ...; none where data is null.
+template <class T>
+struct GemmFetch {
+  const T* data = nullptr;
+  index step = 0;
+};
+
 // How one product is cut; made once per shape. It keeps the kernels of the ISA that was active when it was
 // made.
 template <class T>
 struct GemmPlan {
   const GemmKernels<T>* kernels = nullptr;
   index m = 0, n = 0, k = 0;
-  bool a_direct = false, b_direct = false;    // read the operand where it lies
-  bool a_private = false, b_private = false;  // packed band by band rather than whole and shared
-  index width = 0;                            // columns of a panel, a whole number of vectors
+  bool a_direct = false, b_direct = false;  // read the operand where it lies
+  index width = 0;                          // columns of a panel, a whole number of vectors
   index m_panels = 0, n_panels = 0;
   index kc = 0, chunks = 0;      // chunks of K
   index chunks_at_once = 0;      // chunks whose shared panels exist at one time
+  bool turned = false;           // C is turned when it is written: lines of memory run along the rows here
+  bool keeps_b = false;          // a band of packed columns is kept, all chunks at once of it
   double time = 0;               // estimate without packing, in multiply-adds of a vector
-  index band_m = 0, band_n = 0;  // panels of a band
+  index n_bands = 0;             // bands of column panels, all of about the same size
+  index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
 
   index row(index panel) const {
     return m * panel / m_panels;
   }  // balanced: panel heights differ by at most one
   index column(index panel) const { return std::min(n, panel * width); }
   index k_begin(index chunk) const { return k * chunk / chunks; }
-  index m_bands() const { return (m_panels + band_m - 1) / band_m; }
-  index n_bands() const { return (n_panels + band_n - 1) / band_n; }
+  index items() const { return n_bands * m_cuts * n_cuts; }
+  index n_begin(index band) const { return n_panels * band / n_bands; }
 
-  index shared_a() const {
-    return a_direct || a_private ? 0 : round_up(m * std::min(k, kc * chunks_at_once));
-  }
-  index shared_b() const {
-    return b_direct || b_private ? 0 : round_up(n_panels * width * std::min(k, kc * chunks_at_once));
-  }
-  index scratch_a() const {
-    return a_direct || !a_private ? 0 : round_up(((m + m_panels - 1) / m_panels) * band_m * kc);
-  }
+  index shared_a() const { return a_direct ? 0 : round_up(m * std::min(k, kc * chunks_at_once)); }
   // A direct operand still needs room for its last, ragged panel, of all chunks.
-  index scratch_b() const {
+  index own_b() const {
     if (b_direct) return ragged() ? round_up(ragged_width() * k) : 0;
-    return b_private ? round_up(band_n * width * kc) : 0;
+    return round_up((n_panels + n_bands - 1) / n_bands * width *
+                    (keeps_b ? std::min(k, kc * chunks_at_once) : kc));
   }
   // Vectors of a row of B are read whole: a last panel that ends inside a vector is always packed.
   bool ragged() const { return n % kernels->lanes != 0; }
@@ -92,11 +105,50 @@ struct GemmPlan {
     return (n - column(n_panels - 1) + kernels->lanes - 1) / kernels->lanes * kernels->lanes;
   }
   std::size_t workspace(int threads) const {
-    return static_cast<std::size_t>(shared_a() + shared_b() + threads * (scratch_a() + scratch_b())) *
-           sizeof(T);
+    if (m == 0 || n == 0) return 0;
+    return static_cast<std::size_t>(shared_a() + threads * own_b()) * sizeof(T);
   }
   static index round_up(index elements) { return (elements + 15) / 16 * 16; }
 };
+
+// Decides what the items are, once it is known which operands are packed.
+template <class T>
+void cut_into_items(GemmPlan<T>& plan) {
+  constexpr index kElement = static_cast<index>(sizeof(T));
+  constexpr index kBandBytes = 192 * 1024;   // of columns: in L2 beside the next ones and what streams by
+  constexpr index kKeptBytes = 1024 * 1024;  // of columns, all chunks together
+  constexpr index kSharedBytes = 32 * 1024 * 1024;
+  constexpr double kItems = 128, kItemTime = 4000;  // items aimed at, and the time one should take at least
+  constexpr index kFew = 8;                         // bands or panels
+  constexpr index kReuse = 16;                      // row panels of an item whose columns come anew for it
+
+  plan.chunks_at_once = std::min(
+      plan.chunks, std::max<index>(1, kSharedBytes / kElement / std::max<index>(1, plan.m * plan.kc)));
+
+  const index m_panels = std::max<index>(1, plan.m_panels), n_panels = std::max<index>(1, plan.n_panels);
+  const index items = static_cast<index>(std::clamp(plan.time / kItemTime, 1.0, kItems));
+  const auto shares = [](index whole, index part) { return (whole + part - 1) / part; };
+  const auto fit = [&](index depth) {
+    return kBandBytes / kElement / std::max<index>(1, depth * plan.width);
+  };
+  const index depth = std::min(plan.k, plan.kc * plan.chunks_at_once);
+  const bool stays = fit(depth) >= 2;  // with all chunks; else one chunk at a time
+  plan.n_bands = shares(n_panels, std::max<index>(1, fit(stays ? depth : plan.kc)));
+  if (n_panels <= 2 * fit(depth)) plan.n_bands = 1;  // nothing comes next
+  // Bands are what members share out where that keeps their lines of C apart, or saves packing the same columns.
+  if (plan.turned) {
+    plan.n_bands = std::max(plan.n_bands, std::min(items, kFew));
+  } else if (!plan.b_direct && m_panels < kFew) {
+    plan.n_bands = std::max(plan.n_bands, shares(items, m_panels));
+  }
+  plan.n_bands = std::min(plan.n_bands, n_panels);
+
+  const index panels = shares(n_panels, plan.n_bands);
+  plan.keeps_b = panels * plan.width * depth * kElement <= kKeptBytes;
+  const index reused = std::max(m_panels / kReuse, shares(kFew, plan.n_bands));
+  plan.m_cuts = std::min({shares(items, plan.n_bands), m_panels, stays ? m_panels : reused});
+  plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
+}
 
 // `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to.
 template <class T>
@@ -104,9 +156,6 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
   // A part of the sum: its panel of A (12 rows) is 24 KB and stays in L1.
   constexpr index kChunkBytes = 2048;
-  constexpr index kBandBytes = 384 * 1024;  // in L2 beside what streams through it
-  constexpr index kSharedBytes = 32 * 1024 * 1024;
-  constexpr index kEnoughBands = 8, kBands = 32;  // bands worth cutting, and bands aimed at
 
   GemmPlan<T> plan;
   plan.kernels = &kernels;
@@ -140,162 +189,185 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   constexpr index kChunk = kChunkBytes / static_cast<index>(sizeof(T));
   plan.chunks = std::max<index>(1, (k + kChunk - 1) / kChunk);
   plan.kc = (k + plan.chunks - 1) / plan.chunks;
-
-  const index band =
-      std::max<index>(1, kBandBytes / static_cast<index>(sizeof(T)) / std::max<index>(1, plan.kc));
-  const index most_n = std::max<index>(1, band / plan.width), most_m = std::max<index>(1, band / tallest);
-  plan.band_n = plan.n_panels, plan.band_m = plan.m_panels;
-  const bool cut_n = plan.n_panels >= kEnoughBands, cut_m = plan.m_panels >= kEnoughBands;
-  if (cut_n && (n >= m || !cut_m)) {
-    plan.b_private = true;
-    plan.band_n = std::min(most_n, std::max<index>(1, plan.n_panels / kBands));
-  } else if (cut_m) {
-    plan.a_private = true;
-    plan.band_m = std::min(most_m, std::max<index>(1, plan.m_panels / kBands));
-  } else {
-    plan.band_n = plan.band_m = 1;
-  }
-  plan.band_n = std::max<index>(1, plan.band_n), plan.band_m = std::max<index>(1, plan.band_m);
-
-  const index chunk_bytes =
-      (plan.a_private ? plan.n_panels * plan.width : m) * plan.kc * static_cast<index>(sizeof(T));
-  plan.chunks_at_once =
-      std::min(plan.chunks, std::max<index>(1, kSharedBytes / std::max<index>(1, chunk_bytes)));
+  cut_into_items(plan);
   return plan;
 }
+
+// One member's part of a product.
+template <class T, class A, class B, class C>
+class GemmDriver {
+ public:
+  GemmDriver(const Team& team, const GemmPlan<T>& plan, const A& a, const B& b, const C& c,
+             std::byte* workspace)
+      : team_(team),
+        plan_(plan),
+        kernels_(*plan.kernels),
+        a_(a),
+        b_(b),
+        c_(c),
+        shared_a_(reinterpret_cast<T*>(workspace)),
+        own_b_(shared_a_ + plan.shared_a() + team.rank() * plan.own_b()) {}
+
+  void run() {
+    for (begin_ = 0; begin_ < plan_.chunks; begin_ += plan_.chunks_at_once) {
+      end_ = std::min(plan_.chunks, begin_ + plan_.chunks_at_once);
+      kept_band_ = -1;
+      if (!plan_.a_direct) pack_shared_a();
+      team_.for_each(plan_.items(), [&](index item) { run_item(item); });
+    }
+  }
+
+ private:
+  // Where the elements of a row lie side by side, neighbouring panels share its lines and pages: they are packed
+  // together, so many rows at a time.
+  static constexpr index kRowsAtOnce = 32;
+  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+
+  // a[chunk][panel][kk][p] of the chunks begin_ .. end_ - 1.
+  void pack_shared_a() const {
+    constexpr index kMany = 32, kTogether = 4;  // panels of an item: some, where there are many
+    const index groups =
+        plan_.m_panels >= kMany ? (plan_.m_panels + kTogether - 1) / kTogether : plan_.m_panels;
+    team_.for_each(groups * (end_ - begin_), [&](index item) {
+      const index chunk = begin_ + item / groups, group = item % groups;
+      const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
+      const index slice = a_.rows_together() ? kRowsAtOnce : kc;
+      for (index kk = 0; kk < kc; kk += slice) {
+        for (index p = plan_.m_panels * group / groups; p < plan_.m_panels * (group + 1) / groups; ++p) {
+          const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
+          a_.pack(kernels_, i, rows, k + kk, std::min(slice, kc - kk), packed_a(i, k, kc) + kk * rows);
+        }
+      }
+    });
+  }
+
+  T* packed_a(index i, index k, index kc) const {
+    return shared_a_ + plan_.m * (k - plan_.k_begin(begin_)) + i * kc;
+  }
+
+  // A band's b[chunk][panel][kk][q]; without keeping, of one chunk.
+  T* packed_b(index n_band, index k) const {
+    const index panels = plan_.n_begin(n_band + 1) - plan_.n_begin(n_band);
+    return own_b_ + (plan_.keeps_b ? panels * plan_.width * (k - plan_.k_begin(begin_)) : 0);
+  }
+
+  void pack_b(index n_band, index chunk) {
+    if (plan_.keeps_b) {
+      if (kept_band_ != n_band) kept_band_ = n_band, kept_chunks_ = begin_;
+      if (chunk < kept_chunks_) return;
+      kept_chunks_ = chunk + 1;
+    }
+    const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
+    const index begin = plan_.n_begin(n_band), end = plan_.n_begin(n_band + 1);
+    const index slice = b_.columns_together() ? kRowsAtOnce : kc;
+    T* const to = packed_b(n_band, k);
+    for (index kk = 0; kk < kc; kk += slice) {
+      for (index q = begin; q < end; ++q) {
+        const index j = plan_.column(q);
+        b_.pack(kernels_, j, plan_.column(q + 1) - j, k + kk, std::min(slice, kc - kk), plan_.width,
+                to + ((q - begin) * kc + kk) * plan_.width);
+      }
+    }
+  }
+
+  void pack_ragged() {
+    if (packed_ragged_) return;
+    const index j = plan_.column(plan_.n_panels - 1);
+    b_.pack(kernels_, j, plan_.n - j, 0, plan_.k, plan_.ragged_width(), own_b_);
+    packed_ragged_ = true;
+  }
+
+  void run_item(index item) {
+    const index n_cut = item % plan_.n_cuts, m_cut = item / plan_.n_cuts % plan_.m_cuts,
+                n_band = item / plan_.n_cuts / plan_.m_cuts;
+    const index p_begin = plan_.m_panels * m_cut / plan_.m_cuts,
+                p_end = plan_.m_panels * (m_cut + 1) / plan_.m_cuts;
+    const index begin = plan_.n_begin(n_band), panels = plan_.n_begin(n_band + 1) - begin;
+    const index q_begin = begin + panels * n_cut / plan_.n_cuts,
+                q_end = begin + panels * (n_cut + 1) / plan_.n_cuts;
+    if (plan_.b_direct && q_end == plan_.n_panels && plan_.ragged()) pack_ragged();
+    for (index chunk = begin_; chunk < end_; ++chunk) {
+      if (!plan_.b_direct) pack_b(n_band, chunk);
+      for (index p = p_begin; p < p_end; ++p) run_panel(p, q_begin, q_end, n_band, chunk);
+    }
+  }
+
+  // A row panel with the column panels q_begin .. q_end - 1 of a band.
+  void run_panel(index p, index q_begin, index q_end, index n_band, index chunk) const {
+    const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
+    const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
+    const GemmPanelA<T> from_a = panel_a(i, rows, k, kc);
+    for (index q = q_begin; q < q_end; ++q) {
+      const index j = plan_.column(q), columns = plan_.column(q + 1) - j;
+      const GemmPanelB<T> from_b = panel_b(q, n_band, k, kc);
+      GemmTile<T> tile{};
+      tile.k = kc, tile.n = columns;
+      tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
+      tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
+      const GemmFetch<T> fetch = ahead(p, q, n_band, k, kc);
+      tile.next = fetch.data, tile.next_step = fetch.step;
+      const index vectors = (columns + kernels_.lanes - 1) / kernels_.lanes;
+      c_(kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
+         chunk == plan_.chunks - 1);
+    }
+  }
+
+  GemmPanelA<T> panel_a(index i, index rows, index k, index kc) const {
+    if constexpr (A::kDirect) {
+      if (plan_.a_direct) return a_.direct(i, k);
+    }
+    return {packed_a(i, k, kc), 1, rows};
+  }
+
+  GemmPanelB<T> panel_b(index q, index n_band, index k, index kc) const {
+    if (!plan_.b_direct)
+      return {packed_b(n_band, k) + (q - plan_.n_begin(n_band)) * plan_.width * kc, plan_.width};
+    if (q == plan_.n_panels - 1 && plan_.ragged())
+      return {own_b_ + k * plan_.ragged_width(), plan_.ragged_width()};
+    if constexpr (B::kDirect) return b_.direct(plan_.column(q), k);
+    return {};
+  }
+
+  // What a tile fetches on its way: with the last one of a row panel, what the next panel of A takes that this one did
+  // not; with the last others of a band, what the next band takes from memory.
+  GemmFetch<T> ahead(index p, index q, index n_band, index k, index kc) const {
+    const index q_end = plan_.n_begin(n_band + 1), count = q_end - plan_.n_begin(n_band);
+    const index left = q_end - 1 - q;
+    const GemmFetch<T> next_a =
+        left == 0 && p + 1 < plan_.m_panels ? ahead_of_a(p + 1, k, kc) : GemmFetch<T>{};
+    if (next_a.data && count > 1) return next_a;
+    if (n_band + 1 < plan_.n_bands) {
+      const index j = plan_.column(q_end), turns = b_.turns(plan_.column(plan_.n_begin(n_band + 2)) - j, kc);
+      const index turns_left =
+          count > 1 ? (plan_.m_panels - 1 - p) * (count - 1) + left - 1 : plan_.m_panels - 1 - p;
+      if (turns_left >= 0 && turns_left < turns) return b_.ahead(turns - 1 - turns_left, j, k, kc);
+    }
+    return next_a;
+  }
+
+  GemmFetch<T> ahead_of_a(index p, index k, index kc) const {
+    const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
+    if (!plan_.a_direct) return {packed_a(i, k, kc), rows};
+    return a_.ahead(i, rows, k);
+  }
+
+  const Team& team_;
+  const GemmPlan<T>& plan_;
+  const GemmKernels<T>& kernels_;
+  const A& a_;
+  const B& b_;
+  const C& c_;
+  T *const shared_a_, *const own_b_;
+  index begin_ = 0, end_ = 0;               // the chunks at hand
+  index kept_band_ = -1, kept_chunks_ = 0;  // the band in own_b_, and its chunks up to this one
+  bool packed_ragged_ = false;
+};
 
 template <class T, class A, class B, class C>
 void gemm_driver(const Team& team, const GemmPlan<T>& plan, const A& a, const B& b, const C& c,
                  std::byte* workspace) {
   if (plan.m == 0 || plan.n == 0) return;
-  const GemmKernels<T>& kernels = *plan.kernels;
-  T* const shared_a = reinterpret_cast<T*>(workspace);
-  T* const shared_b = shared_a + plan.shared_a();
-  T* const own_a = shared_b + plan.shared_b() + team.rank() * (plan.scratch_a() + plan.scratch_b());
-  T* const own_b = own_a + plan.scratch_a();
-
-  // Panels begin .. end - 1 to to[panel][kk][p]. Where the elements of a row lie side by side, neighbouring
-  // panels share its lines and pages: they are packed together, a few rows at a time.
-  constexpr index kRowsAtOnce = 32;
-  const auto pack_a = [&](index begin, index end, index k, index kc, T* to) {
-    const index slice = a.rows_together() ? kRowsAtOnce : kc;
-    for (index kk = 0; kk < kc; kk += slice) {
-      for (index p = begin; p < end; ++p) {
-        const index i = plan.row(p), rows = plan.row(p + 1) - i;
-        a.pack(kernels, i, rows, k + kk, std::min(slice, kc - kk),
-               to + (i - plan.row(begin)) * kc + kk * rows);
-      }
-    }
-  };
-  const auto pack_b = [&](index begin, index end, index k, index kc, T* to) {
-    const index slice = b.columns_together() ? kRowsAtOnce : kc;
-    for (index kk = 0; kk < kc; kk += slice) {
-      for (index q = begin; q < end; ++q) {
-        const index j = plan.column(q);
-        b.pack(kernels, j, plan.column(q + 1) - j, k + kk, std::min(slice, kc - kk), plan.width,
-               to + ((q - begin) * kc + kk) * plan.width);
-      }
-    }
-  };
-
-  for (index chunk_begin = 0; chunk_begin < plan.chunks; chunk_begin += plan.chunks_at_once) {
-    const index chunk_end = std::min(plan.chunks, chunk_begin + plan.chunks_at_once);
-    const index base = plan.k_begin(chunk_begin);
-
-    // The shared panels of these chunks: a[chunk][panel][kk][mr], b[chunk][panel][kk][nr].
-    const index a_panels = plan.shared_a() ? plan.m_panels : 0,
-                b_panels = plan.shared_b() ? plan.n_panels : 0;
-    // Panels packed together: some, where there are many.
-    constexpr index kMany = 32, kTogether = 4;
-    const auto groups = [](index panels) {
-      return panels >= kMany ? (panels + kTogether - 1) / kTogether : panels;
-    };
-    const index a_groups = groups(a_panels), b_groups = groups(b_panels);
-    if (a_groups + b_groups > 0) {
-      team.for_each((a_groups + b_groups) * (chunk_end - chunk_begin), [&](index piece) {
-        const index chunk = chunk_begin + piece / (a_groups + b_groups),
-                    group = piece % (a_groups + b_groups);
-        const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
-        if (group < a_groups) {
-          const index begin = a_panels * group / a_groups, end = a_panels * (group + 1) / a_groups;
-          pack_a(begin, end, k, kc, shared_a + plan.m * (k - base) + plan.row(begin) * kc);
-        } else {
-          const index begin = b_panels * (group - a_groups) / b_groups,
-                      end = b_panels * (group - a_groups + 1) / b_groups;
-          pack_b(begin, end, k, kc,
-                 shared_b + plan.n_panels * plan.width * (k - base) + begin * plan.width * kc);
-        }
-      });
-    }
-
-    bool packed_ragged = false;  // by this member
-    team.for_each(plan.m_bands() * plan.n_bands(), [&](index item) {
-      const index m_band = item % plan.m_bands(), n_band = item / plan.m_bands();
-      const index p_begin = m_band * plan.band_m, p_end = std::min(plan.m_panels, p_begin + plan.band_m);
-      const index q_begin = n_band * plan.band_n, q_end = std::min(plan.n_panels, q_begin + plan.band_n);
-      for (index chunk = chunk_begin; chunk < chunk_end; ++chunk) {
-        const index k = plan.k_begin(chunk), kc = plan.k_begin(chunk + 1) - k;
-        // This member's own panels of the chunk.
-        if (!plan.a_direct && plan.a_private) pack_a(p_begin, p_end, k, kc, own_a);
-        const bool ragged = plan.b_direct && q_end == plan.n_panels && plan.ragged();
-        if (ragged && !packed_ragged) {
-          const index j = plan.column(q_end - 1);
-          b.pack(kernels, j, plan.n - j, 0, plan.k, plan.ragged_width(), own_b);
-          packed_ragged = true;
-        }
-        if (!plan.b_direct && plan.b_private) pack_b(q_begin, q_end, k, kc, own_b);
-        for (index p = p_begin; p < p_end; ++p) {
-          const index i = plan.row(p), rows = plan.row(p + 1) - i;
-          GemmPanelA<T> from_a{nullptr, 1, rows};
-          if (plan.a_direct) {
-            if constexpr (A::kDirect) from_a = a.direct(i, k);
-          } else if (plan.a_private) {
-            from_a.data = own_a + (i - plan.row(p_begin)) * kc;
-          } else {
-            from_a.data = shared_a + plan.m * (k - base) + i * kc;
-          }
-          for (index q = q_begin; q < q_end; ++q) {
-            const index j = plan.column(q), columns = plan.column(q + 1) - j;
-            GemmPanelB<T> from_b{nullptr, plan.width};
-            if (plan.b_direct) {
-              if (ragged && q == plan.n_panels - 1) {
-                from_b.step = plan.ragged_width();
-                from_b.data = own_b + k * from_b.step;
-              } else {
-                if constexpr (B::kDirect) from_b = b.direct(j, k);
-              }
-            } else if (plan.b_private) {
-              from_b.data = own_b + (q - q_begin) * plan.width * kc;
-            } else {
-              from_b.data = shared_b + plan.n_panels * plan.width * (k - base) + q * plan.width * kc;
-            }
-            GemmTile<T> tile{};
-            tile.k = kc;
-            tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
-            tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
-            tile.n = columns;
-            const index vectors = (columns + kernels.lanes - 1) / kernels.lanes;
-            // What comes next is fetched on the way. A's panel, while the last tile of this one runs; a B that
-            // is read in place, for the next band, a line of its rows with every panel of A. Then an A that is
-            // read in place across its rows: the line that the next panel does not share with this one.
-            constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-            const index line = (p - p_begin) * kLine;
-            if (q == q_end - 1 && !plan.a_direct && p + 1 < p_end) {
-              tile.next = from_a.data + rows * kc, tile.next_step = rows;
-            } else if (B::kDirect && plan.b_direct && line <= plan.width && !from_b.offsets &&
-                       q + q_end - q_begin < plan.n_panels) {
-              tile.next = from_b.data + (q_end - q_begin) * plan.width + line;
-              tile.next_step = from_b.step;
-            } else if (q == q_end - 1 && from_a.row == 1 && p + 1 < p_end) {
-              tile.next = from_a.data + 2 * rows - 1, tile.next_step = from_a.step;
-            }
-            c(kernels.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
-              chunk == plan.chunks - 1);
-          }
-        }
-      }
-    });
-  }
+  GemmDriver<T, A, B, C>(team, plan, a, b, c, workspace).run();
 }
 
 // ---- policies ----
@@ -311,6 +383,10 @@ struct StridedA {
   }
   bool rows_together() const { return row == 1; }
   GemmPanelA<T> direct(index i, index k) const { return {data + i * row + k * step, row, step}; }
+  // Rows side by side: the line that a panel does not share with the one before it.
+  GemmFetch<T> ahead(index i, index rows, index k) const {
+    return row == 1 ? GemmFetch<T>{data + i + rows - 1 + k * step, step} : GemmFetch<T>{};
+  }
 };
 
 // B[k][j] = data[k * step + j * column]; readable in place where column is 1.
@@ -324,6 +400,19 @@ struct StridedB {
   }
   bool columns_together() const { return column == 1; }
   GemmPanelB<T> direct(index j, index k) const { return {data + k * step + j, step}; }
+  // Rows side by side: a line of every row in turn. Columns side by side: all their elements, line after line, with
+  // the first chunk.
+  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  index turns(index n, index kc) const {
+    constexpr index kMost = 512 * 1024 / static_cast<index>(sizeof(T));
+    if (column == 1) return n / kLine + 1;
+    return step == 1 && n * column <= kMost && kc > 0 ? (n * column + kc * kLine - 1) / (kc * kLine) : 0;
+  }
+  GemmFetch<T> ahead(index turn, index j, index k, index kc) const {
+    if (column == 1) return {data + k * step + j + turn * kLine, step};
+    if (k > 0) return {};
+    return {data + j * column + turn * kc * kLine, kLine};
+  }
 };
 
 // B[k][j] = data[k_offset[k] + j_offset[j]]: an image seen through a window.
@@ -337,6 +426,8 @@ struct GatherB {
   void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
     kernels.pack_gather(n, kc, data, j_offset + j, k_offset + k, width, to);
   }
+  index turns(index /*n*/, index /*kc*/) const { return 0; }
+  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
 };
 
 // B[k][j] = data[k_offset[k] + j]: the shifted rows of a padded image, read in place.
@@ -352,6 +443,8 @@ struct ShiftedB {
     }
   }
   GemmPanelB<T> direct(index j, index k) const { return {data + j, 0, k_offset + k}; }
+  index turns(index /*n*/, index /*kc*/) const { return 0; }
+  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
 };
 
 // C[i][j] = data[i * ldc + j] = activation(alpha * sum + beta * C[i][j] + bias_row[i] + bias_column[j]).

@@ -16,6 +16,12 @@ const StridedPlan<T>& recent_plan(index m, index n, index k, MatrixLayout a, Mat
   return plan;
 }
 
+// Whether a product of this time, in multiply-adds of a vector, gains by waking so many threads.
+bool worth_sharing(double time, int threads) {
+  constexpr double kRegion = 24000, kThread = 4000;  // a region, and what each thread adds to it
+  return time >= kRegion + kThread * threads;
+}
+
 }  // namespace
 
 template <class T>
@@ -46,8 +52,7 @@ void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index 
   const StridedPlan<T>& plan = recent_plan<T>(m, n, k, layout(transpose_a, lda), layout(transpose_b, ldb));
   const std::size_t bytes = plan.workspace(num_threads());
   const Buffer workspace = bytes > 0 ? Buffer(bytes) : Buffer();
-  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  parallel(work < kSerialProduct ? 0 : work, [&](const Team& team) {
+  parallel(worth_sharing(plan.time, num_threads()) ? kSerialWork : 0, [&](const Team& team) {
     run_strided(team, plan, a, b, StridedC<T>{c, ldc, alpha, beta}, workspace.data());
   });
 }

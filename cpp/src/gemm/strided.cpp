@@ -1,22 +1,26 @@
 #include "gemm/strided.h"
 
+#include <cmath>
+
 namespace tenfold {
 namespace {
 
 // Times in multiply-adds of a vector, measured on AMD Zen 4 with bench_gemm's shapes: what it takes, for a vector of
 // elements, ...
-constexpr double kPackRows = 11;      // to pack A: its panels are narrower than a vector
-constexpr double kPackTurned = 6.5;   // to pack B where a column lies side by side
-constexpr double kPackCopied = 5;     // ... where a row does
-constexpr double kPackRagged = 3;     // to pack the end of a B that is read in place
-constexpr double kFinishRagged = 12;  // to write the end of a row of C
-constexpr double kTurn = 12;          // to write C in the transposed form
-constexpr double kPassA = 1.8;        // to read A where it lies, each time, when it is too large for L2
-constexpr double kPassB = 0.06;       // likewise B, which is fetched ahead
-constexpr double kDotSums = 48;       // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 40;       // ... and for each of its tiles
+constexpr double kPackRows = 11;   // to pack A: its panels are narrower than a vector
+constexpr double kPackTurned = 5;  // to pack B where a column lies side by side
+constexpr double kPackCopied = 5;  // ... where a row does
+constexpr double kPackRagged = 3;  // to pack the end of a B that is read in place
+constexpr double kTurn = 6;        // to write C in the transposed form, of a square that has it
+// Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
+constexpr index kAliased = 4096;
+constexpr double kPassA = 1.6;    // to read such an A where it lies, each time
+constexpr double kPassB = 0.6;    // likewise such a B
+constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 80;   // ... and for each of its tiles
+constexpr double kDotCopy = 1.5;  // to copy an element so that it runs along k
 
-// Operands of up to 1 MB are read where they lie: what they take from L2 and L3 is less than packing.
+// The dot form fetches a B ahead that is larger than this.
 template <class T>
 constexpr double kNear = 1024 * 1024 / sizeof(T);
 
@@ -26,48 +30,76 @@ struct Choice {
   double time = 0;
 };
 
+template <class T>
+bool aliased(index pitch) {
+  return pitch * static_cast<index>(sizeof(T)) % kAliased == 0;
+}
+
 // Tiles for a product whose operands have these layouts, each operand packed or read in place, whichever is
 // cheaper.
 template <class T>
-Choice<T> plan_tiles(index m, index n, index k, MatrixLayout b) {
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
   GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
-  const double a_passes = a_size > kNear<T> ? kPassA * static_cast<double>(plan.n_panels) : 0;
-  const double b_passes = b_size > kNear<T> ? kPassB * static_cast<double>(plan.m_panels) : 0;
+  const double a_passes = a.row != 1 && aliased<T>(a.row) ? kPassA * static_cast<double>(plan.n_panels) : 0;
+  const double b_passes = aliased<T>(b.row) ? kPassB * static_cast<double>(plan.m_panels) : 0;
   const double a_pack = kPackRows, b_pack = b.column == 1 ? kPackCopied : kPackTurned;
   plan.a_direct = a_passes <= a_pack;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
+  plan.turned = turned;
+  cut_into_items(plan);
   double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : a_pack) +
                 b_size / lanes * (plan.b_direct ? b_passes : b_pack);
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
     time += vectors * ((plan.b_direct ? kPackRagged * depth : 0) +
-                       kFinishRagged * static_cast<double>(m * plan.chunks));
+                       plan.kernels->ragged_store * static_cast<double>(m * plan.chunks));
   }
   return {plan, time};
 }
 
+// to[i][kk] <-- from[i * row + kk * column]
 template <class T>
-void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c) {
+void copy_along_k(index count, index k, const T* from, MatrixLayout layout, T* to) {
+  for (index kk = 0; kk < k; ++kk) {
+    for (index i = 0; i < count; ++i) to[i * k + kk] = from[i * layout.row + kk * layout.column];
+  }
+}
+
+template <class T>
+void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
+              std::byte* workspace) {
   const GemmKernels<T>& kernels = plan.kernels();
+  T* own = reinterpret_cast<T*>(workspace) + team.rank() * plan.copies();
+  index a_row = plan.a.row, b_row = plan.b.column;
+  if (plan.copies_a()) {
+    copy_along_k(plan.m, plan.k, a, plan.a, own);
+    a = own, a_row = plan.k, own += plan.m * plan.k;
+  }
+  if (plan.copies_b()) {
+    copy_along_k(plan.n, plan.k, b, {plan.b.column, plan.b.row}, own);
+    b = own, b_row = plan.k;
+  }
   const index R = kernels.dot_rows, S = kernels.dot_columns;
   const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
   const bool far = static_cast<double>(plan.n * plan.k) > kNear<T>;
-  team.for_each(bands, [&](index item) {
+  team.for_each(bands * plan.cuts, [&](index item) {
     T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
-    const index j_end = std::min(plan.n, (item + 1) * plan.band);
+    const index cut = item % plan.cuts, band = item / plan.cuts;
+    const index p_begin = m_panels * cut / plan.cuts, p_end = m_panels * (cut + 1) / plan.cuts;
+    const index j_end = std::min(plan.n, (band + 1) * plan.band);
     for (index k = 0; k < plan.k || k == 0; k += plan.kc) {
-      for (index j = item * plan.band; j < j_end; j += S) {
+      for (index j = band * plan.band; j < j_end; j += S) {
         const index columns = std::min(S, j_end - j);
-        for (index p = 0; p < m_panels; ++p) {
+        for (index p = p_begin; p < p_end; ++p) {
           const index i = plan.m * p / m_panels, rows = plan.m * (p + 1) / m_panels - i;
           GemmDot<T> dot{};
           dot.k = std::min(plan.kc, plan.k - k);
-          dot.a = a + i * plan.a.row + k, dot.a_row = plan.a.row;
-          dot.b = b + j * plan.b.column + k, dot.b_row = plan.b.column;
+          dot.a = a + i * a_row + k, dot.a_row = a_row;
+          dot.b = b + j * b_row + k, dot.b_row = b_row;
           dot.s = sums, dot.lds = columns;
-          dot.ahead = far && p == 0 ? S * plan.b.column : 0;
+          dot.ahead = far && p == p_begin ? S * b_row : 0;
           kernels.dot[rows - 1][columns - 1](dot);
           GemmTile<T> tile{};
           tile.n = columns;
@@ -85,36 +117,44 @@ template <class T>
 StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
   StridedPlan<T> plan;
   plan.m = m, plan.n = n, plan.k = k, plan.a = a, plan.b = b;
-  Choice<T> best = plan_tiles<T>(m, n, k, b);
+  Choice<T> best = plan_tiles<T>(m, n, k, a, b, false);
   const GemmKernels<T>& kernels = *best.plan.kernels;
   const double lanes = kernels.lanes, rows = static_cast<double>(m), columns = static_cast<double>(n),
                depth = static_cast<double>(k);
 
-  Choice<T> turned = plan_tiles<T>(n, m, k, {a.column, a.row});
-  turned.time += static_cast<double>(turned.plan.chunks) * rows * columns / lanes * kTurn;
+  Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
+  const double squares =
+      static_cast<double>(turned.plan.chunks * turned.plan.m_panels) * std::ceil(rows / lanes);
+  turned.time += squares * lanes * kTurn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
-  if (a.column == 1 && b.row == 1 && m > 0 && n > 0) {
+  if (m > 0 && n > 0) {
     constexpr index kChunk = 2048 / static_cast<index>(sizeof(T));
     const index R = kernels.dot_rows, S = kernels.dot_columns;
     const index m_panels = (m + R - 1) / R, n_panels = (n + S - 1) / S;
     const index chunks = m_panels == 1 ? 1 : std::max<index>(1, (k + kChunk - 1) / kChunk);
     const double height = rows / static_cast<double>(m_panels),
                  width = columns / static_cast<double>(n_panels);
-    const double tile = std::max({height * width, height + width, 4.0}) * depth / lanes +
-                        static_cast<double>(chunks) * (height * width / lanes * kDotSums + kDotCall);
-    const double time = static_cast<double>(m_panels * n_panels) * tile;
+    const double tile =
+        std::max({height * width, height + width, 4.0}) * depth / lanes +
+        static_cast<double>(chunks) * (std::ceil(height * width / lanes) * kDotSums + kDotCall);
+    const double copies = kDotCopy * depth * ((a.column == 1 ? 0 : rows) + (b.row == 1 ? 0 : columns));
+    const double time = static_cast<double>(m_panels * n_panels) * tile + copies;
     if (time < best.time) {
       best.time = time;
       plan.form = ProductForm::dots;
-      plan.kc = chunks == 1 ? std::max<index>(1, k) : kChunk;
+      plan.kc = chunks == 1 ? std::max<index>(1, k) : GemmPlan<T>::round_up((k + chunks - 1) / chunks);
       constexpr double kItem = 16384;  // enough to be worth taking
+      constexpr index kItems = 16;
       const index panels =
           std::max<index>(1, static_cast<index>(kItem / tile / static_cast<double>(m_panels)));
-      plan.band = S * std::min(panels, std::max<index>(1, n_panels / 16));
+      plan.band = S * std::min(panels, std::max<index>(1, n_panels / kItems));
+      const index bands = (n + plan.band - 1) / plan.band;
+      const index most = std::min(m_panels, static_cast<index>(time / static_cast<double>(bands) / kItem));
+      plan.cuts = std::clamp<index>((kItems + bands - 1) / bands, 1, std::max<index>(1, most));
     }
   }
-  plan.tiles = best.plan;
+  plan.tiles = best.plan, plan.time = best.time;
   return plan;
 }
 
@@ -130,7 +170,7 @@ void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const
                          StridedB<T>{a, plan.a.column, plan.a.row}, TransposedC<T>{plan.kernels(), c},
                          workspace);
     case ProductForm::dots:
-      return run_dots(team, plan, a, b, c);
+      return run_dots(team, plan, a, b, c, workspace);
   }
 }
 

@@ -19,7 +19,8 @@ inline MatrixLayout layout(Transpose transpose, index pitch) {
 
 // tiles: rows of A in the rows of a register tile, columns of B in its vectors.
 // transposed: the transposed product in that form; a tile is turned when it is written.
-// dots: both operands run along k in the vectors; nothing is packed. For operands that are used a few times.
+// dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. For operands
+// that are used a few times.
 enum class ProductForm { tiles, transposed, dots };
 
 template <class T>
@@ -28,12 +29,18 @@ struct StridedPlan {
   index m = 0, n = 0, k = 0;
   MatrixLayout a{}, b{};
   GemmPlan<T> tiles;  // of the transposed product in that form
-  // Of the dot form: columns of B per item, and the part of K after which the sums are added to C.
-  index band = 0, kc = 0;
+  double time = 0;    // estimate for one thread, packing included, in multiply-adds of a vector
+  // Of the dot form: columns of B per item, items that share these columns' rows of A, and the part of K after which
+  // the sums are added to C.
+  index band = 0, cuts = 1, kc = 0;
 
   const GemmKernels<T>& kernels() const { return *tiles.kernels; }
+  bool copies_a() const { return form == ProductForm::dots && a.column != 1; }
+  bool copies_b() const { return form == ProductForm::dots && b.row != 1; }
+  index copies() const { return GemmPlan<T>::round_up((copies_a() ? m * k : 0) + (copies_b() ? n * k : 0)); }
   std::size_t workspace(int threads) const {
-    return form == ProductForm::dots ? 0 : tiles.workspace(threads);
+    return form == ProductForm::dots ? static_cast<std::size_t>(threads * copies()) * sizeof(T)
+                                     : tiles.workspace(threads);
   }
 };
 

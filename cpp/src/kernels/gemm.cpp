@@ -25,6 +25,12 @@ constexpr int kRowsAtMost[kGemmMaxVectors] = {8, 4, 3, 0};
 constexpr int kRows = 4, kVectors = 2;
 #endif
 
+#if defined(TENFOLD_ISA_avx512)
+constexpr bool kMasksAreFree = true;
+#else
+constexpr bool kMasksAreFree = false;
+#endif
+
 // Steps of the sum from which on fetching C ahead is worth its instructions.
 constexpr index kFetchC = 32;
 
@@ -127,17 +133,22 @@ void tile(const GemmTile<T>& t) {
     next += next_step;
     if (!kOffsets) b += b_step;
   }
-  // Whole tiles that need nothing but their sums are stored from registers; all else goes through a buffer,
-  // so that the code for the rest exists once.
-  if (t.n == V * kLanes<T> && t.alpha == 1 && !t.bias_row && !t.bias_column && t.activation == kGemmNone &&
-      (t.beta == 0 || t.beta == 1)) {
+  // Tiles that need nothing but their sums are stored from registers, ragged ones where a mask costs nothing; all else
+  // goes through a buffer, so that the code for the rest exists once.
+  const index rest = t.n - (V - 1) * kLanes<T>;
+  if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_row && !t.bias_column &&
+      t.activation == kGemmNone && (t.beta == 0 || t.beta == 1)) {
     const bool add = t.beta == 1;
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         T* c = t.c + i * t.ldc + v * kLanes<T>;
-        store(c, add ? load(c) + sum[i][v] : sum[i][v]);
+        if (!kMasksAreFree || v < V - 1) {
+          store(c, add ? load(c) + sum[i][v] : sum[i][v]);
+        } else {
+          store_first(c, add ? load_first(c, rest) + sum[i][v] : sum[i][v], rest);
+        }
       }
     }
     return;
@@ -486,6 +497,7 @@ constexpr GemmKernels<T> make_table() {
           kRows,
           kVectors,
           {TENFOLD_TILES(false), TENFOLD_TILES(true)},
+          kMasksAreFree ? 2 : 12,
           kDotRows,
           kDotColumns,
           {TENFOLD_DOT_ROW(1), TENFOLD_DOT_ROW(2), TENFOLD_DOT_ROW(3), TENFOLD_DOT_ROW(4)},

@@ -78,6 +78,7 @@ struct GemmKernels {
   // tile[offsets][v][r]: v + 1 vectors wide, r + 1 rows high; with b_offset (1) or b_step (0). Null where it
   // would spill.
   void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
+  int ragged_store;  // time to write the end of a row that is no whole vector, in multiply-adds of a vector
   int dot_rows, dot_columns;  // the largest tile of the dot form
   // dot[r][c]: r + 1 rows of a, c + 1 rows of b. Null beyond dot_rows and dot_columns.
   void (*dot[kGemmMaxDotRows][kGemmMaxDotColumns])(const GemmDot<T>&);
