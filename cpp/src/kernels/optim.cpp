@@ -42,13 +42,27 @@ TENFOLD_INLINE Vec<double> square_root(Vec<double> v) {
 #endif
 }
 
+// A whole vector past the caches, or by an ordinary store.
 template <class T>
-void sgd(index n, T* p, const T* g, T* b, const SgdRates<T>& rates) {
+TENFOLD_INLINE void put(Whole<T> at, T* p, Vec<T> v, bool past) {
+  if (past) {
+    store_past(p, v);
+  } else {
+    at.store(p, v);
+  }
+}
+template <class T>
+TENFOLD_INLINE void put(Part<T> at, T* p, Vec<T> v, bool) {
+  at.store(p, v);
+}
+
+template <class T>
+void sgd(index n, T* p, const T* g, T* b, const SgdRates<T>& rates, bool past) {
   const Vec<T> rate = splat(rates.learning_rate), decay = splat(rates.weight_decay);
   if (b == nullptr) {
     sweep<T>(n, [=](auto at, index i) __attribute__((always_inline)) {
       const Vec<T> x = at.load(p + i);
-      at.store(p + i, x - rate * (at.load(g + i) + decay * x));
+      put<T>(at, p + i, x - rate * (at.load(g + i) + decay * x), past);
     });
     return;
   }
@@ -59,20 +73,20 @@ void sgd(index n, T* p, const T* g, T* b, const SgdRates<T>& rates) {
       const Vec<T> x = at.load(p + i), d = at.load(g + i) + decay * x;
       const Vec<T> moved = keep * at.load(b + i) + share * d;
       at.store(b + i, moved);
-      at.store(p + i, x - rate * (d + momentum * moved));
+      put<T>(at, p + i, x - rate * (d + momentum * moved), past);
     });
   } else {
     sweep<T>(n, [=](auto at, index i) __attribute__((always_inline)) {
       const Vec<T> x = at.load(p + i), d = at.load(g + i) + decay * x;
       const Vec<T> moved = keep * at.load(b + i) + share * d;
       at.store(b + i, moved);
-      at.store(p + i, x - rate * moved);
+      put<T>(at, p + i, x - rate * moved, past);
     });
   }
 }
 
 template <class T>
-void adam(index n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates) {
+void adam(index n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates, bool past) {
   const Vec<T> keep1 = splat(rates.keep1), share1 = splat(rates.share1), keep2 = splat(rates.keep2),
                share2 = splat(rates.share2), step_size = splat(rates.step_size),
                correction = splat(rates.root_correction), eps = splat(rates.eps),
@@ -83,12 +97,12 @@ void adam(index n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates) {
     const Vec<T> square = keep2 * at.load(v + i) + share2 * (d * d);
     at.store(m + i, mean);
     at.store(v + i, square);
-    at.store(p + i, shrink * x - step_size * (mean / (square_root(square) * correction + eps)));
+    put<T>(at, p + i, shrink * x - step_size * (mean / (square_root(square) * correction + eps)), past);
   });
 }
 
 template <class T>
-void rmsprop(index n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates) {
+void rmsprop(index n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates, bool past) {
   const Vec<T> rate = splat(rates.learning_rate), keep = splat(rates.keep), share = splat(rates.share),
                eps = splat(rates.eps), decay = splat(rates.weight_decay), momentum = splat(rates.momentum);
   sweep<T>(n, [=](auto at, index i) __attribute__((always_inline)) {
@@ -100,7 +114,7 @@ void rmsprop(index n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates
       move += momentum * at.load(b + i);
       at.store(b + i, move);
     }
-    at.store(p + i, x - rate * move);
+    put<T>(at, p + i, x - rate * move, past);
   });
 }
 

@@ -1,7 +1,8 @@
 // Optimiser steps over one piece of the flat parameter vector.
 //
 // p, the parameters, and the states (b, m, v) are read and written; g, the gradient, is read. All have n
-// elements of unit stride, no alignment is assumed, and none overlap. The formulas stand in tenfold/optim.h.
+// elements of unit stride, and none overlap. `past`: p is written past the caches (kernels/vec.h) and has to begin at a
+// cache line; else no alignment is assumed. The formulas stand in tenfold/optim.h.
 #pragma once
 
 #include <stddef.h>
@@ -36,10 +37,10 @@ struct RmspropRates {
 template <class T>
 struct OptimKernels {
   // b is null without momentum.
-  void (*sgd)(ptrdiff_t n, T* p, const T* g, T* b, const SgdRates<T>& rates);
-  void (*adam)(ptrdiff_t n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates);
+  void (*sgd)(ptrdiff_t n, T* p, const T* g, T* b, const SgdRates<T>& rates, bool past);
+  void (*adam)(ptrdiff_t n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates, bool past);
   // b is null without momentum.
-  void (*rmsprop)(ptrdiff_t n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates);
+  void (*rmsprop)(ptrdiff_t n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates, bool past);
 };
 TENFOLD_DECLARE_KERNELS(OptimKernels)
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/optim.h"
+#include "runtime/stream.h"
 #include "tenfold/error.h"
 
 namespace tenfold {
@@ -10,6 +11,13 @@ namespace {
 
 // Pieces end at multiples of a cache line, so that no two members write to the same one.
 constexpr index kGrain = 16;
+
+// Every member of a team reads all parameters in a step. To overwrite a line that others hold, a processor has to ask them
+// for it; past the caches it need not.
+template <class T>
+bool write_past_caches(const Team& team, const T* parameters) {
+  return team.size() > 1 && reinterpret_cast<std::uintptr_t>(parameters) % kLine == 0;
+}
 
 // Written so that NaN is refused too.
 void require_not_negative(const char* optimizer, const char* argument, double value) {
@@ -52,9 +60,10 @@ void SGD::run(const Team& team, index n, T* parameters, const T* gradients, T* c
   rates.share = static_cast<T>(first ? 1 : 1 - options_.dampening);
   rates.nesterov = options_.nesterov;
   T* buffer = state_count() > 0 ? state[0] : nullptr;
+  const bool past = write_past_caches(team, parameters);
   team.for_range(n, kGrain, [&](index begin, index end) {
     k.sgd(end - begin, parameters + begin, gradients + begin, buffer == nullptr ? nullptr : buffer + begin,
-          rates);
+          rates, past);
   });
 }
 
@@ -82,8 +91,9 @@ void Adam::run(const Team& team, index n, T* parameters, const T* gradients, T* 
   rates.weight_decay = static_cast<T>(options_.decoupled ? 0 : options_.weight_decay);
   rates.shrink = static_cast<T>(options_.decoupled ? 1 - learning_rate * options_.weight_decay : 1);
   T *mean = state[0], *square = state[1];
+  const bool past = write_past_caches(team, parameters);
   team.for_range(n, kGrain, [&](index begin, index end) {
-    k.adam(end - begin, parameters + begin, gradients + begin, mean + begin, square + begin, rates);
+    k.adam(end - begin, parameters + begin, gradients + begin, mean + begin, square + begin, rates, past);
   });
 }
 
@@ -111,9 +121,10 @@ void RMSprop::run(const Team& team, index n, T* parameters, const T* gradients, 
   rates.momentum = static_cast<T>(options_.momentum);
   T* square = state[0];
   T* buffer = state_count() > 1 ? state[1] : nullptr;
+  const bool past = write_past_caches(team, parameters);
   team.for_range(n, kGrain, [&](index begin, index end) {
     k.rmsprop(end - begin, parameters + begin, gradients + begin, square + begin,
-              buffer == nullptr ? nullptr : buffer + begin, rates);
+              buffer == nullptr ? nullptr : buffer + begin, rates, past);
   });
 }
 
