@@ -121,7 +121,7 @@ void write(const LaneKernels<T>& k, const LaneRows& p, const T* lanes, index ima
     T* const plane = to + (c * p.height + first) * p.width;
     for (index r = 0; r < (gaps ? count : 1); ++r) {
       const index width = gaps ? p.width : count * p.width;
-      k.from_lanes(width, from + r * p.row(), plane + r * p.width, p.pixels(), images);
+      k.from_lanes(width, from + r * p.row(), plane + r * p.width, p.pixels(), images, false);
     }
     if (add == nullptr) continue;
     for (index n = 0; n < images; ++n) {
@@ -398,7 +398,7 @@ void LaneGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std:
         this->k_.conv_weight(call);
       }
     }
-    this->k_.sum_lanes(sums(), acc, slots + chunk * sums());
+    this->k_.sum_lanes(sums(), acc, slots + chunk * sums(), false);
   });
   team.for_range(sums(), 256, [&](index begin, index end) {
     for (index i = begin; i < end; ++i) {

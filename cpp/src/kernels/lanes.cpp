@@ -602,7 +602,8 @@ void cross_entropy(index classes, const T* logits, const int64_t* labels, T scal
 // ----------------------------------------------------------------------------------------------------------
 
 template <class T>
-void sum_lanes(index count, const T* acc, T* sums) {
+void sum_lanes(index count, const T* acc, T* sums, bool past) {
+  static_cast<void>(past);
   index i = 0;
 #if defined(TENFOLD_ISA_avx512)
   if constexpr (sizeof(T) == 4) {
@@ -615,7 +616,11 @@ void sum_lanes(index count, const T* acc, T* sums) {
       for (int step = 8; step > 0; step /= 2) {
         for (int k = 0; k < step; ++k) r[k] = _mm512_add_ps(r[k], r[k + step]);
       }
-      _mm512_storeu_ps(sums + i, r[0]);
+      if (past) {
+        _mm512_stream_ps(sums + i, r[0]);
+      } else {
+        _mm512_storeu_ps(sums + i, r[0]);
+      }
     }
   }
 #endif

@@ -222,7 +222,8 @@ void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) 
 }
 
 template <class T>
-void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples) {
+void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples, bool past = false) {
+  static_cast<void>(past);
   index i = 0;
 #if defined(TENFOLD_ISA_avx512)
   if constexpr (sizeof(T) == 4) {
@@ -236,8 +237,13 @@ void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples
       transpose(r);
       TENFOLD_UNROLL
       for (int n = 0; n < 16; ++n) {
-        if (n < samples)
-          _mm512_mask_storeu_ps(rows + n * pitch + i, mask, _mm512_add_ps(r[n], _mm512_setzero_ps()));
+        if (n >= samples) continue;
+        const __m512 row = _mm512_add_ps(r[n], _mm512_setzero_ps());
+        if (past && left >= 16) {
+          _mm512_stream_ps(rows + n * pitch + i, row);
+        } else {
+          _mm512_mask_storeu_ps(rows + n * pitch + i, mask, row);
+        }
       }
     }
     return;

@@ -537,9 +537,10 @@ class LaneSegment final : public Op {
         T* d = chain_.by_block ? gradient(gradients, tenfold::saved<T>(call, 0), b, plan_.last) : nullptr;
         cross_entropy(k, b, area, labels, T{1} / static_cast<T>(counted), losses + b * kLanes, d);
         if (chain_.by_block)
-          backward_block(k, call.inputs, b, area, gradients, mine, tenfold::saved<T>(call, 0), nullptr);
+          backward_block(k, call.inputs, b, area, gradients, mine, tenfold::saved<T>(call, 0), nullptr,
+                         team.size() > 1);
       }
-      if (chain_.by_block) sum_chunk(k, chunk, gradients, tenfold::saved<T>(call, 0));
+      if (chain_.by_block) sum_chunk(k, chunk, gradients, tenfold::saved<T>(call, 0), team.size() > 1);
     });
     if (!chain_.loss && !chain_.accuracy) return;
     team.for_each(1, [&](index) {
@@ -587,9 +588,9 @@ class LaneSegment final : public Op {
           add_output_gradient(k, b, plan_.last, static_cast<const T*>(call.d_outputs[plan_.kept[i].second]),
                               gradients, d);
         }
-        backward_block(k, call.inputs, b, area, gradients, mine, leftovers, &call);
+        backward_block(k, call.inputs, b, area, gradients, mine, leftovers, &call, team.size() > 1);
       }
-      sum_chunk(k, chunk, gradients, leftovers);
+      sum_chunk(k, chunk, gradients, leftovers, team.size() > 1);
     });
     finish(team, k, call, leftovers, T{1});
   }
@@ -768,11 +769,11 @@ class LaneSegment final : public Op {
   void write_plane(const Kernels& k, index b, const Plane& plane, const T* lanes, T* rows) const {
     const index pitch = plane.features(), samples = block_samples(b);
     rows += b * kLanes * pitch;
-    if (!plane.padded()) return k.from_lanes(pitch, lanes, rows, pitch, samples);
+    if (!plane.padded()) return k.from_lanes(pitch, lanes, rows, pitch, samples, false);
     for (index c = 0; c < plane.channels; ++c) {
       for (index h = 0; h < plane.height; ++h) {
         k.from_lanes(plane.width, lanes + c * plane.plane() + plane.origin() + h * plane.row(),
-                     rows + (c * plane.height + h) * plane.width, pitch, samples);
+                     rows + (c * plane.height + h) * plane.width, pitch, samples, false);
       }
     }
   }
@@ -917,9 +918,10 @@ class LaneSegment final : public Op {
     }
   }
 
-  // From the gradient of the last value to everything the block leaves (and its part of dx).
+  // From the gradient of the last value to everything the block leaves (and its part of dx). `shared`: other members
+  // read what it leaves, and have it in their caches from the step before; it leaves past the caches.
   void backward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* gradients, T* mine,
-                      T* leftovers, const BackwardCall* call) const {
+                      T* leftovers, const BackwardCall* call, bool shared) const {
     for (std::size_t s = plan_.stages.size(); s-- > 0;) {
       const Stage& stage = plan_.stages[s];
       const Plane &in = value(stage.in), &out = value(stage.out);
@@ -934,7 +936,7 @@ class LaneSegment final : public Op {
           break;
         case LaneLayer::Kind::linear: {
           T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
-          k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes);
+          k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes, shared);
           for (index n = 0; n < kLanes; ++n)
             std::fill(rows + n * stage.pitch + stage.taps, rows + (n + 1) * stage.pitch, T{0});
           if (wants_dx) k.dense_input(stage.features, stage.taps, d, w, d_in);
@@ -1122,11 +1124,11 @@ class LaneSegment final : public Op {
     }
   }
 
-  void sum_chunk(const Kernels& k, index chunk, T* gradients, T* leftovers) const {
+  void sum_chunk(const Kernels& k, index chunk, T* gradients, T* leftovers, bool shared) const {
     for (const Stage& stage : plan_.stages) {
       if (stage.kind != LaneLayer::Kind::conv) continue;
       k.sum_lanes(stage.features * (stage.looks + 1), sums(gradients) + stage.sums,
-                  leftovers + chunk * plan_.slot + stage.slot);
+                  leftovers + chunk * plan_.slot + stage.slot, shared);
     }
   }
 
