@@ -10,6 +10,7 @@
 
 #include "program/arena.h"
 #include "program/passes.h"
+#include "runtime/team_choice.h"
 #include "tenfold/error.h"
 
 namespace tenfold {
@@ -64,6 +65,19 @@ void zero(const Team& team, const TensorType& type, void* target) {
   team.for_range(type.count(), kGrain, [&](index begin, index end) {
     std::memset(static_cast<char*>(target) + begin * size, 0, static_cast<std::size_t>((end - begin) * size));
   });
+}
+
+// Work below this many multiply-adds (some hundred microseconds) may be faster alone: it is tried.
+constexpr double kSmallWork = 32e6;
+
+// Runs body(team), which does `work` so many times.
+template <class Body>
+void run_timed(double work, TeamChoice& choice, index times, Body&& body) {
+  if (work < kSerialWork || work > kSmallWork || num_threads() == 1) return parallel(work, body);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  parallel(choice.alone() ? 0 : work, body);
+  choice.took(std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(times));
 }
 
 double scalar(const TensorType& type, const void* data) {
@@ -144,6 +158,7 @@ struct Program::Plan {
   int time = 0;
   int forward_end = 0;
   double forward_work = 0;
+  TeamChoice forward_choice, training_choice;
 
   std::mutex mutex;
   int planned_threads = 0;
@@ -694,7 +709,7 @@ void Program::forward(const std::vector<const void*>& inputs, const std::vector<
     p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
   p.resolve();
   p.errors.error = nullptr;
-  parallel(p.forward_work, [&](const Team& team) {
+  run_timed(p.forward_work, p.forward_choice, 1, [&](const Team& team) {
     p.run(team, p.forward, random);
     for (std::size_t j = 0; j < outputs.size(); ++j) {
       copy_to(team, p.output_types[j], p.pointer(p.value_buffer[p.at(p.spec.outputs[j])]), outputs[j]);
@@ -825,9 +840,13 @@ index Program::train(const TrainingRun& run) {
   index done = 0;
   // Set once, by one member; all others, late ones too, leave at this step.
   std::atomic<index> failed{std::numeric_limits<index>::max()};
-  // The work of one step decides: its barriers cost the same however many steps follow.
-  parallel(3 * p.forward_work, [&](const Team& team) {
-    for (index step = 0; step < run.steps; ++step) {
+  // The work of one step decides: its barriers cost the same however many steps follow. Small steps go by groups, each
+  // alone or with the team.
+  const double work = 3 * p.forward_work;
+  const index group =
+      work < kSmallWork ? std::max<index>(1, static_cast<index>(2 * kSmallWork / (work + 1))) : run.steps;
+  const auto steps = [&](const Team& team, index begin, index end) {
+    for (index step = begin; step < end; ++step) {
       const index* rows = run.order + step * batch;
       team.for_each(batch, [&](index n) {
         for (std::size_t k = 0; k < p.staging.size(); ++k) {
@@ -866,7 +885,11 @@ index Program::train(const TrainingRun& run) {
       p.run_updates(team);
       if (team.rank() == 0) done = step + 1;
     }
-  });
+  };
+  for (index begin = 0; begin < run.steps && done == begin; begin += group) {
+    const index end = std::min(run.steps, begin + group);
+    run_timed(work, p.training_choice, end - begin, [&](const Team& team) { steps(team, begin, end); });
+  }
   if (p.errors.error) std::rethrow_exception(p.errors.error);
   return done;
 }

@@ -1,0 +1,27 @@
+// Alone or with the team? For work of some microseconds that comes again and again, by how long it took.
+//
+// A team's members lose time when they wait for each other and fetch what the others wrote: several times as much when
+// they sit on different parts of the processor, which a virtual machine does not see and which changes while a program
+// runs. No rule by shapes knows that. Results do not depend on the choice (parallel.h).
+#pragma once
+
+namespace tenfold {
+
+class TeamChoice {
+ public:
+  // How the next run is to be made.
+  bool alone() const { return alone_; }
+  // It took so long, in any unit.
+  void took(double time);
+
+ private:
+  // The other way is tried for some runs in a row, because the first ones find members asleep, and seldom enough to cost
+  // little.
+  static constexpr int kTrial = 4, kBetween = 250;
+
+  double time_[2] = {0, 0};  // with the team, alone; 0: not known
+  bool alone_ = false, trying_ = true;
+  int runs_ = 0;  // since the way or the trial changed
+};
+
+}  // namespace tenfold
