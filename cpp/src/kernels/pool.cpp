@@ -1348,14 +1348,17 @@ TENFOLD_INLINE void spread(const SumAxis<T>& w, index from, index to, const T* s
       put(c, sum);
     }
   } else if (w.stride == 2) {
+    // Lane 0 at p of the padded row; tap k is output (p - k) / 2.
+    const auto looked = [&](index p) __attribute__((always_inline)) {
+      const T* at = share + p / 2;
+      Vec<T> sum = {};
+      for (index k = p % 2; k < w.kernel; k += 2, --at) sum += load(at);
+      return sum;
+    };
     for (index c = from; c < to; c += 2 * n) {
-      Vec<T> pair[2] = {};
-      for (index i = 0; i < 2; ++i) {
-        const index p = c + w.pad + i;  // of lane 0 in the padded row; tap k is output (p - k) / 2
-        for (index k = p % 2; k < w.kernel; k += 2) pair[i] += load(share + (p - k) / 2);
-      }
-      put(c, zip_low<T>(pair[0], pair[1]));
-      if (c + n < to) put(c + n, zip_high<T>(pair[0], pair[1]));
+      const Vec<T> even = looked(c + w.pad), odd = looked(c + w.pad + 1);
+      put(c, zip_low<T>(even, odd));
+      if (c + n < to) put(c + n, zip_high<T>(even, odd));
     }
   } else {
     for (index c = from; c < to; ++c) dx[c] = T(0);
