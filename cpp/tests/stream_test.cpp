@@ -28,6 +28,7 @@ std::vector<Case> cases() {
   return {
       {"relu", {{4000}}, attributes({{"at_zero", 1.0}})},
       {"relu", {odd}, attributes({{"at_zero", 0.0}})},
+      {"relu", {odd}, attributes({{"at_zero", 0.5}, {"keep_sign", true}})},
       {"sigmoid", {odd}, {}},
       {"add", {odd, channel}, {}},
       {"mul", {odd, odd}, {}},

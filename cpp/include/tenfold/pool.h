@@ -49,32 +49,34 @@ struct AveragePoolOptions {
   index divisor_override = 0;     // divides every sum instead when it is not 0
 };
 
-// The average of every window; padding counts as zeros.
-template <class T>
-class AveragePool {
- public:
-  AveragePool(const Window& window, index planes, const AveragePoolOptions& options);
-
-  void forward(const Team& team, const T* x, T* y) const;
-  void backward(const Team& team, const T* dy, T* dx) const;
-
- private:
-  Window window_;
-  index planes_;
-  std::array<std::vector<T>, 3> divisors_;  // the divisor of an output is the product of its axes' entries
-};
-
-// Windows that cut an axis of `input` elements into `output` pieces: output o takes  floor(o * input /
-// output) up to, not including, ceil((o + 1) * input / output).  An output of 1 takes all: global pooling.
+// Windows that cut an axis of `input` elements into `output` pieces: output o takes  floor(o * input / output) up to,
+// not including, ceil((o + 1) * input / output).  An output of 1 takes all: global pooling.
 struct AdaptiveGeometry {
   index planes = 0;
   std::array<index, 3> input{1, 1, 1}, output{1, 1, 1};  // depth, height, width
 };
 
+// The average of every window; padding counts as zeros.
 template <class T>
-void adaptive_average_pool(const Team& team, const AdaptiveGeometry& g, const T* x, T* y);
-template <class T>
-void adaptive_average_pool_backward(const Team& team, const AdaptiveGeometry& g, const T* dy, T* dx);
+class AveragePool {
+ public:
+  AveragePool(const Window& window, index planes, const AveragePoolOptions& options);
+  explicit AveragePool(const AdaptiveGeometry& geometry);
+
+  void forward(const Team& team, const T* x, T* y) const;
+  void backward(const Team& team, const T* dy, T* dx) const;
+
+ private:
+  // Output o takes begin[o] .. end[o] - 1 along the axis; the divisor of a window is the product of its axes'.
+  struct Line {
+    index size = 1, kernel = 0, stride = 0, pad = 0;  // stride 0: pieces of an adaptive geometry
+    std::vector<index> begin, end;
+    std::vector<T> divisor, share;  // share = 1 / divisor
+  };
+  index planes_;
+  std::array<Line, 3> lines_;
+};
+
 template <class T>
 void adaptive_max_pool(const Team& team, const AdaptiveGeometry& g, const T* x, T* y, index* positions);
 template <class T>

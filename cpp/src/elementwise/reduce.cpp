@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "kernels/elementwise.h"
-#include "runtime/stream.h"
+#include "kernels/past.h"
 #include "tenfold/elementwise.h"
 
 namespace tenfold {

@@ -16,6 +16,23 @@ void relu(index n, const T* x, bool past, T* y) {
 }
 
 template <class T>
+void relu_keep_sign(index n, const T* x, bool past, T* y) {
+  produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
+    const Vec<T> zero = {}, v = at.load(x + i);
+    return select<T>(v < zero, -zero, v + zero);
+  });
+}
+
+template <class T>
+void relu_keep_sign_backward(index n, const T* y, const T* dy, T at_zero, bool past, T* dx) {
+  produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
+    const Vec<T> zero = {}, v = at.load(y + i), d = at.load(dy + i);
+    const Vec<T> none = select<T>((Mask<T>)v < Mask<T>{}, zero, d * splat(at_zero));
+    return select<T>(v > zero, d, select<T>(v == zero, none, v));
+  });
+}
+
+template <class T>
 void relu_backward(index n, const T* x, const T* dy, T at_zero, bool past, T* dx) {
   produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
     const Vec<T> zero = {}, v = at.load(x + i), d = at.load(dy + i);
@@ -415,6 +432,8 @@ constexpr ElementwiseKernels<T> make_table() {
   ElementwiseKernels<T> table = {};
   table.relu = relu<T>;
   table.relu_backward = relu_backward<T>;
+  table.relu_keep_sign = relu_keep_sign<T>;
+  table.relu_keep_sign_backward = relu_keep_sign_backward<T>;
   table.leaky_relu = unary<T, LeakyRelu>();
   table.elu = unary<T, Elu>();
   table.elu_output = unary<T, EluOutput>();

@@ -1,7 +1,7 @@
 // Kernels that walk contiguous memory element by element, or fold it.
 //
 // n is a number of elements (>= 0), pointers need the alignment of their element only, an output may be the very memory
-// of an input but must not overlap it otherwise. `past`: the output leaves past the caches (runtime/stream.h).
+// of an input but must not overlap it otherwise. `past`: the output leaves past the caches (kernels/past.h).
 #pragma once
 
 #include <stddef.h>
@@ -45,6 +45,9 @@ struct ElementwiseKernels {
   void (*relu)(ptrdiff_t n, const T* x, bool past, T* y);
   // dx[i] = x[i] > 0 ? dy[i] : x[i] == 0 ? at_zero * dy[i] : 0. dx may be dy.
   void (*relu_backward)(ptrdiff_t n, const T* x, const T* dy, T at_zero, bool past, T* dx);
+  // The same with -0 where x < 0, which tells it from x == 0; backward reads y.
+  void (*relu_keep_sign)(ptrdiff_t n, const T* x, bool past, T* y);
+  void (*relu_keep_sign_backward)(ptrdiff_t n, const T* y, const T* dy, T at_zero, bool past, T* dx);
 
   UnaryKernel<T> leaky_relu;  // x > 0 ? x : p x;                             s = x
   UnaryKernel<T> elu;         // x > 0 ? x : p (exp x - 1);                   s = x

@@ -19,6 +19,21 @@ struct PoolGeometry {
   PoolAxis d, h, w;
 };
 
+// One axis of windows whose elements are summed: output o takes begin[o] .. end[o] - 1, and neither ever falls from one
+// output to the next. Where stride > 0, these are the elements inside of o * stride - pad .. o * stride - pad + kernel - 1.
+// A sum is divided by the product of the axes' divisors; share[o] = 1 / divisor[o].
+template <class T>
+struct SumAxis {
+  ptrdiff_t size, output;
+  const ptrdiff_t *begin, *end;
+  const T *divisor, *share;
+  ptrdiff_t kernel, stride, pad;
+};
+template <class T>
+struct SumGeometry {
+  SumAxis<T> d, h, w;
+};
+
 // What backward knows of a maximum: its position in the flattened input plane, or the number of its tap in the window,
 // (kd * KH + kh) * KW + kw, where a window has at most kMostTapNumbers of them. A window without any element inside has
 // the maximum -inf, the position -1 and the tap kNoTap.
@@ -40,13 +55,11 @@ struct PoolKernels {
                             bool past, T* dx);
   void (*max_positions_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy,
                                  const Position* positions, T* dx);
-  // y[o] = sum of the elements of window o inside / divisor(o); divisor(o) = dd[od] * dh[oh] * dw[ow], and dw
-  // is one number over the inner outputs.
-  void (*sum)(const PoolGeometry& g, const T* x, const T* dd, const T* dh, const T* dw, T* y);
-  // dx = 0; dx[p] += dy[o] / divisor(o) for every p in window o.
-  void (*sum_backward)(const PoolGeometry& g, const T* dy, const T* dd, const T* dh, const T* dw, T* dx);
-  // The sum of n contiguous elements; n copies of a number.
-  T (*total)(ptrdiff_t n, const T* x);
+  // y[o] = sum of the elements of window o / its divisor; 0 for a window without any.
+  void (*sum)(const SumGeometry<T>& g, ptrdiff_t planes, const T* x, T* y);
+  // dx = 0; dx[p] += dy[o] / divisor of o, for every p in window o.
+  void (*sum_backward)(const SumGeometry<T>& g, ptrdiff_t planes, const T* dy, bool past, T* dx);
+  // n copies of a number.
   void (*fill)(ptrdiff_t n, T value, T* x);
 };
 TENFOLD_DECLARE_KERNELS(PoolKernels)

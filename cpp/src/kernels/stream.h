@@ -1,8 +1,8 @@
-// Rows of an output, written one after the other: straight to their place, or past the caches (runtime/stream.h).
+// Rows of an output, written one after the other: straight to their place, or past the caches (kernels/past.h).
 #pragma once
 
+#include "kernels/past.h"
 #include "kernels/vec.h"
-#include "runtime/stream.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {

@@ -76,12 +76,27 @@ TENFOLD_INLINE void produce(index n, T* y, bool past, Value value) {
 // Pairwise, in the order of the lanes' numbers.
 template <class T>
 TENFOLD_INLINE T sum_of_lanes(Vec<T> v) {
+#if defined(TENFOLD_ISA_avx512)  // the same order, in registers
+  const __m256d halves[2] = {_mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 0),
+                             _mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 1)};
+  if constexpr (sizeof(T) == 4) {
+    const __m256 eight = (__m256)halves[0] + (__m256)halves[1];
+    const __m128 four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
+    const __m128 two = four + _mm_movehl_ps(four, four);
+    return two[0] + two[1];
+  } else {
+    const __m256d four = halves[0] + halves[1];
+    const __m128d two = _mm256_castpd256_pd128(four) + _mm256_extractf128_pd(four, 1);
+    return two[0] + two[1];
+  }
+#else
   T lane[kLanes<T>];
   store(lane, v);
   for (index half = kLanes<T> / 2; half > 0; half /= 2) {
     for (index i = 0; i < half; ++i) lane[i] += lane[i + half];
   }
   return lane[0];
+#endif
 }
 template <class T>
 TENFOLD_INLINE T max_of_lanes(Vec<T> v) {

@@ -67,7 +67,7 @@ template <class T>
 TENFOLD_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Lanes<T>::unaligned*>(p) = v;
 }
-// A store past the caches (runtime/stream.h), to a multiple of the vector's size.
+// A store past the caches (kernels/past.h), to a multiple of the vector's size.
 template <class T>
 TENFOLD_INLINE void store_past(T* p, Vec<T> v) {
 #if defined(TENFOLD_ISA_avx512)

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/norm.h"
-#include "runtime/stream.h"
+#include "kernels/past.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {

@@ -1,21 +1,11 @@
 #include <limits>
 
 #include "kernels/pool.h"
+#include "pool/geometry.h"
 #include "tenfold/pool.h"
 
 namespace tenfold {
 namespace {
-
-struct Range {
-  index begin, end;
-  index size() const { return end - begin; }
-};
-
-// floor(o * in / out) .. ceil((o + 1) * in / out), computed so that the products stay small.
-Range piece(index o, index in, index out) {
-  const index whole = in / out, rest = in % out;
-  return {o * whole + o * rest / out, (o + 1) * whole + ((o + 1) * rest + out - 1) / out};
-}
 
 // body(output offset in the plane, depth, height, width) for every output of a plane.
 template <class Body>
@@ -24,8 +14,8 @@ void each_output(const AdaptiveGeometry& g, Body&& body) {
   for (index od = 0; od < g.output[0]; ++od) {
     for (index oh = 0; oh < g.output[1]; ++oh) {
       for (index ow = 0; ow < g.output[2]; ++ow, ++o) {
-        body(o, piece(od, g.input[0], g.output[0]), piece(oh, g.input[1], g.output[1]),
-             piece(ow, g.input[2], g.output[2]));
+        body(o, adaptive_piece(od, g.input[0], g.output[0]), adaptive_piece(oh, g.input[1], g.output[1]),
+             adaptive_piece(ow, g.input[2], g.output[2]));
       }
     }
   }
@@ -53,39 +43,6 @@ index output_count(const AdaptiveGeometry& g) {
 }
 
 }  // namespace
-
-template <class T>
-void adaptive_average_pool(const Team& team, const AdaptiveGeometry& g, const T* x, T* y) {
-  const auto& k = kernels<PoolKernels, T>();
-  const index in = input_count(g), out = output_count(g);
-  team.for_each(g.planes, [&](index p) {
-    each_output(g, [&](index o, Range d, Range h, Range w) {
-      T sum = T(0);
-      each_run(g, d, h, w, [&](index at, index count) { sum += k.total(count, x + p * in + at); });
-      y[p * out + o] = sum / static_cast<T>(d.size() * h.size() * w.size());
-    });
-  });
-}
-
-template <class T>
-void adaptive_average_pool_backward(const Team& team, const AdaptiveGeometry& g, const T* dy, T* dx) {
-  const auto& k = kernels<PoolKernels, T>();
-  const index in = input_count(g), out = output_count(g);
-  team.for_each(g.planes, [&](index p) {
-    T* to = dx + p * in;
-    if (out == 1) {
-      k.fill(in, dy[p] / static_cast<T>(in), to);
-      return;
-    }
-    k.fill(in, T(0), to);
-    each_output(g, [&](index o, Range d, Range h, Range w) {
-      const T share = dy[p * out + o] / static_cast<T>(d.size() * h.size() * w.size());
-      each_run(g, d, h, w, [&](index at, index count) {
-        for (index i = 0; i < count; ++i) to[at + i] += share;
-      });
-    });
-  });
-}
 
 template <class T>
 void adaptive_max_pool(const Team& team, const AdaptiveGeometry& g, const T* x, T* y, index* positions) {
@@ -121,10 +78,8 @@ void adaptive_max_pool_backward(const Team& team, const AdaptiveGeometry& g, con
   });
 }
 
-#define TENFOLD_INSTANTIATE(T)                                                                      \
-  template void adaptive_average_pool(const Team&, const AdaptiveGeometry&, const T*, T*);          \
-  template void adaptive_average_pool_backward(const Team&, const AdaptiveGeometry&, const T*, T*); \
-  template void adaptive_max_pool(const Team&, const AdaptiveGeometry&, const T*, T*, index*);      \
+#define TENFOLD_INSTANTIATE(T)                                                                 \
+  template void adaptive_max_pool(const Team&, const AdaptiveGeometry&, const T*, T*, index*); \
   template void adaptive_max_pool_backward(const Team&, const AdaptiveGeometry&, const T*, const index*, T*);
 TENFOLD_INSTANTIATE(float)
 TENFOLD_INSTANTIATE(double)

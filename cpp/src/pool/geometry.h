@@ -19,6 +19,18 @@ inline PoolAxis pool_axis(const Axis& axis) {
   return a;
 }
 
+struct Range {
+  index begin, end;
+  index size() const { return end - begin; }
+};
+
+// What output o of an adaptive geometry takes: floor(o * in / out) .. ceil((o + 1) * in / out), computed so that the
+// products stay small.
+inline Range adaptive_piece(index o, index in, index out) {
+  const index whole = in / out, rest = in % out;
+  return {o * whole + o * rest / out, (o + 1) * whole + ((o + 1) * rest + out - 1) / out};
+}
+
 // Planes that are handed out together: enough elements to be worth it (and worth tables of their
 // lanes), and enough
 // pieces of work for many threads.

@@ -1,5 +1,5 @@
+#include "kernels/past.h"
 #include "pool/geometry.h"
-#include "runtime/stream.h"
 #include "tenfold/error.h"
 #include "tenfold/pool.h"
 

@@ -74,6 +74,17 @@ Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept,
         }
       }
     }
+    // Alone, with the derivative at 0 that its output does not tell: the sign of 0 spares the input.
+    const bool keep_sign = node.kind == "relu" && training && node.attributes.get<double>("at_zero") != 0 &&
+                           std::count(kept.begin(), kept.end(), output) == 0;
+    if (keep_sign) {
+      Attributes attributes = node.attributes;
+      attributes.set("keep_sign", true);
+      auto op = OpRegistry::global().create(node.kind, attributes, {graph.type(node.inputs[0])});
+      rewriter.replace(node.kind, attributes, std::move(op), rewriter.mapped(node.inputs), node.outputs,
+                       node.name);
+      continue;
+    }
     rewriter.copy(static_cast<int>(i));
   }
   return std::move(rewriter).finish();

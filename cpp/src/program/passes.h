@@ -13,7 +13,8 @@ struct Rewritten {
   std::vector<ValueId> map;
 };
 
-// conv / linear followed by relu becomes one node whose epilogue applies the activation. `kept` values survive.
+// conv / linear followed by relu becomes one node whose epilogue applies the activation; in training a relu that is left
+// tells backward by the sign of 0 what it would else read its input for. `kept` values survive.
 Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept, bool training);
 
 // Chains of small layers, with their loss if it follows, become one node that runs by sample (lanes/lane_segment.h).

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <functional>
 
+#include "kernels/past.h"
 #include "program/ops/op_base.h"
-#include "runtime/stream.h"
 #include "tenfold/elementwise.h"
 
 namespace tenfold {
@@ -26,12 +26,14 @@ void require_inputs(const char* function, const std::vector<TensorType>& inputs,
   if (inputs.size() != count) reject(function, "inputs", "must be ", count, "; received ", inputs.size());
 }
 
-// relu(x) = max(x, 0); its derivative at 0 is the attribute at_zero (1 in the lecture, 0 in PyTorch).
+// relu(x) = max(x, 0); its derivative at 0 is the attribute at_zero (1 in the lecture, 0 in PyTorch). With keep_sign,
+// negative inputs give -0, so that backward needs the output only.
 template <class T>
 class ReluOp final : public Op {
  public:
   ReluOp(const Attributes& attributes, const std::vector<TensorType>& inputs)
-      : at_zero_(static_cast<T>(attributes.get<double>("at_zero"))) {
+      : at_zero_(static_cast<T>(attributes.get<double>("at_zero"))),
+        keep_sign_(attributes.get<bool>("keep_sign", false)) {
     require_inputs("relu", inputs, 1);
     require_same_dtype("relu", inputs, {"input"});
     inputs_ = inputs;
@@ -39,8 +41,8 @@ class ReluOp final : public Op {
   }
 
   // y tells x < 0 from x > 0, but not from x == 0.
-  bool backward_needs_input(int) const override { return at_zero_ != 0; }
-  bool backward_needs_output(int) const override { return at_zero_ == 0; }
+  bool backward_needs_input(int) const override { return at_zero_ != 0 && !keep_sign_; }
+  bool backward_needs_output(int) const override { return !backward_needs_input(0); }
   bool may_overwrite_input(int, int) const override { return true; }
   double flops() const override { return static_cast<double>(outputs_[0].count()); }
 
@@ -49,24 +51,27 @@ class ReluOp final : public Op {
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
     const bool past = passes(outputs_[0].count(), y, {x});
+    const auto run = keep_sign_ ? k.relu_keep_sign : k.relu;
     team.for_range(outputs_[0].count(), kGrain,
-                   [&](index begin, index end) { k.relu(end - begin, x + begin, past, y + begin); });
+                   [&](index begin, index end) { run(end - begin, x + begin, past, y + begin); });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
     const auto& k = kernels<ElementwiseKernels, T>();
-    const T* s = at_zero_ != 0 ? input<T>(call, 0) : output<T>(call, 0);
+    const T* s = backward_needs_input(0) ? input<T>(call, 0) : output<T>(call, 0);
     const T* dy = d_output<T>(call, 0);
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
     const bool past = passes(outputs_[0].count(), dx, {s, dy});
+    const auto run = keep_sign_ ? k.relu_keep_sign_backward : k.relu_backward;
     team.for_range(outputs_[0].count(), kGrain, [&](index begin, index end) {
-      k.relu_backward(end - begin, s + begin, dy + begin, at_zero_, past, dx + begin);
+      run(end - begin, s + begin, dy + begin, at_zero_, past, dx + begin);
     });
   }
 
  private:
   T at_zero_;
+  bool keep_sign_;
 };
 
 // -- one argument

@@ -207,7 +207,7 @@ class AdaptiveAveragePoolOp final : public Op {
   AdaptiveAveragePoolOp(const Attributes& attributes, const std::vector<TensorType>& inputs) {
     const std::string function = name_in(attributes, "adaptive_avg_pool");
     require_same_dtype(function.c_str(), inputs, {"input"});
-    geometry_ = adaptive_geometry(function.c_str(), attributes, inputs[0]);
+    pool_ = std::make_unique<AveragePool<T>>(adaptive_geometry(function.c_str(), attributes, inputs[0]));
     inputs_ = inputs;
     outputs_ = {
         {inputs[0].dtype, pooled_shape(function.c_str(), inputs[0], attributes.get<Shape>("output_size"))}};
@@ -217,15 +217,15 @@ class AdaptiveAveragePoolOp final : public Op {
   double flops() const override { return static_cast<double>(inputs_[0].count()); }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    adaptive_average_pool(team, geometry_, input<T>(call, 0), output<T>(call, 0));
+    pool_->forward(team, input<T>(call, 0), output<T>(call, 0));
   }
   void backward(const Team& team, const BackwardCall& call) const override {
     if (call.d_inputs[0] == nullptr) return;
-    adaptive_average_pool_backward(team, geometry_, d_output<T>(call, 0), d_input<T>(call, 0));
+    pool_->backward(team, d_output<T>(call, 0), d_input<T>(call, 0));
   }
 
  private:
-  AdaptiveGeometry geometry_;
+  std::unique_ptr<AveragePool<T>> pool_;
 };
 
 template <class T>

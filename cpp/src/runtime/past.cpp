@@ -1,4 +1,4 @@
-#include "runtime/stream.h"
+#include "kernels/past.h"
 
 #include <algorithm>
 #include <cstring>
