@@ -133,7 +133,7 @@ struct LaneKernels {
   // lanes[i][16] <-- rows[n * pitch + i] for n < samples, zeros above.
   void (*to_lanes)(ptrdiff_t count, const T* rows, ptrdiff_t pitch, ptrdiff_t samples, T* lanes);
   // rows[n * pitch + i] <-- lanes[i][16] for n < samples; -0 becomes +0. `past`: past the caches where that is easy
-  // (runtime/stream.h); rows then begin at cache lines.
+  // (kernels/past.h); rows then begin at cache lines.
   void (*from_lanes)(ptrdiff_t count, const T* lanes, T* rows, ptrdiff_t pitch, ptrdiff_t samples, bool past);
   // sums[i] = sum over the lanes of acc[i][16]; `past` as for from_lanes.
   void (*sum_lanes)(ptrdiff_t count, const T* acc, T* sums, bool past);

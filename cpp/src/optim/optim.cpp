@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/optim.h"
-#include "runtime/stream.h"
+#include "kernels/past.h"
 #include "tenfold/error.h"
 
 namespace tenfold {
