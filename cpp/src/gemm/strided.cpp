@@ -14,13 +14,15 @@ constexpr double kPackRagged = 3;  // to pack the end of a B that is read in pla
 constexpr double kTurn = 6;        // to write C in the transposed form, of a square that has it
 // Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
 constexpr index kAliased = 4096;
-constexpr double kPassA = 1.6;    // to read such an A where it lies, each time
+constexpr double kPassA =
+    1.6;  // to read such an A where it lies, each time; or a larger one than kNear across rows,
+          // one page or more at each step, which no processor fetches ahead
 constexpr double kPassB = 0.6;    // likewise such a B
 constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
 constexpr double kDotCall = 80;   // ... and for each of its tiles
 constexpr double kDotCopy = 1.5;  // to copy an element so that it runs along k
 
-// The dot form fetches a B ahead that is larger than this.
+// Elements of an operand that stays near. The dot form fetches a larger B ahead.
 template <class T>
 constexpr double kNear = 1024 * 1024 / sizeof(T);
 
@@ -42,7 +44,8 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
-  const double a_passes = a.row != 1 && aliased<T>(a.row) ? kPassA * static_cast<double>(plan.n_panels) : 0;
+  const bool a_far = a.row == 1 ? a_size > kNear<T> : aliased<T>(a.row);
+  const double a_passes = a_far ? kPassA * static_cast<double>(plan.n_panels) : 0;
   const double b_passes = aliased<T>(b.row) ? kPassB * static_cast<double>(plan.m_panels) : 0;
   const double a_pack = kPackRows, b_pack = b.column == 1 ? kPackCopied : kPackTurned;
   plan.a_direct = a_passes <= a_pack;
