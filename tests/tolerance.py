@@ -17,6 +17,11 @@ def rtol(dtype: Any, terms: int = 1) -> float:
     return float(np.finfo(dtype).eps) * (4 + 2 * np.sqrt(max(terms, 1)))
 
 
+def largest_error(actual: Any, exact: Any) -> float:
+    """Return the largest error, relative to the largest magnitude of the exact numbers; 0 for empty arrays."""
+    return float(np.max(np.abs(actual - exact), initial=0) / np.max(np.abs(exact), initial=1e-30))
+
+
 def assert_close(actual: Any, expected: Any, terms: int = 1, scale: float | None = None) -> None:
     """Check `actual` against a reference computed in float64, NaN and infinity included.
 

@@ -167,8 +167,7 @@ _TAIL = "load_first and store_first copy the rest of a row by memcpy"
 _TURNED = "16 weights that are turned lie there"
 KNOWN = (
     Known("avx512", "winograd", r"\binput<\w+, [12]>", _SQUARE, 30),
-    Known("avx512", "winograd", r"\bweights<\w+, 1>", _SQUARE, 6),
-    Known("avx512", "winograd", r"\bweights<\w+, 2>", _SQUARE, 62),
+    Known("avx512", "winograd", r"\bweights<\w+, 2>", _SQUARE, 61),
     Known("avx512", "winograd", r"\boutput<\w+, 1>", _SQUARE, 6),
     Known("avx512", "winograd", r"\blooks<\w+, 1>", _SQUARE, 28),
     Known("avx512", "lanes", r"\bconv_input<", "one vector of 33 waits on the stack", 2),
@@ -185,7 +184,7 @@ KNOWN = (
     Known("avx2", "winograd", r"\binput<\w+, 2>", _SQUARE, 170),
     Known("avx2", "winograd", r"\bweights<\w+, 0>", _TAIL, 58, calls=True),
     Known("avx2", "winograd", r"\bweights<\w+, 1>", _SQUARE, 91),
-    Known("avx2", "winograd", r"\bweights<\w+, 2>", _SQUARE, 164),
+    Known("avx2", "winograd", r"\bweights<\w+, 2>", _SQUARE, 171),
     Known("avx2", "winograd", r"\boutput<\w+, 1>", _SQUARE, 42),
     Known("avx2", "winograd", r"\boutput<\w+, 2>", _SQUARE, 6),
     Known("avx2", "winograd", r"\blooks<\w+, 1>", _SQUARE, 60),

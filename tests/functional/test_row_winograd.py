@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.reference import conv as reference
-from tests.tolerance import rtol
+from tests.tolerance import largest_error, rtol
 
 import tenfold
 from tenfold import _core
@@ -40,10 +40,6 @@ def defined(x, w, b, options):
     return reference.conv(
         x.astype(float), w.astype(float), b.astype(float), (1, 1), pads, (1, 1), 1, border, value
     )
-
-
-def largest_error(actual, exact):
-    return np.max(np.abs(actual - exact)) / np.max(np.abs(exact))
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from tests.gradcheck import check_gradients
 from tests.reference import conv as reference
-from tests.tolerance import rtol
+from tests.tolerance import largest_error, rtol
 
 import tenfold
 from tenfold import _core
@@ -52,10 +52,6 @@ def make(name, dtype=np.float32, integer=False, kernel=3):
     if integer:
         return *(rng.integers(-4, 5, s).astype(dtype) for s in shapes), pads
     return *(rng.standard_normal(s).astype(dtype) for s in shapes), pads
-
-
-def largest_error(actual, exact):
-    return np.max(np.abs(actual - exact), initial=0) / np.max(np.abs(exact), initial=1e-30)
 
 
 # One definition serves all instruction sets and tiles: its loops are what takes time here.

@@ -25,8 +25,8 @@ template <class T>
 std::size_t gemm_workspace(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, index lda,
                            index ldb, int threads);
 
-// The same in a region and with a workspace of its own, on one thread where waking others takes longer. Throws InvalidArgument for negative extents and for
-// leading dimensions shorter than a row.
+// The same in a region and with a workspace of its own, on one thread where waking others takes longer. Throws
+// InvalidArgument for negative extents and for leading dimensions shorter than a row.
 template <class T>
 void gemm(Transpose transpose_a, Transpose transpose_b, index m, index n, index k, T alpha, const T* a,
           index lda, const T* b, index ldb, T beta, T* c, index ldc);

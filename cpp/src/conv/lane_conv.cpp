@@ -27,8 +27,7 @@ index divide_up(index a, index b) {
 int row_kernel(const ConvGeometry& g) {
   const Axis &h = g.window[1], &w = g.window[2];
   const bool plain = h.stride == 1 && w.stride == 1 && h.dilation == 1 && w.dilation == 1;
-  if (!plain || h.kernel != w.kernel) return -1;
-  return h.kernel == 3 ? 0 : h.kernel == 5 ? 1 : -1;
+  return plain && h.kernel == w.kernel ? lane_winograd_number(h.kernel) : -1;
 }
 
 // Multiply-adds at the peak of 16 images: by the definition; by Winograd along rows, where it exists and its error is

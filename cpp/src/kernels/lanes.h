@@ -14,14 +14,13 @@
 #include <stdint.h>
 
 #include "kernels/dispatch.h"
+#include "kernels/pool.h"
 
 namespace tenfold {
 
 constexpr ptrdiff_t kLaneBlock = 16;  // samples in a block, on every ISA: one 512-bit vector of floats
 
-// Codes of a pooled value: the winning tap, or this: no gradient passes (a ReLU in front of the pool was
-// shut).
-constexpr unsigned char kNoTap = 255;
+// The code of a pooled value is the winning tap, or kNoTap where no gradient passes: a ReLU in front of the pool was shut.
 
 // y[f][p] = bias[f] + sum_k w[f][k] * x[pixel[p] + tap[k]], then ReLU, then max over groups of four pixels.
 // x carries its zero padding, so that every tap of every pixel lies inside. y[f][p] is at f * y_plane +

@@ -1,6 +1,12 @@
 // What the kernels on lanes share: cutting into register tiles, the codes of pooled values, the turn of 16 samples.
 #pragma once
 
+// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
 #include "kernels/lanes.h"
 #include "kernels/vec.h"
 

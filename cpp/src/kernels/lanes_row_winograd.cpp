@@ -1,8 +1,3 @@
-// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
 #include "kernels/lanes_row_winograd.h"
 
 #include "kernels/lanes_winograd_common.h"
@@ -11,7 +6,7 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
-// The tile of the forward pass: filters x two rows x some of the points. That of the weight gradient: filters x r.
+// The register tile: filters x two rows x some of the points.
 template <int r>
 constexpr int kGroup = kManyRegisters ? (r == 3 ? 4 : 6) : 2;  // points
 template <int r>
@@ -25,46 +20,28 @@ constexpr LaneRowWinogradCost kForwardCost[] = {
 // ---- one-dimensional transforms
 // ---------------------------------------------------------------------------------------
 
-// The finite points; the last one is infinity.
+// What point k of A^T s adds to the second output: the point itself, or infinity's sign.
 template <class T, int r>
 constexpr T point(int k) {
   if (k == 0) return T(0);
+  if (k == r) return r == 3 ? T(-1) : T(1);
   const T p = r == 3 ? T(1) : k <= 2 ? Points<T>::a : Points<T>::b;
   return k % 2 == 1 ? p : -p;
 }
 
-// B^T d of r + 1 looks
-template <class T, int r>
-TENFOLD_INLINE void row_look(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (r == 5) return look_line<T>(d, v);
-  v[0] = d[0] - d[2];
-  v[1] = d[1] + d[2];
-  v[2] = d[2] - d[1];
-  v[3] = d[3] - d[1];
-}
-// G g of r taps
-template <class T, int r>
-TENFOLD_INLINE void row_weight(const Vec<T>* g, Vec<T>* u) {
-  if constexpr (r == 5) return weight_line<T, 5>(g, u);
-  const Vec<T> even = (g[0] + g[2]) * T(0.5), odd = g[1] * T(0.5);
-  u[0] = g[0];
-  u[1] = even + odd;
-  u[2] = even - odd;
-  u[3] = g[2];
-}
 // y += what points First .. First + Count - 1 add to A^T s
 template <class T, int r, int First, int Count>
 TENFOLD_INLINE void add_outputs(const Vec<T>* s, Vec<T>* y) {
-  if constexpr (Count == 6) {
+  if constexpr (Count == r + 1) {
     Vec<T> line[2];
-    output_line<T, 2>(s, line);
+    tile_outputs<T, 2, r + 1>(s, line);
     y[0] += line[0];
     y[1] += line[1];
   } else {
     TENFOLD_UNROLL
     for (int k = 0; k < Count; ++k) {
       if (First + k < r) y[0] += s[k];
-      if (First + k > 0) y[1] += First + k == r ? s[k] : s[k] * point<T, r>(First + k);
+      if (First + k > 0) y[1] += s[k] * point<T, r>(First + k);
     }
   }
 }
@@ -92,7 +69,7 @@ void transform(index count, const T* w, T* u) {
       Vec<T> g[r], p[P];
       TENFOLD_UNROLL
       for (int k = 0; k < r; ++k) g[k] = load(taps + k * kBlock + lane);
-      row_weight<T, r>(g, p);
+      tile_weights<T, P, r>(g, p);
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(points + k * kBlock + lane, p[k]);
     }
@@ -112,7 +89,7 @@ TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
       Vec<T> d[P], line[P];
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
-      row_look<T, r>(d, line);
+      tile_looks<T, P>(d, line);
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(v + (row * P + k) * kBlock + lane, line[k]);
     }

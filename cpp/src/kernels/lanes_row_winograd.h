@@ -34,7 +34,7 @@ constexpr double row_winograd_cost(const LaneRowWinogradCost& cost, ptrdiff_t r,
           static_cast<double>(filters) * cost.part);
 }
 
-// Index 0: r = 3, index 1: r = 5.
+// Index: lane_winograd_number.
 template <class T>
 struct LaneRowWinogradKernels {
   // y, where call.u is [F][C][r][P]; two rows of outputs at a time, `tiles` such pairs between looks. x has rows and

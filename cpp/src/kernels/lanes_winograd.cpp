@@ -1,8 +1,3 @@
-// GCC 12 warns of its own _mm512_undefined_ps(); Clang does not know the warning.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
 #include "kernels/lanes_winograd.h"
 
 #include "kernels/lanes_winograd_common.h"

@@ -48,7 +48,11 @@ struct LaneWinogradCost {
   double product, look, part;
 };
 
-// Index 0: r = 3, index 1: r = 5.
+// Index 0: r = 3, index 1: r = 5; -1: there are no kernels for this r.
+constexpr int lane_winograd_number(ptrdiff_t r) {
+  return r == 3 ? 0 : r == 5 ? 1 : -1;
+}
+
 template <class T>
 struct LaneWinogradKernels {
   // y; scratch of (tiles * 36 C + 6 (tiles * m + r - 1)) vectors of 16.

@@ -1,4 +1,4 @@
-// What Winograd's forms on lanes share: the transforms of a line of six points, and how a tile is written.
+// What Winograd's forms on lanes share: single points and adjoints of the transforms, and how a tile is written.
 #pragma once
 
 #include "kernels/lanes_common.h"
@@ -12,14 +12,8 @@ namespace {
 constexpr int kSide = 6;  // points of a line
 static_assert(kSide * kSide == kWinogradPoints, "");
 
-// ---- one-dimensional transforms
+// ---- one-dimensional transforms beside those of kernels/winograd_points.h
 // ---------------------------------------------------------------------------------------
-
-// p^n of +-a and +-b, without the sign.
-template <class T>
-constexpr T power(T p, int n) {
-  return n == 0 ? T(1) : n == 1 ? p : (p < 1 ? T(0.5) : T(2)) * power(p, n - 2);
-}
 
 // Point j of B^T d.
 template <class T, int j, class Look>
@@ -45,35 +39,6 @@ TENFOLD_INLINE void look_line_adjoint(const Vec<T>* v, Vec<T>* d) {
   d[4] = v[0] + (sum_a + sum_b);
   d[5] = v[5];
 }
-// A^T s
-template <class T, int m>
-TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
-  constexpr T a = Points<T>::a, b = Points<T>::b;
-  const Vec<T> sum_a = s[1] + s[2], difference_a = s[1] - s[2];
-  const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
-  y[0] = s[0] + (sum_a + sum_b);
-  TENFOLD_UNROLL
-  for (int o = 1; o < m; ++o) {
-    y[o] = o % 2 == 0 ? sum_a * power(a, o) + sum_b * power(b, o)
-                      : difference_a * power(a, o) + difference_b * power(b, o);
-  }
-  y[m - 1] += s[5];
-}
-// Points +-p of A e
-template <class T, int m, class Part>
-TENFOLD_INLINE Vec<T> even_part(T p, const Part& e) {
-  Vec<T> sum = e(0);
-  TENFOLD_UNROLL
-  for (int o = 2; o < m; o += 2) sum += e(o) * power(p, o);
-  return sum;
-}
-template <class T, int m, class Part>
-TENFOLD_INLINE Vec<T> odd_part(T p, const Part& e) {
-  Vec<T> sum = e(1) * p;
-  TENFOLD_UNROLL
-  for (int o = 3; o < m; o += 2) sum += e(o) * power(p, o);
-  return sum;
-}
 // Point j of A e
 template <class T, int m, int j, class Part>
 TENFOLD_INLINE Vec<T> spread_at(const Part& e) {
@@ -85,50 +50,6 @@ TENFOLD_INLINE Vec<T> spread_at(const Part& e) {
   if constexpr (j == 4) return even_part<T, m>(b, e) - odd_part<T, m>(b, e);
   return e(m - 1);
 }
-// A e
-template <class T, int m>
-TENFOLD_INLINE void spread_line(const Vec<T>* e, Vec<T>* w) {
-  const auto part = [&](int o) __attribute__((always_inline)) { return e[o]; };
-  const Vec<T> even_a = even_part<T, m>(Points<T>::a, part), odd_a = odd_part<T, m>(Points<T>::a, part);
-  const Vec<T> even_b = even_part<T, m>(Points<T>::b, part), odd_b = odd_part<T, m>(Points<T>::b, part);
-  w[0] = e[0];
-  w[1] = even_a + odd_a;
-  w[2] = even_a - odd_a;
-  w[3] = even_b + odd_b;
-  w[4] = even_b - odd_b;
-  w[5] = e[m - 1];
-}
-// G g
-template <class T, int r>
-TENFOLD_INLINE void weight_line(const Vec<T>* g, Vec<T>* u) {
-  constexpr T over_a = Points<T>::over_a, over_b = Points<T>::over_b;
-  const auto part = [&](int k) __attribute__((always_inline)) { return g[k]; };
-  const Vec<T> even_a = even_part<T, r>(Points<T>::a, part) * over_a,
-               odd_a = odd_part<T, r>(Points<T>::a, part) * over_a;
-  const Vec<T> even_b = even_part<T, r>(Points<T>::b, part) * over_b,
-               odd_b = odd_part<T, r>(Points<T>::b, part) * over_b;
-  u[0] = g[0];
-  u[1] = even_a + odd_a;
-  u[2] = even_a - odd_a;
-  u[3] = even_b + odd_b;
-  u[4] = even_b - odd_b;
-  u[5] = g[r - 1];
-}
-// G^T s
-template <class T, int r>
-TENFOLD_INLINE void weight_line_adjoint(const Vec<T>* s, Vec<T>* g) {
-  constexpr T a = Points<T>::a, b = Points<T>::b, over_a = Points<T>::over_a, over_b = Points<T>::over_b;
-  const Vec<T> sum_a = (s[1] + s[2]) * over_a, difference_a = (s[1] - s[2]) * over_a;
-  const Vec<T> sum_b = (s[3] + s[4]) * over_b, difference_b = (s[3] - s[4]) * over_b;
-  g[0] = s[0] + (sum_a + sum_b);
-  TENFOLD_UNROLL
-  for (int k = 1; k < r; ++k) {
-    g[k] = k % 2 == 0 ? sum_a * power(a, k) + sum_b * power(b, k)
-                      : difference_a * power(a, k) + difference_b * power(b, k);
-  }
-  g[r - 1] += s[5];
-}
-
 // ---- outputs
 // -----------------------------------------------------------------------------------------------------
 

@@ -42,27 +42,13 @@ TENFOLD_INLINE Vec<double> square_root(Vec<double> v) {
 #endif
 }
 
-// A whole vector past the caches, or by an ordinary store.
-template <class T>
-TENFOLD_INLINE void put(Whole<T> at, T* p, Vec<T> v, bool past) {
-  if (past) {
-    store_past(p, v);
-  } else {
-    at.store(p, v);
-  }
-}
-template <class T>
-TENFOLD_INLINE void put(Part<T> at, T* p, Vec<T> v, bool) {
-  at.store(p, v);
-}
-
 template <class T>
 void sgd(index n, T* p, const T* g, T* b, const SgdRates<T>& rates, bool past) {
   const Vec<T> rate = splat(rates.learning_rate), decay = splat(rates.weight_decay);
   if (b == nullptr) {
     sweep<T>(n, [=](auto at, index i) __attribute__((always_inline)) {
       const Vec<T> x = at.load(p + i);
-      put<T>(at, p + i, x - rate * (at.load(g + i) + decay * x), past);
+      at.store(p + i, x - rate * (at.load(g + i) + decay * x), past);
     });
     return;
   }
@@ -73,14 +59,14 @@ void sgd(index n, T* p, const T* g, T* b, const SgdRates<T>& rates, bool past) {
       const Vec<T> x = at.load(p + i), d = at.load(g + i) + decay * x;
       const Vec<T> moved = keep * at.load(b + i) + share * d;
       at.store(b + i, moved);
-      put<T>(at, p + i, x - rate * (d + momentum * moved), past);
+      at.store(p + i, x - rate * (d + momentum * moved), past);
     });
   } else {
     sweep<T>(n, [=](auto at, index i) __attribute__((always_inline)) {
       const Vec<T> x = at.load(p + i), d = at.load(g + i) + decay * x;
       const Vec<T> moved = keep * at.load(b + i) + share * d;
       at.store(b + i, moved);
-      put<T>(at, p + i, x - rate * moved, past);
+      at.store(p + i, x - rate * moved, past);
     });
   }
 }
@@ -97,7 +83,7 @@ void adam(index n, T* p, const T* g, T* m, T* v, const AdamRates<T>& rates, bool
     const Vec<T> square = keep2 * at.load(v + i) + share2 * (d * d);
     at.store(m + i, mean);
     at.store(v + i, square);
-    put<T>(at, p + i, shrink * x - step_size * (mean / (square_root(square) * correction + eps)), past);
+    at.store(p + i, shrink * x - step_size * (mean / (square_root(square) * correction + eps)), past);
   });
 }
 
@@ -114,7 +100,7 @@ void rmsprop(index n, T* p, const T* g, T* v, T* b, const RmspropRates<T>& rates
       move += momentum * at.load(b + i);
       at.store(b + i, move);
     }
-    put<T>(at, p + i, x - rate * move, past);
+    at.store(p + i, x - rate * move, past);
   });
 }
 

@@ -1,6 +1,8 @@
-// Outputs that no cache holds are written past the caches: the processor then need not read each line before it is
-// overwritten, which is a third of the traffic of a copy. Never with an output that lies in the memory of an input: its
-// lines have been read anyway.
+// What is written past the caches, and why:
+//   - outputs that no cache holds: the processor then need not read each line before it is overwritten, which is a third
+//     of the traffic of a copy. Never in the memory of an input: its lines have been read anyway;
+//   - what other members of a team hold from the step before and will read again (parameters, what a block of lanes
+//     leaves): a line that others hold has to be asked for before it is overwritten.
 //
 // What is written past the caches reaches other members of a team with the end of the loop, and other threads with the
 // end of the region (parallel.h).

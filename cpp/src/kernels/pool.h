@@ -1,4 +1,4 @@
-// Pooling of planes (or volumes): a maximum or a sum over every window.
+// Max-pooling of planes (or volumes); kernels/average_pool.h has the other one.
 #pragma once
 
 #include <stddef.h>
@@ -17,21 +17,6 @@ struct PoolAxis {
 // Depth, height and width; axes that do not exist have size, kernel, stride and output 1 and no padding.
 struct PoolGeometry {
   PoolAxis d, h, w;
-};
-
-// One axis of windows whose elements are summed: output o takes begin[o] .. end[o] - 1, and neither ever falls from one
-// output to the next. Where stride > 0, these are the elements inside of o * stride - pad .. o * stride - pad + kernel - 1.
-// A sum is divided by the product of the axes' divisors; share[o] = 1 / divisor[o].
-template <class T>
-struct SumAxis {
-  ptrdiff_t size, output;
-  const ptrdiff_t *begin, *end;
-  const T *divisor, *share;
-  ptrdiff_t kernel, stride, pad;
-};
-template <class T>
-struct SumGeometry {
-  SumAxis<T> d, h, w;
 };
 
 // What backward knows of a maximum: its position in the flattened input plane, or the number of its tap in the window,
@@ -55,10 +40,6 @@ struct PoolKernels {
                             bool past, T* dx);
   void (*max_positions_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy,
                                  const Position* positions, T* dx);
-  // y[o] = sum of the elements of window o / its divisor; 0 for a window without any.
-  void (*sum)(const SumGeometry<T>& g, ptrdiff_t planes, const T* x, T* y);
-  // dx = 0; dx[p] += dy[o] / divisor of o, for every p in window o.
-  void (*sum_backward)(const SumGeometry<T>& g, ptrdiff_t planes, const T* dy, bool past, T* dx);
   // n copies of a number.
   void (*fill)(ptrdiff_t n, T value, T* x);
 };

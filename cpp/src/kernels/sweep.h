@@ -21,6 +21,14 @@ struct Whole {
   __attribute__((always_inline)) Vec<T> load(const T* p) const { return TENFOLD_ISA::load(p); }
   __attribute__((always_inline)) Vec<T> load_or(const T* p, T) const { return TENFOLD_ISA::load(p); }
   __attribute__((always_inline)) void store(T* p, Vec<T> v) const { TENFOLD_ISA::store(p, v); }
+  // `past`: past the caches, to a multiple of the vector's size.
+  __attribute__((always_inline)) void store(T* p, Vec<T> v, bool past) const {
+    if (past) {
+      store_past(p, v);
+    } else {
+      TENFOLD_ISA::store(p, v);
+    }
+  }
   __attribute__((always_inline)) Vec<T> only(Vec<T> v) const { return v; }
 };
 template <class T>
@@ -35,6 +43,7 @@ struct Part {
     return select<T>(present(), load_first(p, count), splat(absent));
   }
   __attribute__((always_inline)) void store(T* p, Vec<T> v) const { store_first(p, v, count); }
+  __attribute__((always_inline)) void store(T* p, Vec<T> v, bool) const { store_first(p, v, count); }
   // zero in the lanes that do not exist
   __attribute__((always_inline)) Vec<T> only(Vec<T> v) const { return select<T>(present(), v, Vec<T>{}); }
 };
@@ -61,12 +70,7 @@ TENFOLD_INLINE void produce(index n, T* y, bool past, Value value) {
     if (part > 0) store_first(y + i, value(Part<T>{part}, i), part);
     i += part;
     for (; i + kLanes<T> <= n; i += kLanes<T>) {
-      const Vec<T> v = value(Whole<T>{}, i);
-      if (past) {
-        store_past(y + i, v);
-      } else {
-        store(y + i, v);
-      }
+      Whole<T>{}.store(y + i, value(Whole<T>{}, i), past);
     }
     part = n - i;
     if (part == 0) return;

@@ -31,98 +31,28 @@ TENFOLD_INLINE void weight_pair(Vec<T> g0, Vec<T> g1, Vec<T>* u) {
   u[2] = g1;
 }
 
-template <class T, int t>
-TENFOLD_INLINE void input_line(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (t == 4) {
-    v[0] = d[0] - d[2];
-    v[1] = d[1] + d[2];
-    v[2] = d[2] - d[1];
-    v[3] = d[1] - d[3];
-  } else {
-    look_line<T>(d, v);
-  }
-}
-
-template <class T, int t, int r>
-TENFOLD_INLINE void weight_line(const Vec<T>* g, Vec<T>* u) {
-  if constexpr (t == 4) {
-    const Vec<T> even = (g[0] + g[2]) * T(0.5), odd = g[1] * T(0.5);
-    u[0] = g[0];
-    u[1] = even + odd;
-    u[2] = even - odd;
-    u[3] = g[2];
-  } else {
-    // The value at a point over the product of its distances to the others: 1, -3/2, 6.
-    constexpr T a = Points<T>::a, b = Points<T>::b;
-    Vec<T> even_a = g[0] + g[2] * T(0.5), even_b = g[0] + g[2] * T(2), odd_a = g[1], odd_b = g[1];
-    if constexpr (r == 5) {
-      even_a += g[4] * T(0.25), even_b += g[4] * T(4);
-      odd_a += g[3] * T(0.5), odd_b += g[3] * T(2);
-    }
-    even_a *= T(-2.0 / 3), odd_a *= a * T(-2.0 / 3);
-    even_b *= T(1.0 / 6), odd_b *= b * T(1.0 / 6);
-    u[0] = g[0];
-    u[1] = even_a + odd_a;
-    u[2] = even_a - odd_a;
-    u[3] = even_b + odd_b;
-    u[4] = even_b - odd_b;
-    u[5] = g[r - 1];
-  }
-}
-
-template <class T, int m, int t>
-TENFOLD_INLINE void output_line(const Vec<T>* s, Vec<T>* y) {
-  const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
-  if constexpr (t == 4) {
-    y[0] = s[0] + sum;
-    y[1] = difference - s[3];
-  } else {
-    constexpr T a = Points<T>::a, b = Points<T>::b;
-    const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
-    y[0] = s[0] + sum + sum_b;
-    y[1] = difference * a + difference_b * b;
-    if constexpr (m == 2) {
-      y[1] += s[5];
-    } else {
-      y[2] = sum * T(0.5) + sum_b * T(2);
-      y[3] = difference * (a * T(0.5)) + difference_b * (b * T(2)) + s[5];
-    }
-  }
-}
-
-// The transposes of output_line and weight_line for three taps.
+// The transposes of tile_outputs and tile_weights for three taps.
 template <class T, int m>
 TENFOLD_INLINE void gradient_line(const Vec<T>* y, Vec<T>* s) {
-  s[0] = y[0];
   if constexpr (m == 2) {
+    s[0] = y[0];
     s[1] = y[0] + y[1];
     s[2] = y[0] - y[1];
     s[3] = -y[1];
   } else {
-    constexpr T a = Points<T>::a, b = Points<T>::b;
-    const Vec<T> even_a = y[0] + y[2] * T(0.5), odd_a = (y[1] + y[3] * T(0.5)) * a;
-    const Vec<T> even_b = y[0] + y[2] * T(2), odd_b = (y[1] + y[3] * T(2)) * b;
-    s[1] = even_a + odd_a;
-    s[2] = even_a - odd_a;
-    s[3] = even_b + odd_b;
-    s[4] = even_b - odd_b;
-    s[5] = y[3];
+    spread_line<T, m>(y, s);
   }
 }
 
 template <class T, int m>
 TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
-  const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
   if constexpr (m == 2) {
+    const Vec<T> sum = s[1] + s[2], difference = s[1] - s[2];
     g[0] = s[0] + sum * T(0.5);
     g[1] = difference * T(0.5);
     g[2] = sum * T(0.5) + s[3];
   } else {
-    constexpr T a = Points<T>::a, b = Points<T>::b;
-    const Vec<T> sum_b = s[3] + s[4], difference_b = s[3] - s[4];
-    g[0] = s[0] + sum * T(-2.0 / 3) + sum_b * T(1.0 / 6);
-    g[1] = difference * (a * T(-2.0 / 3)) + difference_b * (b * T(1.0 / 6));
-    g[2] = sum * T(-1.0 / 3) + sum_b * T(1.0 / 3) + s[5];
+    weight_line_adjoint<T, 3>(s, g);
   }
 }
 
@@ -130,7 +60,7 @@ TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
 template <class T, int form>
 TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
   if constexpr (form < kWinogradStrideForm) {
-    input_line<T, kWinogradForms[form].t>(d, v);
+    tile_looks<T, kWinogradForms[form].t>(d, v);
   } else if constexpr (form == kWinogradStrideForm) {
     input_pair<T>(d[0], d[2], d[4], v);
     v[3] = d[1];
@@ -152,7 +82,7 @@ template <class T, int form>
 TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
   constexpr WinogradForm f = kWinogradForms[form];
   if constexpr (form < kWinogradStrideForm) {
-    weight_line<T, f.t, f.r>(g, u);
+    tile_weights<T, f.t, f.r>(g, u);
   } else {
     weight_pair<T>(g[0], g[2], u);
     if constexpr (f.r == 4) {
@@ -167,7 +97,7 @@ template <class T, int form>
 TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
   constexpr WinogradForm f = kWinogradForms[form];
   if constexpr (form < kWinogradStrideForm) {
-    output_line<T, f.m, f.t>(s, y);
+    tile_outputs<T, f.m, f.t>(s, y);
   } else {
     const Vec<T> pair[2] = {s[0] + s[1], s[1] + s[2]};
     const Vec<T> other[2] = {f.r == 4 ? s[3] + s[4] : s[3], f.r == 4 ? s[4] + s[f.t - 1] : s[4]};

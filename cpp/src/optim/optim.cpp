@@ -12,8 +12,7 @@ namespace {
 // Pieces end at multiples of a cache line, so that no two members write to the same one.
 constexpr index kGrain = 16;
 
-// Every member of a team reads all parameters in a step. To overwrite a line that others hold, a processor has to ask them
-// for it; past the caches it need not.
+// Every member of a team reads all parameters in a step, and holds them when the next one writes (kernels/past.h).
 template <class T>
 bool write_past_caches(const Team& team, const T* parameters) {
   return team.size() > 1 && reinterpret_cast<std::uintptr_t>(parameters) % kLine == 0;

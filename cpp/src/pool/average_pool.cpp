@@ -1,3 +1,4 @@
+#include "kernels/average_pool.h"
 #include "kernels/past.h"
 #include "pool/geometry.h"
 #include "tenfold/pool.h"
@@ -77,7 +78,7 @@ index outputs_of(const SumGeometry<T>& g) {
 
 template <class T>
 void AveragePool<T>::forward(const Team& team, const T* x, T* y) const {
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<AveragePoolKernels, T>();
   const auto g = sum_geometry<T>(lines_);
   const index in = inputs_of(g), out = outputs_of(g);
   each_block(team, planes_, in, [&](index p, index count) { k.sum(g, count, x + p * in, y + p * out); });
@@ -85,7 +86,7 @@ void AveragePool<T>::forward(const Team& team, const T* x, T* y) const {
 
 template <class T>
 void AveragePool<T>::backward(const Team& team, const T* dy, T* dx) const {
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<AveragePoolKernels, T>();
   const auto g = sum_geometry<T>(lines_);
   const index in = inputs_of(g), out = outputs_of(g);
   const bool past = passes_caches(static_cast<std::size_t>(planes_ * in) * sizeof(T));

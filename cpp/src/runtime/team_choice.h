@@ -15,8 +15,8 @@ class TeamChoice {
   void took(double time);
 
  private:
-  // The other way is tried for some runs in a row, because the first ones find members asleep, and seldom enough to cost
-  // little.
+  // The other way is tried for some runs in a row, because the first ones find members asleep, and seldom enough to
+  // cost little.
   static constexpr int kTrial = 4, kBetween = 250;
 
   double time_[2] = {0, 0};  // with the team, alone; 0: not known

@@ -158,14 +158,14 @@ index tile_side(index r) {
   return 7 - r;
 }
 int kernel_number(const Stage& stage) {
-  return stage.height.kernel == 3 ? 0 : 1;
+  return lane_winograd_number(stage.height.kernel);
 }
 
 // Whether there are kernels for whole tiles.
 bool tile_kernel(const LaneLayer& layer) {
   const auto fits = [](const Axis& a) { return a.stride == 1 && a.dilation == 1; };
   return fits(layer.height) && fits(layer.width) && layer.height.kernel == layer.width.kernel &&
-         (layer.height.kernel == 3 || layer.height.kernel == 5);
+         lane_winograd_number(layer.height.kernel) >= 0;
 }
 
 // Tiles that the kernels take at a time, so that their scratch stays in the second-level cache beside the block.
@@ -175,7 +175,7 @@ constexpr index kRowScratch = index{1} << 12;
 
 struct TileScratch {
   index forward_tiles = 1;  // of a row of tiles, or pairs of rows
-  index weight_rows = 1;    // of tiles, or of windows
+  index weight_rows = 1;    // of tiles
   index elements = 0;
 };
 TileScratch tile_scratch(const Stage& stage, const Plane& in) {

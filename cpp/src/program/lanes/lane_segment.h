@@ -27,12 +27,8 @@ namespace tenfold {
 
 struct LaneLayer {
   enum class Kind { conv, linear, relu, max_pool, flatten };
-  enum class Algorithm {
-    automatic,
-    direct,
-    winograd,
-    row_winograd
-  };  // the last two: wherever the shape allows it
+  // The last two: wherever the shape allows it.
+  enum class Algorithm { automatic, direct, winograd, row_winograd };
   Kind kind;
   Axis height, width;  // conv and max_pool, with output set
   index features = 0;  // conv and linear: output channels

@@ -73,7 +73,7 @@ std::vector<std::vector<float>> results(const Case& c, std::size_t offset) {
   return {arrays.begin() + static_cast<std::ptrdiff_t>(first), arrays.end()};
 }
 
-TEST(Stream, PastTheCachesIsTheSame) {
+TEST(PastTheCaches, AnOutputIsTheSame) {
   const std::size_t cache = cache_bytes();
   const Isa isa = active_isa();
   for (Isa each : available_isas()) {
@@ -101,7 +101,7 @@ TEST(Stream, PastTheCachesIsTheSame) {
   set_cache_bytes(cache);
 }
 
-TEST(Stream, TheCacheIsDetected) {
+TEST(PastTheCaches, TheCacheIsDetected) {
   EXPECT_GE(cache_bytes(), std::size_t{1} << 18);
 }
 
