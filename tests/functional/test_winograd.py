@@ -4,7 +4,7 @@ The error bound. An output is a sum of K = 9 C products and is compared with flo
 magnitude of the outputs. F(2x2) multiplies by 0, +-1 and 1/2 only: every intermediate value is a short sum, and the
 bound of a plain sum of K terms holds. F(4x4) adds and subtracts numbers up to (1 + 5/2)^2 times the input before the
 products and recombines six of them with weights up to 2 sqrt(2) per axis after: rounding errors grow by a factor
-that docs/numerics.md measures (at most 2.7 times the direct form's over all layers and inputs tried); 4 times the
+that docs/numerics.md measures (at most 3.2 times the direct form's over all layers and inputs tried); 4 times the
 bound of a plain sum leaves room, and a wrong coefficient or index is off by far more. The 5x5 form interpolates at the
 same points as F(4x4) and has the same bound.
 """
