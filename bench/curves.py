@@ -61,7 +61,7 @@ def point(name: str, n: int, c: int, size: int, budget: float, clock: Clock) -> 
     auto, direct = (result.times[who].as_dict() for who in ("tenfold", "direct"))
     print(f"{name:20s} {duration(auto['median']):>9s}, direct {duration(direct['median']):>9s}", flush=True)
     return {
-        "flops": flops, "bytes": 2.0 * x.nbytes + w.nbytes, "peak": result.peak, "auto": auto, "direct": direct,
+        "flops": flops, "bytes": 2.0 * x.nbytes + w.nbytes, "peak": result.probe.peak, "auto": auto, "direct": direct,
     }  # fmt: skip
 
 

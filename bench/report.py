@@ -10,8 +10,10 @@ from typing import Any
 Row = dict[str, Any]
 
 ONE = ", 1 thread"  # of the contestants that bench/peers/scaling.py runs with one thread
-# A row with fewer undisturbed turns than this (measure.py's GOOD_TURNS) has a mark.
+# A row with fewer undisturbed turns than this (measure.py's GOOD_TURNS) has a mark; and one whose cores were so many
+# times as far from each other (FARTHER) as in the row where they were nearest.
 GOOD_TURNS = 9
+FARTHER = 2.0
 
 
 def ratio(row: Row, names: Iterable[str] = ()) -> float | None:
@@ -210,11 +212,18 @@ def means(rows: list[Row]) -> list[str]:
     return table("model | direction | layers | NCHW | better layout | of peak | worst (better layout)", lines)
 
 
-def peers(rows: list[Row]) -> list[str]:
-    """Return a table of rows with the ratios of everybody who takes part in one of them."""
+def near(rows: list[Row]) -> float:
+    """Return up to which round trip of a cache line, in seconds, cores count as near each other."""
+    return FARTHER * (least(r.get("round_trip") for r in rows) or math.inf)
+
+
+def peers(rows: list[Row], nearby: float) -> list[str]:
+    """Return a table of rows with the ratios of everybody who takes part in one of them, and marks explained."""
+    few = [r["good"] < GOOD_TURNS for r in rows]
+    far = [r.get("round_trip", 0) > nearby for r in rows]
     others = list(dict.fromkeys(n for r in rows for n in r["times"] if n != "tenfold"))
     lines = []
-    for r in rows:
+    for r, is_few, is_far in zip(rows, few, far):
         ours = r["times"]["tenfold"]
         if r.get("flops"):
             speed = f"{r['flops'] / ours['median'] / 1e9:.0f} GFLOP/s"
@@ -223,11 +232,14 @@ def peers(rows: list[Row]) -> list[str]:
         ratios = [
             times(r["times"][n]["median"] / ours["median"] if n in r["times"] else None) for n in others
         ]
-        mark = " *" if r["good"] < GOOD_TURNS else ""
+        mark = " *" * is_few + " †" * is_far
         lines.append((r["name"] + mark, duration(ours["median"]), speed, percent(share(r)), *ratios))
     found = table(" | ".join(["work", "tenfold", "speed", "of peak", *others]), lines)
-    if any(r["good"] < GOOD_TURNS for r in rows):
+    if any(few):
         found += [f"\\* fewer than {GOOD_TURNS} undisturbed turns", ""]
+    if any(far):
+        trips = [1e9 * r["round_trip"] for r, is_far in zip(rows, far) if is_far]
+        found += [f"† cores far from each other: a cache line took {max(trips):.0f} ns to and fro", ""]
     return found
 
 
@@ -262,6 +274,7 @@ HEADINGS = {
 def page(results: dict[str, Any], pictures: dict[str, str]) -> str:
     """Return everything as a page; `pictures` has the file names by what they show."""
     rows = results["rows"]
+    nearby = near(rows)
     lines = ["# Results", "", title(results), ""]
     lines += [
         "Medians of undisturbed turns. The columns of the other libraries say how many times as long they take.",
@@ -292,9 +305,9 @@ def page(results: dict[str, Any], pictures: dict[str, str]) -> str:
                 lines += [f"### {model}", ""]
                 if f"layers-{model}" in pictures:
                     lines += [f"![{model}]({pictures[f'layers-{model}']})", ""]
-                lines += peers([r for r in own if r["model"] == model])
+                lines += peers([r for r in own if r["model"] == model], nearby)
         else:
-            lines += peers(own)
+            lines += peers(own, nearby)
     if results.get("curves"):
         lines += ["## Cost against work", "", f"![Cost against work]({pictures['curves']})", ""]
         for name, found in results["curves"]["curves"].items():
@@ -319,7 +332,7 @@ def page(results: dict[str, Any], pictures: dict[str, str]) -> str:
 def readme_table(results: dict[str, Any]) -> str:
     """Return the README's summary: steps, inference, and the means of layers and products."""
     rows = results["rows"]
-    lines = peers([r for what in ("step", "mlp", "resnet", "inference") for r in of(rows, what)])
+    lines = peers([r for what in ("step", "mlp", "resnet", "inference") for r in of(rows, what)], near(rows))
     body = []
     for name, own, names in (
         ("convolutions, forward", [r for r in kind(rows, "conv") if r["direction"] == "forward"], LAYOUTS),

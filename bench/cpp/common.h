@@ -16,7 +16,7 @@
 
 #include "tenfold/cpu.h"
 #include "tenfold/parallel.h"
-#include "tenfold/peak.h"
+#include "tenfold/probe.h"
 #include "tenfold/types.h"
 
 namespace tenfold::bench {

@@ -1,6 +1,7 @@
 // What members of a team lose to each other: empty regions and loops, a line that goes to and fro, and overwriting what
 // another member holds. Two cores that share a cache and two that do not differ several times; a virtual machine may move
 // from one to the other while this runs.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -32,20 +33,11 @@ void loop(benchmark::State& state) {
   });
 }
 
-void round_trip(benchmark::State& state) {
+void to_and_fro(benchmark::State& state) {
   if (num_threads() < 2) return state.SkipWithError("needs two threads");
-  std::atomic<index> line{0};
-  each(state, [&](const Team& team) {
-    team.barrier();
-    // Members 0 and 1 count in turn.
-    for (index i = team.rank(); team.rank() < 2 && i < 2 * kTimes; i += 2) {
-      while (line.load(std::memory_order_acquire) != i) continue;
-      line.store(i + 1, std::memory_order_release);
-    }
-    team.barrier();
-    if (team.rank() == 0) line = 0;
-    team.barrier();
-  });
+  double best = tenfold::round_trip();
+  for (auto _ : state) best = std::min(best, tenfold::round_trip());
+  state.counters["ns"] = best * 1e9;
 }
 
 // Member 0 overwrites lines that all members have read; nanoseconds a line of its writing alone.
@@ -81,7 +73,7 @@ void overwrite(benchmark::State& state, bool past) {
 void register_benchmarks() {
   benchmark::RegisterBenchmark("team/region", region)->UseRealTime();
   benchmark::RegisterBenchmark("team/loop", loop)->UseRealTime();
-  benchmark::RegisterBenchmark("team/round_trip", round_trip)->UseRealTime();
+  benchmark::RegisterBenchmark("team/round_trip", to_and_fro)->UseRealTime();
   for (bool past : {false, true}) {
     benchmark::RegisterBenchmark(past ? "team/overwrite/past_the_caches" : "team/overwrite/ordinary",
                                  [past](benchmark::State& state) { overwrite(state, past); })

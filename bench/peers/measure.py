@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
+import math
 import os
 import statistics
 import sys
@@ -17,9 +19,12 @@ import numpy as np
 
 from tenfold import _core
 
-# A turn is disturbed if a probe beside it reached less of the best one than this (or took so much longer), or if the
-# process's threads waited for a processor for more than this share of it.
+# A turn is disturbed if a probe beside it reached less of the best one than this (or took so much longer), if the cores
+# were so many times as far from each other as in the best one, or if the process's threads waited for a processor for
+# more than this share of it. Where more threads than processors make them wait for each other in every turn, the least
+# of that is the contestant's own.
 COLLAPSED = 0.75
+FARTHER = 2.0
 WAITED = 0.02
 PROBE_SECONDS = 0.001
 # Calls are repeated until a turn takes so long, short enough to fall between the other work of a busy machine.
@@ -77,14 +82,54 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What the machine gave at a moment; by default nothing at all.
+
+    Attributes
+    ----------
+    peak : float
+        Multiply-add peak of all threads (operations per second), each thread's best short run.
+    seconds : float
+        How long that took: a thread that had to wait for its processor shows here.
+    round_trip : float
+        Seconds of a cache line to the farthest thread and back. A virtual machine's cores may share a cache now and be
+        far from each other a moment later.
+    """
+
+    peak: float = 0.0
+    seconds: float = math.inf
+    round_trip: float = math.inf
+
+    def better(self, other: Probe) -> Probe:
+        """Return the best of both in everything."""
+        return Probe(
+            max(self.peak, other.peak),
+            min(self.seconds, other.seconds),
+            min(self.round_trip, other.round_trip),
+        )
+
+    def grade(self, best: Probe) -> float:
+        """Return the share of the best that it reached; COLLAPSED with cores that are FARTHER from each other."""
+        near = COLLAPSED * FARTHER * best.round_trip / self.round_trip if self.round_trip else 1.0
+        return min(self.peak / best.peak, best.seconds / self.seconds, near, 1.0)
+
+
+def probe() -> Probe:
+    """Return what all threads get at this moment."""
+    start = time.perf_counter()
+    peak = _core.fma_peak(np.dtype(np.float32), PROBE_SECONDS)
+    return Probe(peak, time.perf_counter() - start, _core.round_trip())
+
+
+@dataclass(frozen=True)
 class Result:
-    """Times of a work, with the multiply-add peak that was probed before and after every turn."""
+    """Times of a work, with the best of the probes before and after every turn."""
 
     group: str
     name: str
     flops: float
     times: dict[str, Times]
-    peak: float
+    probe: Probe
     turns: int
     dropped: int
     good: int  # undisturbed turns of the contestant that had the fewest
@@ -92,8 +137,9 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "group": self.group, "name": self.name, "flops": self.flops, "peak": self.peak,
-            "turns": self.turns, "dropped": self.dropped, "good": self.good, **self.facts,
+            "group": self.group, "name": self.name, "flops": self.flops, "peak": self.probe.peak,
+            "round_trip": self.probe.round_trip, "turns": self.turns, "dropped": self.dropped, "good": self.good,
+            **self.facts,
             "times": {name: t.as_dict() for name, t in self.times.items()},
         }  # fmt: skip
 
@@ -103,23 +149,19 @@ class Turn:
     """One turn of one contestant: its time, the probes before and after, the share of it spent in waiting."""
 
     seconds: float
-    probes: tuple[tuple[float, float], tuple[float, float]]
+    probes: tuple[Probe, Probe]
     waited: float
 
-    def grade(self, best: tuple[float, float]) -> float:
-        """Return how undisturbed it was, up to 1."""
-        reached = min(min(peak / best[0], best[1] / seconds) for peak, seconds in self.probes)
-        return min(reached, COLLAPSED * WAITED / max(self.waited, 1e-9), 1.0)
+    def grade(self, best: Probe, own: float) -> float:
+        """Return how undisturbed it was, up to 1; its contestant waits for `own` of every turn by itself."""
+        waited = self.waited - own
+        return min(*(p.grade(best) for p in self.probes), COLLAPSED * WAITED / waited if waited > 0 else 1.0)
 
 
-def probe() -> tuple[float, float]:
-    """Return the multiply-add peak of all threads at this moment (operations per second), and how long that took.
-
-    The peak is each thread's best short run; a thread that had to wait for its processor shows in the time.
-    """
-    start = time.perf_counter()
-    peak = _core.fma_peak(np.dtype(np.float32), PROBE_SECONDS)
-    return peak, time.perf_counter() - start
+def grades(turns: Sequence[Turn], best: Probe) -> list[float]:
+    """Return how undisturbed each turn of a contestant was."""
+    own = min((t.waited for t in turns), default=0.0)
+    return [t.grade(best, own) for t in turns]
 
 
 def tasks(file: str) -> dict[str, bytes]:
@@ -159,14 +201,14 @@ def quiet() -> None:
         calm = 0 if workers_run() else calm + 1
 
 
-def quiet_probe(best: tuple[float, float]) -> tuple[float, float]:
+def quiet_probe(best: Probe) -> Probe:
     """Return a probe of the machine at rest; repeated for a while when it falls short of the best one so far."""
     deadline = time.perf_counter() + PROBE_AGAIN_SECONDS
     while True:
         quiet()
-        peak, seconds = probe()
-        if (peak >= COLLAPSED * best[0] and COLLAPSED * seconds <= best[1]) or time.perf_counter() > deadline:
-            return peak, seconds
+        found = probe()
+        if found.grade(best.better(found)) >= COLLAPSED or time.perf_counter() > deadline:
+            return found
         time.sleep(0.002)
 
 
@@ -189,7 +231,7 @@ def says_when_slow(what: str) -> Iterator[None]:
 def warm_up(call: Call) -> float:
     """Call until it gets no faster, twice at least and for some time; return the seconds of the fastest call."""
     call()
-    best = float("inf")
+    best = math.inf
     start = time.perf_counter()
     for _ in range(MOST_WARM_UPS):
         begin = time.perf_counter()
@@ -242,19 +284,18 @@ def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> 
         for name, (call, once) in ready(work).items()
     ]
     turns: dict[str, list[Turn]] = {name: [] for name, _, _ in calls}
-    best = (0.0, float("inf"))
+    best = Probe()
 
-    def look(again: bool = True) -> tuple[float, float]:
+    def look(again: bool = True) -> Probe:
         nonlocal best
-        found = quiet_probe(best if again else (0.0, float("inf")))
-        best = (
-            max(best[0], found[0]),
-            (min(best[1], found[1]) if clock is time.perf_counter else float("inf")),
-        )
+        found = quiet_probe(best if again else Probe())
+        best = best.better(found)
+        if clock is not time.perf_counter:  # others lengthen no processor time
+            best = dataclasses.replace(best, seconds=math.inf)
         return found
 
     def good() -> int:
-        return min(sum(t.grade(best) >= COLLAPSED for t in own) for own in turns.values())
+        return min(sum(g >= COLLAPSED for g in grades(own, best)) for own in turns.values())
 
     def enough() -> bool:
         passed = time.perf_counter() - start
@@ -289,12 +330,12 @@ def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> 
     times = {}
     dropped = 0
     for name, own in turns.items():
-        own.sort(key=lambda t: -t.grade(best))
-        kept = [t.seconds for i, t in enumerate(own) if i < LEAST_TURNS or t.grade(best) >= COLLAPSED]
+        graded = sorted(zip(grades(own, best), (t.seconds for t in own)), reverse=True)
+        kept = [took for i, (grade, took) in enumerate(graded) if i < LEAST_TURNS or grade >= COLLAPSED]
         dropped += len(own) - len(kept)
         times[name] = Times(tuple(kept))
     total = sum(map(len, turns.values()))
-    return Result(work.group, work.name, work.flops, times, best[0], total, dropped, good(), work.facts)
+    return Result(work.group, work.name, work.flops, times, best, total, dropped, good(), work.facts)
 
 
 def duration(seconds: float) -> str:
@@ -310,7 +351,7 @@ def line(result: Result) -> str:
     parts = [f"{result.group:12s} {result.name:34s} {duration(ours.median):>9s}"]
     if result.flops:
         rate = result.flops / ours.median
-        parts.append(f"{rate / 1e9:6.1f} GFLOP/s {100 * rate / result.peak:5.1f} %")
+        parts.append(f"{rate / 1e9:6.1f} GFLOP/s {100 * rate / result.probe.peak:5.1f} %")
     elif "bytes" in result.facts:
         parts.append(f"{result.facts['bytes'] / ours.median / 1e9:6.1f} GB/s          ")
     else:
@@ -321,7 +362,10 @@ def line(result: Result) -> str:
         if name != "tenfold"
     ]
     few = f", only {result.good} undisturbed" if result.good < GOOD_TURNS else ""
-    parts.append(f"[probe {result.peak / 1e9:.0f}; {result.dropped} of {result.turns} dropped{few}]")
+    apart = f", {duration(result.probe.round_trip)} to and fro" if result.probe.round_trip else ""
+    parts.append(
+        f"[probe {result.probe.peak / 1e9:.0f}{apart}; {result.dropped} of {result.turns} dropped{few}]"
+    )
     return "  ".join(parts)
 
 

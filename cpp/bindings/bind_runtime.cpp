@@ -2,7 +2,7 @@
 #include "tenfold/cpu.h"
 #include "tenfold/error.h"
 #include "tenfold/parallel.h"
-#include "tenfold/peak.h"
+#include "tenfold/probe.h"
 
 namespace tenfold::bindings {
 
@@ -26,6 +26,7 @@ void bind_runtime(py::module_& module) {
         return type == DType::float32 ? fma_peak<float>(seconds) : fma_peak<double>(seconds);
       },
       py::arg("dtype"), py::arg("seconds") = 0.01);
+  module.def("round_trip", &round_trip, py::call_guard<py::gil_scoped_release>());
   module.def("compiler", [] { return std::string(TENFOLD_COMPILER); });
   module.def("has_openmp", [] {
 #ifdef _OPENMP

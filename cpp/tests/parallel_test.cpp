@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tenfold/error.h"
+#include "tenfold/probe.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/wait.h>
@@ -148,6 +149,19 @@ TEST(Parallel, ARegionInARegionRunsOnItsCaller) {
 #else
   EXPECT_EQ(nested, 1);
 #endif
+}
+
+TEST(Parallel, ALineGoesToEveryOtherThreadAndBack) {
+  for (int threads : {1, 2, 3, 7}) {
+    const WithThreads with(threads);
+    const double seconds = round_trip();
+#ifdef _OPENMP
+    EXPECT_EQ(seconds > 0, threads > 1);
+#endif
+    EXPECT_GE(seconds, 0);
+    EXPECT_LT(seconds, 1);
+  }
+  parallel(kMuch, [](const Team&) { EXPECT_EQ(round_trip(), 0); });
 }
 
 TEST(Parallel, ThreadsAreChecked) {

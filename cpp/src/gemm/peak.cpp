@@ -1,4 +1,4 @@
-#include "tenfold/peak.h"
+#include "tenfold/probe.h"
 
 #include <chrono>
 #include <numeric>
