@@ -169,6 +169,16 @@ void ShiftEngine<T>::choose() {
     const double total = static_cast<double>(whole) * time_of(s) + (rest > 0 ? time_of(rest) : 0);
     if (best == 0 || total <= best) best = total, best_strip = s;
   }
+  // An odd number of few items leaves one of two members idle at the end: longer strips where that makes it even.
+  const auto uneven = [&](index s) {
+    const index items = independent * divide_up(grid, s);
+    return items > 1 && items < wanted && items % 2 == 1;
+  };
+  if (uneven(best_strip)) {
+    index longer = best_strip + 1;
+    while (longer < grid && uneven(longer)) ++longer;
+    if (longer <= std::min(2 * best_strip, fits(kMostStripBytes)) && !uneven(longer)) best_strip = longer;
+  }
   source_.set_strip(best_strip);
   const index items = independent * source_.strips();
   if (items > 0 && items < wanted) {

@@ -399,24 +399,23 @@ Block<T> make_block(const PoolAxis& w, index first, index outputs, index column,
   block.columns[1] = two_planes ? block.columns[0] : first_bits<T>(w.size - column - n);
   block.outputs[0] = first_bits<T>(outputs);
   block.outputs[1] = two_planes ? static_cast<Bits<T>>(block.outputs[0] << outputs) : Bits<T>{0};
-  decltype(Mask<T>{}[0] + 0) lanes[kMostTaps][kLanes<T>] = {}, numbers[kMostTaps][kLanes<T>] = {};
-  for (index j = 0; j < outputs; ++j) {
-    const Inside inside = taps_inside(w, first + j);
-    const index last = inside.first + (inside.count - 1) * w.dilation;
-    for (index k = 0; k < w.kernel; ++k) {
-      const index at = (first + j) * w.stride - w.pad + k * w.dilation;
-      const index lane = least(most(at, inside.first), last) - column;
-      lanes[k][j] = static_cast<int>(lane);
-      const index number = most(inside.tap, least(k, inside.tap + inside.count - 1));
-      numbers[k][j] = static_cast<int>(number);
-      if (two_planes) {
-        lanes[k][outputs + j] = static_cast<int>(n + lane);
-        numbers[k][outputs + j] = static_cast<int>(number);
-      }
-    }
+  // Lanes of the second plane repeat the first one's, n further; what is in lanes without an output is not stored.
+  const Mask<T> second = two_planes ? iota<T>() >= splat_int<T>(outputs) : Mask<T>{};
+  const Mask<T> output = splat_int<T>(first) + iota<T>() - (second & splat_int<T>(outputs));
+  const Mask<T> lane = output * splat_int<T>(w.stride) - splat_int<T>(w.pad + column);
+  const Mask<T> begin = splat_int<T>(-column), end = splat_int<T>(w.size - column);
+  Mask<T> later = {}, later_number = {};
+  for (index k = w.kernel - 1; k >= 0; --k) {  // outside on the left: the next tap that is inside
+    const Mask<T> at = lane + splat_int<T>(k * w.dilation), inside = at >= begin;
+    block.tap[k] = later = inside ? at : later;
+    block.number[k] = later_number = inside ? splat_int<T>(k) : later_number;
   }
-  __builtin_memcpy(block.tap, lanes, sizeof lanes);
-  __builtin_memcpy(block.number, numbers, sizeof numbers);
+  for (index k = 1; k < w.kernel; ++k) {  // outside on the right: the tap before
+    const Mask<T> inside = lane + splat_int<T>(k * w.dilation) < end;
+    block.tap[k] = inside ? block.tap[k] : block.tap[k - 1];
+    block.number[k] = inside ? block.number[k] : block.number[k - 1];
+  }
+  for (index k = 0; k < w.kernel; ++k) block.tap[k] += second & splat_int<T>(n);
   return block;
 }
 
@@ -802,7 +801,8 @@ template <class T>
 bool max_backward_flat(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps,
                        RowWriter<T>& out) {
   constexpr index n = kLanes<T>;
-  constexpr index kMostVectors = 64;  // of a plane: 7 KB of tables
+  constexpr index kMostVectors = 64;   // of a plane: 7 KB of tables
+  constexpr index kFewestPlanes = 16;  // that pay for the tables
   struct Gather {
     Mask<T> lane;  // which output, from `first` on
     TapNumber byte[16],
@@ -813,7 +813,7 @@ bool max_backward_flat(const PoolGeometry& g, index planes, const T* dy, const T
   const PoolAxis &h = g.h, &w = g.w;
   const index in = h.size * w.size, outputs = h.output * w.output, vectors = (in + n - 1) / n;
   if (2 * w.output >= n || vectors > kMostVectors || h.kernel > h.stride || w.kernel > w.stride ||
-      h.dilation != 1 || w.dilation != 1 || planes < 2) {
+      h.dilation != 1 || w.dilation != 1 || planes < kFewestPlanes) {
     return false;
   }
   Gather gather[kMostVectors];

@@ -31,12 +31,13 @@ inline Range adaptive_piece(index o, index in, index out) {
   return {o * whole + o * rest / out, (o + 1) * whole + ((o + 1) * rest + out - 1) / out};
 }
 
-// Planes that are handed out together: enough elements to be worth it (and worth tables of their
-// lanes), and enough
-// pieces of work for many threads.
+// Planes that are handed out together: enough elements to be worth a call and its tables, a pair at least where they
+// are small since pairs fill a vector, and enough pieces of work for many threads.
 inline index planes_of_item(index planes, index elements) {
-  constexpr index kElements = 16384, kItems = 32;
-  return std::max<index>(1, std::min(kElements / std::max<index>(1, elements), planes / kItems));
+  constexpr index kMost = 16384, kFewest = 512, kItems = 32;
+  elements = std::max<index>(1, elements);
+  const index least = elements < kFewest ? (kFewest / elements + 1) / 2 * 2 : 1;
+  return std::max(least, std::min(kMost / elements, planes / kItems));
 }
 
 // body(first, count) for blocks of planes.
