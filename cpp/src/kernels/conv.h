@@ -1,8 +1,8 @@
-// Kernels of convolution. Everything is a product of a packed matrix and of shifted looks at a padded image:
+// Kernels of convolution: products of a packed matrix and of shifted looks at a padded image, in three forms.
 //
-//   forward form   c[m][n] = sum_k a[k][m] * b[offset[k] + n]       n walks over pixels, contiguous for every
-//   k dot form       d[f][k] = sum_p dy[f][p] * x[offset[k] + p]      both contiguous along p outer form
-//   d[k][f] = sum_p x[offset[k] + p] * dyt[p][f]     x broadcast, dyt packed
+// - forward: c[m][n] = sum over k of a[k][m] * b[offset[k] + n]; n walks over pixels, side by side for every k.
+// - dot: d[f][k] = sum over p of dy[f][p] * x[offset[k] + p]; both lie side by side along p.
+// - outer: d[k][f] = sum over p of x[offset[k] + p] * dyt[p][f]; x is broadcast, dyt packed.
 #pragma once
 
 #include <stddef.h>

@@ -96,17 +96,21 @@ class _Bound:
             trace.graph, [s.id for s in trace.inputs], [s.id for s in outputs],
             updates=[(trace.variable(variable).id, value.id) for variable, value in trace.updates], **spec
         )  # fmt: skip
-        self._arrays: dict[int, Array] = {}  # what each variable was bound to
+        self._bound_to: list[tuple[Variable, Array]] = []
         for array, symbol in trace.constants:
             self.core.bind(symbol.id, contiguous(array))
-        self.bind_variables()
+        self._bind()
 
     def bind_variables(self) -> None:
-        arrays = self._arrays
+        for variable, data in self._bound_to:
+            if variable.data is not data:
+                self._bind()
+                return
+
+    def _bind(self) -> None:
+        bound_to = []
         for variable, symbol in self._trace.variables.values():
             data = variable.data
-            if arrays.get(symbol.id) is data:
-                continue
             if data.shape != symbol.shape or data.dtype != symbol.dtype:
                 raise ValueError(
                     f"{variable!r} changed its shape or dtype after it was compiled; "
@@ -115,7 +119,8 @@ class _Bound:
             if not data.flags.c_contiguous:
                 variable.data = data = np.ascontiguousarray(data)
             self.core.bind(symbol.id, data)
-            arrays[symbol.id] = data
+            bound_to.append((variable, data))
+        self._bound_to = bound_to
 
 
 class InferenceProgram:
@@ -146,9 +151,9 @@ class InferenceProgram:
         return self._bound.core
 
     def __call__(self, *arrays: Array, seed: int = 0) -> Any:
-        self._bound.bind_variables()
-        inputs = [contiguous(a) for a in arrays]
-        results = self._bound.core.forward(inputs, seed, 0, self._update)
+        bound = self._bound
+        bound.bind_variables()
+        results = bound.core.forward([contiguous(a) for a in arrays], seed, 0, self._update)
         return results[0] if self._single else tuple(results)
 
 
