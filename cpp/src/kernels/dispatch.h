@@ -2,14 +2,14 @@
 //
 // A kernel area has a header with one plain struct of function pointers per element type,
 //
-//   template <class T> struct PoolKernels { void (*max_row)(...); ... };
-//   TENFOLD_DECLARE_KERNELS(PoolKernels)      // declares the table of every ISA and kernels<PoolKernels, T>()
+//   template <class T> struct MaxPoolKernels { void (*values)(...); ... };
+//   TENFOLD_DECLARE_KERNELS(MaxPoolKernels)      // declares the table of every ISA and kernels<MaxPoolKernels, T>()
 //
 // and a source, compiled once per ISA, that ends with
 //
-//   TENFOLD_EXPORT_KERNELS(PoolKernels, make_table)   // template <class T> constexpr PoolKernels<T> make_table()
+//   TENFOLD_EXPORT_KERNELS(MaxPoolKernels, make_table)   // template <class T> constexpr MaxPoolKernels<T> make_table()
 //
-// Operations call  const auto& k = kernels<PoolKernels, float>();  once, outside their loops.
+// Operations call  const auto& k = kernels<MaxPoolKernels, float>();  once, outside their loops.
 #pragma once
 
 namespace tenfold {

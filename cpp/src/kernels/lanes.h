@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "kernels/dispatch.h"
-#include "kernels/pool.h"
+#include "kernels/max_pool.h"
 
 namespace tenfold {
 

@@ -1,6 +1,6 @@
+#include <algorithm>
 #include <limits>
 
-#include "kernels/pool.h"
 #include "pool/geometry.h"
 #include "tenfold/pool.h"
 
@@ -70,10 +70,9 @@ void adaptive_max_pool(const Team& team, const AdaptiveGeometry& g, const T* x, 
 template <class T>
 void adaptive_max_pool_backward(const Team& team, const AdaptiveGeometry& g, const T* dy,
                                 const index* positions, T* dx) {
-  const auto& k = kernels<PoolKernels, T>();
   const index in = input_count(g), out = output_count(g);
   team.for_each(g.planes, [&](index p) {
-    k.fill(in, T(0), dx + p * in);
+    std::fill_n(dx + p * in, in, T(0));
     for (index o = 0; o < out; ++o) dx[p * in + positions[p * out + o]] += dy[p * out + o];
   });
 }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/pool.h"
+#include "kernels/max_pool.h"
 #include "tenfold/parallel.h"
 #include "tenfold/window.h"
 

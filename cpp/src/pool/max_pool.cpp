@@ -19,14 +19,14 @@ bool MaxPool::taps_fit() const {
 
 template <class T>
 void MaxPool::forward(const Team& team, const T* x, T* y, std::uint8_t* taps) const {
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<MaxPoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
     if (taps != nullptr) {
-      k.max_taps(g, count, x + p * in, y + p * out, taps + p * out);
+      k.with_taps(g, count, x + p * in, y + p * out, taps + p * out);
     } else {
-      k.max(g, count, x + p * in, y + p * out);
+      k.values(g, count, x + p * in, y + p * out);
     }
   });
 }
@@ -34,32 +34,32 @@ void MaxPool::forward(const Team& team, const T* x, T* y, std::uint8_t* taps) co
 template <class T>
 void MaxPool::forward(const Team& team, const T* x, T* y, index* positions) const {
   if (positions == nullptr) return forward(team, x, y, static_cast<std::uint8_t*>(nullptr));
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<MaxPoolKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_positions(g, count, x + p * in, y + p * out, positions + p * out);
+    k.with_positions(g, count, x + p * in, y + p * out, positions + p * out);
   });
 }
 
 template <class T>
 void MaxPool::backward(const Team& team, const T* dy, const std::uint8_t* taps, T* dx) const {
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<MaxPoolGradientKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   const bool past = passes_caches(static_cast<std::size_t>(planes_ * in) * sizeof(T));
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_taps_backward(g, count, dy + p * out, taps + p * out, past, dx + p * in);
+    k.by_taps(g, count, dy + p * out, taps + p * out, past, dx + p * in);
   });
 }
 
 template <class T>
 void MaxPool::backward(const Team& team, const T* dy, const index* positions, T* dx) const {
-  const auto& k = kernels<PoolKernels, T>();
+  const auto& k = kernels<MaxPoolGradientKernels, T>();
   const PoolGeometry g = pool_geometry(window_);
   const index in = window_.input_count(), out = window_.output_count();
   each_block(team, planes_, in, [&](index p, index count) {
-    k.max_positions_backward(g, count, dy + p * out, positions + p * out, dx + p * in);
+    k.by_positions(g, count, dy + p * out, positions + p * out, dx + p * in);
   });
 }
 

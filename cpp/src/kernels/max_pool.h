@@ -28,21 +28,24 @@ constexpr ptrdiff_t kMostTapNumbers = 255;
 constexpr TapNumber kNoTap = 255;
 
 // x is one contiguous plane [D][H][W] with fewer than 2^31 elements, y one [OD][OH][OW]; nothing is aligned or shared.
-// Functions that take `planes` do so many, which follow each other in all arrays. `past`: dx leaves past the caches.
+// `planes` of them follow each other in all arrays.
 template <class T>
-struct PoolKernels {
+struct MaxPoolKernels {
   // The first maximum of every window in the order of the input; the first NaN counts as the maximum.
-  void (*max)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y);
-  void (*max_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, TapNumber* taps);
-  void (*max_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, Position* positions);
-  // dx = 0; dx[the element that o chose] += dy[o].
-  void (*max_taps_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const TapNumber* taps,
-                            bool past, T* dx);
-  void (*max_positions_backward)(const PoolGeometry& g, ptrdiff_t planes, const T* dy,
-                                 const Position* positions, T* dx);
-  // n copies of a number.
-  void (*fill)(ptrdiff_t n, T value, T* x);
+  void (*values)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y);
+  void (*with_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, TapNumber* taps);
+  void (*with_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, Position* positions);
 };
-TENFOLD_DECLARE_KERNELS(PoolKernels)
+TENFOLD_DECLARE_KERNELS(MaxPoolKernels)
+
+template <class T>
+struct MaxPoolGradientKernels {
+  // dx = 0; dx[the element that o chose] += dy[o]. `past`: dx leaves past the caches (kernels/past.h).
+  void (*by_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const TapNumber* taps, bool past,
+                  T* dx);
+  void (*by_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* dy, const Position* positions,
+                       T* dx);
+};
+TENFOLD_DECLARE_KERNELS(MaxPoolGradientKernels)
 
 }  // namespace tenfold
