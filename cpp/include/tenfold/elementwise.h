@@ -68,6 +68,11 @@ Reduce make_unbroadcast(const Shape& operand, const Shape& shape);
 template <class T>
 void reduce(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y);
 
+// The same, with copy <- x on the way; x is read once.
+template <class T>
+void reduce_copied(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y,
+                   T* copy);
+
 // The same of elements that are not stored: produce(offset, n, out) writes n consecutive elements, a piece at
 // a time. The workspace has produced_workspace_count(threads) elements for a team of at most that size.
 template <class T>

@@ -97,6 +97,8 @@ class Op {
   virtual std::size_t backward_workspace(int /*threads*/) const { return 0; }
   // output j may share the memory of input i (element-wise ops): forward reads x[k] before it writes y[k].
   virtual bool may_overwrite_input(int /*input*/, int /*output*/) const { return false; }
+  // The gradient of this input is that of output 0, element by element: a program need not ask for a copy.
+  virtual bool passes_gradient(int /*input*/) const { return false; }
   // Output j is input i with another shape: no copy is made and forward / backward are never called.
   virtual bool is_view() const { return false; }
   // Floating-point operations of a forward call (a multiply-add counts two).

@@ -126,6 +126,23 @@ struct Stored {
   const T* at(const Team&, index offset, index) const { return x + offset; }
 };
 
+// The same, copied when they are read.
+template <class T>
+struct Copied {
+  static constexpr bool kStored = false;
+  const T* x;
+  T* copy;
+  bool past;
+  const T* at(const Team&, index offset, index n) const {
+    if (past) {
+      write_past(copy + offset, x + offset, n * static_cast<index>(sizeof(T)));
+    } else {
+      std::copy_n(x + offset, n, copy + offset);
+    }
+    return x + offset;
+  }
+};
+
 // Elements computed when they are needed, into a scratch of kPieceElements per thread.
 template <class T>
 struct Produced {
@@ -222,6 +239,13 @@ void reduce(const Team& team, const Reduce& geometry, Reduction kind, const T* x
 }
 
 template <class T>
+void reduce_copied(const Team& team, const Reduce& geometry, Reduction kind, const T* x, T* workspace, T* y,
+                   T* copy) {
+  const bool past = passes_caches(static_cast<std::size_t>(geometry.count()) * sizeof(T));
+  reduce_source<T>(team, geometry, kind, Copied<T>{x, copy, past}, workspace, y);
+}
+
+template <class T>
 void reduce_produced(const Team& team, const Reduce& geometry, Reduction kind, const Producer<T>& produce,
                      T* workspace, T* y) {
   T* partial = workspace + team.size() * kPieceElements;
@@ -285,6 +309,10 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
 
 template void reduce<float>(const Team&, const Reduce&, Reduction, const float*, float*, float*);
 template void reduce<double>(const Team&, const Reduce&, Reduction, const double*, double*, double*);
+template void reduce_copied<float>(const Team&, const Reduce&, Reduction, const float*, float*, float*,
+                                   float*);
+template void reduce_copied<double>(const Team&, const Reduce&, Reduction, const double*, double*, double*,
+                                    double*);
 template void reduce_produced<float>(const Team&, const Reduce&, Reduction, const Producer<float>&, float*,
                                      float*);
 template void reduce_produced<double>(const Team&, const Reduce&, Reduction, const Producer<double>&, double*,

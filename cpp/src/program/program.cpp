@@ -111,7 +111,6 @@ struct Program::Plan {
   void name_values();
   void emit_forward();
   void emit_backward();
-  void emit_view_backward(const Node& node);
   int new_buffer(std::size_t bytes);
   int new_external();
   // Instruction `time` touches the buffer.
@@ -121,6 +120,9 @@ struct Program::Plan {
   // that is then added (see settle) afterwards.
   int contribution(ValueId value);
   void settle(ValueId value, int buffer);
+  // Makes the buffer's contents a contribution to the gradient of `value`, without a copy where that can be.
+  void pass_gradient(int buffer, ValueId value);
+  void emit(Instruction::Kind kind, const TensorType& type, int from, int to);
 
   // -- running
   void prepare();
@@ -143,16 +145,16 @@ struct Program::Plan {
   std::vector<ValueId> leaf_map;  // original leaf -> leaf of `graph`
   Graph graph;
   std::vector<TensorType> input_types, output_types;
-  std::vector<bool> live;          // nodes that outputs or updates depend on
-  std::vector<bool> wants;         // values that lead to a wanted gradient
-  std::vector<bool> flows;         // ... and that an output's gradient reaches
-  std::vector<int> contributions;  // how many places add to a value's gradient
+  std::vector<bool> live;   // nodes that outputs or updates depend on
+  std::vector<bool> wants;  // values that lead to a wanted gradient
+  std::vector<bool> flows;  // ... and that an output's gradient reaches
   std::vector<std::vector<int>> consumers;
   std::vector<int> value_buffer, gradient_buffer;  // by value
   std::vector<bool> written;                       // the gradient buffer has its first contribution
-  std::vector<std::vector<int>> saved_buffers;     // by node
-  std::vector<int> d_output_buffer;                // by program output: external
-  std::vector<Buffer> no_gradient;                 // zeros for outputs without a gradient
+  std::vector<bool> borrowed;                   // ... which is the gradient of another value, or the caller's
+  std::vector<std::vector<int>> saved_buffers;  // by node
+  std::vector<int> d_output_buffer;             // by program output: external
+  std::vector<Buffer> no_gradient;              // zeros for outputs without a gradient
   std::vector<BufferInfo> buffers;
   std::vector<Instruction> forward, backward;
   int time = 0;
@@ -251,7 +253,6 @@ void Program::Plan::find_gradient_flow() {
   const std::size_t count = graph.values().size();
   wants.assign(count, false);
   flows.assign(count, false);
-  contributions.assign(count, 0);
   for (ValueId id : spec.gradients) wants[at(id)] = true;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
@@ -264,9 +265,7 @@ void Program::Plan::find_gradient_flow() {
   const std::size_t seeds = std::min(spec.outputs.size(), spec.differentiated_outputs);
   for (std::size_t j = 0; j < seeds; ++j) {
     const ValueId id = spec.outputs[j];
-    if (!wants[at(id)]) continue;
-    flows[at(id)] = true;
-    ++contributions[at(id)];
+    if (wants[at(id)]) flows[at(id)] = true;
   }
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     const Node& node = graph.nodes()[i];
@@ -275,9 +274,7 @@ void Program::Plan::find_gradient_flow() {
     if (!reached) continue;
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {
       const ValueId id = node.inputs[k];
-      if (!wants[at(id)] || !node.op->differentiable(static_cast<int>(k))) continue;
-      flows[at(id)] = true;
-      ++contributions[at(id)];
+      if (wants[at(id)] && node.op->differentiable(static_cast<int>(k))) flows[at(id)] = true;
     }
   }
 }
@@ -385,21 +382,45 @@ int Program::Plan::contribution(ValueId value) {
 }
 
 void Program::Plan::settle(ValueId value, int buffer) {
+  int& gradient = gradient_buffer[at(value)];
   if (!written[at(value)]) {
     written[at(value)] = true;
-    return;
+  } else if (borrowed[at(value)]) {
+    emit(Instruction::kAdd, graph.type(value), gradient, buffer);
+    gradient = buffer;
+    borrowed[at(value)] = false;
+  } else {
+    emit(Instruction::kAdd, graph.type(value), buffer, gradient);
   }
-  Instruction add;
-  add.kind = Instruction::kAdd;
-  add.type = graph.type(value);
-  add.inputs = {buffer};
-  add.outputs = {gradient_buffer[at(value)]};
-  finish(std::move(add), time++);
+}
+
+void Program::Plan::pass_gradient(int buffer, ValueId value) {
+  int& gradient = gradient_buffer[at(value)];
+  if (gradient == kNone) {
+    gradient = buffer;
+    written[at(value)] = borrowed[at(value)] = true;
+  } else if (written[at(value)] && !borrowed[at(value)]) {
+    emit(Instruction::kAdd, graph.type(value), buffer, gradient);
+  } else {
+    const int target = contribution(value);
+    emit(Instruction::kCopy, graph.type(value), buffer, target);
+    settle(value, target);
+  }
+}
+
+void Program::Plan::emit(Instruction::Kind kind, const TensorType& type, int from, int to) {
+  Instruction instruction;
+  instruction.kind = kind;
+  instruction.type = type;
+  if (from != kNone) instruction.inputs = {from};
+  instruction.outputs = {to};
+  finish(std::move(instruction), time++);
 }
 
 void Program::Plan::emit_backward() {
   gradient_buffer.assign(graph.values().size(), kNone);
   written.assign(graph.values().size(), false);
+  borrowed.assign(graph.values().size(), false);
   for (ValueId id : spec.gradients) {
     if (gradient_buffer[at(id)] == kNone) gradient_buffer[at(id)] = new_external();
   }
@@ -411,21 +432,7 @@ void Program::Plan::emit_backward() {
   for (std::size_t j = 0; j < std::min(spec.outputs.size(), spec.differentiated_outputs); ++j) {
     d_output_buffer.push_back(new_external());
     const ValueId id = spec.outputs[j];
-    if (!flows[at(id)]) continue;
-    // Nothing else flows into this gradient: it is read where the caller has it.
-    if (contributions[at(id)] == 1 && gradient_buffer[at(id)] == kNone) {
-      gradient_buffer[at(id)] = d_output_buffer.back();
-      written[at(id)] = true;
-      continue;
-    }
-    const int target = contribution(id);
-    Instruction copy;
-    copy.kind = Instruction::kCopy;
-    copy.type = graph.type(id);
-    copy.inputs = {d_output_buffer.back()};
-    copy.outputs = {target};
-    finish(std::move(copy), time++);
-    settle(id, target);
+    if (flows[at(id)]) pass_gradient(d_output_buffer.back(), id);
   }
 
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
@@ -434,7 +441,7 @@ void Program::Plan::emit_backward() {
                                                 [&](ValueId id) { return flows[at(id)]; });
     if (!reached) continue;
     if (node.op->is_view()) {
-      emit_view_backward(node);
+      if (wants[at(node.inputs[0])]) pass_gradient(gradient_buffer[at(node.outputs[0])], node.inputs[0]);
       continue;
     }
     Instruction instruction;
@@ -455,11 +462,7 @@ void Program::Plan::emit_backward() {
       }
       if (!flows[at(id)]) {
         const int zeros = new_buffer(graph.type(id).bytes());
-        Instruction fill;
-        fill.kind = Instruction::kZero;
-        fill.type = graph.type(id);
-        fill.outputs = {zeros};
-        finish(std::move(fill), time++);
+        emit(Instruction::kZero, graph.type(id), kNone, zeros);
         instruction.d_outputs.push_back(zeros);
       } else {
         instruction.d_outputs.push_back(gradient_buffer[at(id)]);
@@ -474,6 +477,13 @@ void Program::Plan::emit_backward() {
         instruction.d_inputs.push_back(kNone);
         continue;
       }
+      // (What is the caller's to be filled is left to the op, which may do it along with the others.)
+      const bool fill = gradient_buffer[at(id)] != kNone && !written[at(id)];
+      if (node.op->passes_gradient(static_cast<int>(k)) && !fill) {
+        pass_gradient(gradient_buffer[at(node.outputs[0])], id);
+        instruction.d_inputs.push_back(kNone);
+        continue;
+      }
       // A value read twice by one node gets a second buffer: the first write has not happened yet.
       const bool again =
           std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == id; });
@@ -481,17 +491,14 @@ void Program::Plan::emit_backward() {
       instruction.d_inputs.push_back(target);
       targets.emplace_back(id, target);
     }
+    if (targets.empty()) continue;
     finish(std::move(instruction), time++);
     for (const auto& [id, target] : targets) settle(id, target);
   }
 
   for (ValueId id : spec.gradients) {
     if (written[at(id)]) continue;
-    Instruction fill;
-    fill.kind = Instruction::kZero;
-    fill.type = graph.type(id);
-    fill.outputs = {gradient_buffer[at(id)]};
-    finish(std::move(fill), time++);
+    emit(Instruction::kZero, graph.type(id), kNone, gradient_buffer[at(id)]);
     written[at(id)] = true;
   }
   for (const auto& update : spec.updates) use(value_buffer[at(update.second)], time);
@@ -501,27 +508,6 @@ void Program::Plan::emit_backward() {
       if (crosses && info.lifetime.last >= forward_end) info.lifetime.last = time;
     }
   }
-}
-
-// A view's gradient is its output's memory, unless others contribute to the same input.
-void Program::Plan::emit_view_backward(const Node& node) {
-  const ValueId from = node.outputs[0], to = node.inputs[0];
-  if (!wants[at(to)]) return;
-  if (contributions[at(to)] == 1 && gradient_buffer[at(to)] == kNone) {
-    gradient_buffer[at(to)] = gradient_buffer[at(from)];
-    written[at(to)] = true;
-    return;
-  }
-  const int target = written[at(to)] ? gradient_buffer[at(from)] : contribution(to);
-  if (!written[at(to)]) {
-    Instruction copy;
-    copy.kind = Instruction::kCopy;
-    copy.type = graph.type(to);
-    copy.inputs = {gradient_buffer[at(from)]};
-    copy.outputs = {target};
-    finish(std::move(copy), time++);
-  }
-  settle(to, target);
 }
 
 // -- running ---------------------------------------------------------------------------------------------------------
@@ -558,7 +544,7 @@ void Program::Plan::prepare() {
 }
 
 void Program::Plan::set_d_output(std::size_t j, const void* data) {
-  if (data == nullptr && gradient_buffer[at(spec.outputs[j])] == d_output_buffer[j]) {
+  if (data == nullptr) {
     no_gradient.resize(d_output_buffer.size());
     if (no_gradient[j].data() == nullptr) {
       no_gradient[j] = Buffer(output_types[j].bytes());
@@ -602,11 +588,7 @@ void Program::Plan::execute(const Team& team, const Instruction& i, RandomState 
                             random, &errors});
       break;
     case Instruction::kCopy:
-      if (i.input_pointers[0] == nullptr) {
-        zero(team, i.type, i.output_pointers[0]);
-      } else {
-        copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
-      }
+      copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
       break;
     case Instruction::kAdd:
       if (i.type.dtype == DType::float32) {

@@ -280,6 +280,7 @@ class BinaryOp final : public Op {
   bool backward_needs_input(int i) const override { return i == 0 ? spec_.reads_a : spec_.reads_b; }
   bool backward_needs_output(int) const override { return spec_.reads_y; }
   bool may_overwrite_input(int i, int) const override { return !broadcast_[i]; }
+  bool passes_gradient(int i) const override { return trivial(i) && !broadcast_[i]; }
   double flops() const override { return static_cast<double>(outputs_[0].count()); }
   double work() const override { return spec_.cost * Op::work(); }
   std::size_t backward_workspace(int threads) const override {
@@ -305,10 +306,20 @@ class BinaryOp final : public Op {
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
+    const int summed = broadcast_[0] ? 0 : 1, copied = 1 - summed;
+    T* const sum = d_input<T>(call, summed);
+    T* const whole = d_input<T>(call, copied);
+    if (sum != nullptr && whole != nullptr && broadcast_[summed] && trivial(summed) &&
+        passes_gradient(copied)) {
+      T* const workspace = reinterpret_cast<T*>(call.workspace);
+      return reduce_copied<T>(team, folds_[summed], Reduction::sum, d_output<T>(call, 0), workspace, sum,
+                              whole);
+    }
     for (int i = 0; i < 2; ++i) gradient(team, call, i);
   }
 
  private:
+  // The gradient is the result's, before it is summed.
   bool trivial(int i) const {
     const BinaryKernel<T>& kernel = spec_.kernel();
     return (i == 0 ? kernel.backward_a : kernel.backward_b) == nullptr;
