@@ -23,8 +23,8 @@ enum GemmActivation {
 // for 0 <= i < rows, 0 <= j < n, where rows and the number of vectors are chosen by the function taken from
 // the table. A packed panel has a_row = 1, a_step = rows; a row-major matrix has a_row = lda, a_step = 1. No
 // alignment is assumed. c overlaps nothing else. c is not read when beta is 0. Every row of b is read in
-// whole vectors (up to `vectors` * lanes elements) unless `reads_ends`, c is written for j < n only. The sum of an element has
-// the same bits in every tile of a table, however large the tile is.
+// whole vectors (up to `vectors` * lanes elements) unless the table says `reads_ends`, c is written for j < n
+// only. The sum of an element has the same bits in every tile of a table, however large the tile is.
 template <class T>
 struct GemmTile {
   ptrdiff_t k;
