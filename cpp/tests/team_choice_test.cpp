@@ -35,6 +35,22 @@ TEST(TeamChoice, AnInterruptionDoesNotDecide) {
   EXPECT_FALSE(choice.alone());
 }
 
+TEST(TeamChoice, ManyInterruptionsDecide) {
+  TeamChoice choice;
+  runs_alone(choice, 100, 10, 15);
+  int alone = 0;
+  for (int i = 0; i < 1000; ++i) {
+    alone += choice.alone();
+    choice.took(choice.alone() ? 15 : i % 2 == 0 ? 10 : 80);
+  }
+  EXPECT_GE(alone, 800);
+}
+
+TEST(TeamChoice, ShortRunsAloneSeldomWakeTheTeam) {
+  TeamChoice choice;
+  EXPECT_GE(runs_alone(choice, 20000, 15e-6, 5e-6), 19900);
+}
+
 TEST(TeamChoice, ATrialForgivesItsFirstRuns) {
   TeamChoice choice;
   choice.took(500);  // members were asleep, caches cold

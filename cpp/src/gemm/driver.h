@@ -93,14 +93,15 @@ struct GemmPlan {
   index n_begin(index band) const { return n_panels * band / n_bands; }
 
   index shared_a() const { return a_direct ? 0 : round_up(m * std::min(k, kc * chunks_at_once)); }
-  // A direct operand still needs room for its last, ragged panel, of all chunks.
+  // A direct operand may need room for its last, ragged panel, of all chunks.
   index own_b() const {
-    if (b_direct) return ragged() ? round_up(ragged_width() * k) : 0;
+    if (b_direct) return packs_end() ? round_up(ragged_width() * k) : 0;
     return round_up((n_panels + n_bands - 1) / n_bands * width *
                     (keeps_b ? std::min(k, kc * chunks_at_once) : kc));
   }
-  // Vectors of a row of B are read whole: a last panel that ends inside a vector is always packed.
   bool ragged() const { return n % kernels->lanes != 0; }
+  // Where vectors of a row of B are read whole, a last panel that ends inside one is always packed.
+  bool packs_end() const { return b_direct && ragged() && !kernels->reads_ends; }
   index ragged_width() const {
     return (n - column(n_panels - 1) + kernels->lanes - 1) / kernels->lanes * kernels->lanes;
   }
@@ -285,7 +286,7 @@ class GemmDriver {
     const index begin = plan_.n_begin(n_band), panels = plan_.n_begin(n_band + 1) - begin;
     const index q_begin = begin + panels * n_cut / plan_.n_cuts,
                 q_end = begin + panels * (n_cut + 1) / plan_.n_cuts;
-    if (plan_.b_direct && q_end == plan_.n_panels && plan_.ragged()) pack_ragged();
+    if (plan_.packs_end() && q_end == plan_.n_panels) pack_ragged();
     for (index chunk = begin_; chunk < end_; ++chunk) {
       if (!plan_.b_direct) pack_b(n_band, chunk);
       for (index p = p_begin; p < p_end; ++p) run_panel(p, q_begin, q_end, n_band, chunk);
@@ -322,7 +323,7 @@ class GemmDriver {
   GemmPanelB<T> panel_b(index q, index n_band, index k, index kc) const {
     if (!plan_.b_direct)
       return {packed_b(n_band, k) + (q - plan_.n_begin(n_band)) * plan_.width * kc, plan_.width};
-    if (q == plan_.n_panels - 1 && plan_.ragged())
+    if (q == plan_.n_panels - 1 && plan_.packs_end())
       return {own_b_ + k * plan_.ragged_width(), plan_.ragged_width()};
     if constexpr (B::kDirect) return b_.direct(plan_.column(q), k);
     return {};
@@ -481,7 +482,9 @@ struct TransposedC {
     constexpr index kMostLanes = 64 / static_cast<index>(sizeof(T));
     alignas(64) T sums[kGemmMaxRows * kGemmMaxVectors * kMostLanes];
     const index columns = tile.n;
-    tile.ldc = tile.n = (columns + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+    tile.ldc = (columns + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+    if (!kernels.reads_ends)
+      tile.n = tile.ldc;  // what is behind the columns exists, and whole vectors are faster
     tile.c = sums, tile.alpha = 1, tile.beta = 0;
     kernel(tile);
     GemmTile<T> target{};

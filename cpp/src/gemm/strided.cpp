@@ -56,7 +56,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
                 b_size / lanes * (plan.b_direct ? b_passes : b_pack);
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
-    time += vectors * ((plan.b_direct ? kPackRagged * depth : 0) +
+    time += vectors * ((plan.packs_end() ? kPackRagged * depth : 0) +
                        plan.kernels->ragged_store * static_cast<double>(m * plan.chunks));
   }
   return {plan, time};

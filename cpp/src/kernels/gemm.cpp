@@ -101,6 +101,7 @@ void tile(const GemmTile<T>& t) {
   const T* b = t.b;
   const index b_step = t.b_step;
   const ptrdiff_t* b_offset = t.b_offset;
+  const index rest = t.n - (V - 1) * kLanes<T>;
   // C is asked for while the sum is made: its rows are too far apart for the processor to guess.
   if (t.k >= kFetchC) {
     constexpr index kLine = 64 / sizeof(T);
@@ -112,30 +113,37 @@ void tile(const GemmTile<T>& t) {
       __builtin_prefetch(c + t.n - 1, 1);
     }
   }
+  // The end of a row that is no whole vector is read with a mask; all else without, which is 2 % faster.
+  const auto add_up = [&](auto get_last) __attribute__((always_inline)) {
 #pragma GCC unroll 1
-  for (index k = t.k; k > 0; --k) {
-    const T* row = kOffsets ? b + *b_offset++ : b;
-    Vec<T> x[V];
+    for (index k = t.k; k > 0; --k) {
+      const T* row = kOffsets ? b + *b_offset++ : b;
+      Vec<T> x[V];
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) {
-      x[v] = load(row + v * kLanes<T>);
-      pin<T>(x[v]);
+      for (int v = 0; v < V; ++v) {
+        x[v] = v == V - 1 ? get_last(row + v * kLanes<T>) : load(row + v * kLanes<T>);
+        pin<T>(x[v]);
+      }
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> w = splat(a[i / 3][(i % 3) * a_row]);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[i][v] = fma<T>(w, x[v], sum[i][v]);
+      }
+#pragma GCC unroll 16
+      for (int g = 0; g < kGroups; ++g) a[g] += a_step;
+      __builtin_prefetch(next, 0, 2);
+      next += next_step;
+      if (!kOffsets) b += b_step;
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> w = splat(a[i / 3][(i % 3) * a_row]);
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sum[i][v] = fma<T>(w, x[v], sum[i][v]);
-    }
-#pragma GCC unroll 16
-    for (int g = 0; g < kGroups; ++g) a[g] += a_step;
-    __builtin_prefetch(next, 0, 2);
-    next += next_step;
-    if (!kOffsets) b += b_step;
+  };
+  if (kMasksAreFree && rest < kLanes<T>) {
+    add_up([rest](const T* p) __attribute__((always_inline)) { return load_first(p, rest); });
+  } else {
+    add_up([](const T* p) __attribute__((always_inline)) { return load(p); });
   }
   // Tiles that need nothing but their sums are stored from registers, ragged ones where a mask costs nothing; all else
   // goes through a buffer, so that the code for the rest exists once.
-  const index rest = t.n - (V - 1) * kLanes<T>;
   if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_row && !t.bias_column &&
       t.activation == kGemmNone && (t.beta == 0 || t.beta == 1)) {
     const bool add = t.beta == 1;
@@ -498,6 +506,7 @@ constexpr GemmKernels<T> make_table() {
           kVectors,
           {TENFOLD_TILES(false), TENFOLD_TILES(true)},
           kMasksAreFree ? 2 : 12,
+          kMasksAreFree,
           kDotRows,
           kDotColumns,
           {TENFOLD_DOT_ROW(1), TENFOLD_DOT_ROW(2), TENFOLD_DOT_ROW(3), TENFOLD_DOT_ROW(4)},

@@ -23,8 +23,8 @@ enum GemmActivation {
 // for 0 <= i < rows, 0 <= j < n, where rows and the number of vectors are chosen by the function taken from
 // the table. A packed panel has a_row = 1, a_step = rows; a row-major matrix has a_row = lda, a_step = 1. No
 // alignment is assumed. c overlaps nothing else. c is not read when beta is 0. Every row of b is read in
-// whole vectors (up to `vectors` * lanes elements), c is written for j < n only. The sum of an element has
-// the same bits in every tile of a table, however large the tile is.
+// whole vectors (up to `vectors` * lanes elements) unless the table says `reads_ends`, c is written for j < n
+// only. The sum of an element has the same bits in every tile of a table, however large the tile is.
 template <class T>
 struct GemmTile {
   ptrdiff_t k;
@@ -79,6 +79,7 @@ struct GemmKernels {
   // would spill.
   void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
   int ragged_store;  // time to write the end of a row that is no whole vector, in multiply-adds of a vector
+  bool reads_ends;   // a tile reads a row of b up to n only
   int dot_rows, dot_columns;  // the largest tile of the dot form
   // dot[r][c]: r + 1 rows of a, c + 1 rows of b. Null beyond dot_rows and dot_columns.
   void (*dot[kGemmMaxDotRows][kGemmMaxDotColumns])(const GemmDot<T>&);

@@ -1,6 +1,12 @@
 #include "runtime/team_choice.h"
 
+#include <algorithm>
+
 namespace tenfold {
+
+bool TeamChoice::due() const {
+  return runs_ >= kBetween && (!alone_ || static_cast<double>(runs_) * time_[1] >= kBetweenWakes);
+}
 
 void TeamChoice::took(double time) {
   double& known = time_[alone_ ? 1 : 0];
@@ -11,9 +17,10 @@ void TeamChoice::took(double time) {
     trying_ = other == 0;
     if (trying_ || other < known) alone_ = !alone_;
   } else {
-    // Down at once, up by and by: an interruption does not decide.
-    known = time < known ? time : known + (time < 2 * known ? time - known : known) / 32;
-    if (++runs_ < kBetween && known <= other) return;
+    // By and by: an interruption does not decide.
+    known += (std::min(time, 2 * known) - known) / 32;
+    ++runs_;
+    if (!due() && known <= other) return;
     alone_ = !alone_;
     trying_ = true;
   }

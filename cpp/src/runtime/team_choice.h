@@ -11,13 +11,15 @@ class TeamChoice {
  public:
   // How the next run is to be made.
   bool alone() const { return alone_; }
-  // It took so long, in any unit.
+  // It took so long, in seconds.
   void took(double time);
 
  private:
   // The other way is tried for some runs in a row, because the first ones find members asleep, and seldom enough to
-  // cost little.
+  // cost little: waking them takes longer than a small run.
   static constexpr int kTrial = 4, kBetween = 250;
+  static constexpr double kBetweenWakes = 0.01;
+  bool due() const;
 
   double time_[2] = {0, 0};  // with the team, alone; 0: not known
   bool alone_ = false, trying_ = true;
