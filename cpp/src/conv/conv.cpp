@@ -91,7 +91,7 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 // Behind apply and adjoint.
 template <class T>
 using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, SampledProduct<T>,
-                      LaneProduct<T>, DepthwiseProduct<T>>;
+                      LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
@@ -133,7 +133,11 @@ std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOpti
 }
 
 template <class T>
-std::unique_ptr<DepthwiseProduct<T>> make_depthwise(const ConvGeometry& g, const ShiftProblem& p) {
+Product<T> make_depthwise(const ConvGeometry& g, const ShiftProblem& p) {
+  if (DepthwiseThree<T>::applies(p.axes[1], p.axes[2])) {
+    return std::make_unique<DepthwiseThree<T>>(p.axes[1], p.axes[2], g.images, g.groups, p.target_channels,
+                                               p.fill, p.activation);
+  }
   return std::make_unique<DepthwiseProduct<T>>(p.axes[1], p.axes[2], g.images, g.groups, p.target_channels,
                                                g.window.kernel_count(), p.fill, p.activation);
 }

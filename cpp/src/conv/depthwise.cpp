@@ -35,6 +35,27 @@ bool is_regular(const std::vector<index>& rows, index step) {
   return pitch > 0 && step % pitch == 0 && step / pitch <= 2;
 }
 
+// The tap at each of three places in a row along an axis, or nothing where it looks at other places.
+bool three_places(const ShiftAxis& axis, index (&tap)[3]) {
+  if (axis.parts.size() != 1 || axis.parts[0].taps.size() != 3) return false;
+  for (index& t : tap) t = -1;
+  for (const ShiftTap& t : axis.parts[0].taps) {
+    const index place = t.shift * axis.step + t.phase;
+    if (place > 2) return false;
+    tap[place] = t.tap;
+  }
+  return tap[0] >= 0 && tap[1] >= 0 && tap[2] >= 0;
+}
+
+// Whether what the source does not have is the fill everywhere.
+bool is_constant(const ShiftPhase& phase) {
+  for (index u = 0; u < static_cast<index>(phase.table.size()); ++u) {
+    const bool inside = phase.inside_begin <= u && u < phase.inside_end;
+    if (!inside && phase.table[static_cast<std::size_t>(u)] >= 0) return false;
+  }
+  return true;
+}
+
 // Planes of an item: enough work, and enough items.
 index planes_of_item(index planes, index elements) {
   return std::max<index>(1, std::min(kItemElements / std::max<index>(1, elements), planes / kItems));
@@ -76,10 +97,7 @@ DepthwiseSource<T>::DepthwiseSource(const ShiftAxis& height, const ShiftAxis& wi
     const ShiftPhase& phase = width.phases[static_cast<std::size_t>(f)];
     p.table[f] = phase.table.data();
     p.begin[f] = phase.inside_begin, p.end[f] = phase.inside_end, p.first[f] = phase.first;
-    for (index u = 0; u < p.count; ++u) {
-      const bool inside = p.begin[f] <= u && u < p.end[f];
-      if (!inside && phase.table[static_cast<std::size_t>(u)] >= 0) p.constant = false;
-    }
+    p.constant = p.constant && is_constant(phase);
   }
   height_phases_ = static_cast<index>(height.phases.size());
   // One phase: the padding behind a row may be the one before the next row.
@@ -248,6 +266,72 @@ void DepthwiseProduct<T>::run(const Team& team, const T* source, const T* weight
 }
 
 template <class T>
+bool DepthwiseThree<T>::applies(const ShiftAxis& height, const ShiftAxis& width) {
+  index tap[3];
+  if (!three_places(height, tap) || !three_places(width, tap)) return false;
+  if (height.step != width.step || width.step > 2) return false;
+  if (width.target < kernels<DepthwiseKernels, T>().plane_columns) return false;
+  const index pad = -width.phases[0].first;
+  return pad >= 0 && pad <= 1 && std::all_of(width.phases.begin(), width.phases.end(), is_constant);
+}
+
+template <class T>
+DepthwiseThree<T>::DepthwiseThree(const ShiftAxis& height, const ShiftAxis& width, index images,
+                                  index channels, index multiplier, double fill, ConvActivation activation)
+    : k_(kernels<DepthwiseKernels, T>()),
+      fill_(static_cast<T>(fill)),
+      activation_(activation),
+      planes_(images * channels),
+      channels_(channels),
+      multiplier_(multiplier),
+      source_plane_(height.source * width.source),
+      rows_(height.target) {
+  index down[3] = {}, across[3] = {};
+  three_places(height, down);
+  three_places(width, across);
+  for (int i = 0; i < 9; ++i) weight_[i] = down[i / 3] * 3 + across[i % 3];
+  const index phases = static_cast<index>(height.phases.size());
+  for (index u = 0; u < (height.grid + height.reach) * phases; ++u) {
+    row_source_.push_back(
+        height.phases[static_cast<std::size_t>(u % phases)].table[static_cast<std::size_t>(u / phases)]);
+  }
+  plane_ = {width.target, width.source, width.step, -width.phases[0].first, row_source_.data()};
+  const index elements = height.target * width.target;
+  block_ = planes_of_item(planes_, elements);
+  pieces_ = std::clamp<index>(kItems / std::max<index>(1, planes_), 1,
+                              std::max<index>(1, elements / kItemElements));
+}
+
+template <class T>
+std::size_t DepthwiseThree<T>::workspace(int threads) const {
+  return static_cast<std::size_t>(threads) * align_up(static_cast<std::size_t>(plane_.width) * sizeof(T));
+}
+
+template <class T>
+void DepthwiseThree<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                            std::byte* workspace) const {
+  T* missing = reinterpret_cast<T*>(workspace + static_cast<std::size_t>(team.rank()) * this->workspace(1));
+  bool filled = false;
+  const index piece = round_up((rows_ + pieces_ - 1) / pieces_, 4);
+  team.for_each((planes_ + block_ - 1) / block_ * pieces_, [&](index item) {
+    if (!filled) std::fill(missing, missing + plane_.width, fill_);
+    filled = true;
+    const index begin = item % pieces_ * piece, end = std::min(rows_, begin + piece);
+    const index first = item / pieces_ * block_;
+    for (index p = first; p < std::min(planes_, first + block_); ++p) {
+      for (index q = 0; q < multiplier_; ++q) {
+        const index f = p % channels_ * multiplier_ + q;
+        T w[9];
+        for (int i = 0; i < 9; ++i) w[i] = weight[f * 9 + weight_[i]];
+        k_.correlate_plane(plane_, begin, end, source + p * source_plane_, missing, fill_, w,
+                           bias ? bias[f] : T(0), activation_,
+                           target + (p * multiplier_ + q) * rows_ * plane_.columns);
+      }
+    }
+  });
+}
+
+template <class T>
 DepthwiseWeightGradient<T>::DepthwiseWeightGradient(ShiftAxis height, ShiftAxis width, index images,
                                                     index channels, index multiplier, double fill)
     : height_(std::move(height)),
@@ -327,6 +411,8 @@ template class DepthwiseSource<float>;
 template class DepthwiseSource<double>;
 template class DepthwiseProduct<float>;
 template class DepthwiseProduct<double>;
+template class DepthwiseThree<float>;
+template class DepthwiseThree<double>;
 template class DepthwiseWeightGradient<float>;
 template class DepthwiseWeightGradient<double>;
 

@@ -1,6 +1,7 @@
 // Depthwise convolution: one input channel a group, and one or a few filters on it.
 //
-// There is no sum over channels, so nothing pays for packing: a channel's plane is copied into scratch memory, padded
+// There is no sum over channels, so nothing pays for packing. Windows of 3 x 3 read the rows of a plane where they lie
+// (DepthwiseThree). For the others, and for the gradient of the weights, a channel's plane is copied into scratch memory, padded
 // and split by stride phase as shift.h describes, a strip of rows at a time, and the register tiles of
 // kernels/depthwise.h slide over the copy while it lies in the first-level cache.
 //
@@ -92,6 +93,32 @@ class DepthwiseProduct {
   const DepthwiseKernels<T>& k_;
   std::vector<Part> parts_;
   index block_;  // planes of an item
+};
+
+// The same for windows of 3 x 3 with one stride of 1 or 2 on both axes and no more than a column of padding before: read
+// in place.
+template <class T>
+class DepthwiseThree {
+ public:
+  static bool applies(const ShiftAxis& height, const ShiftAxis& width);
+  DepthwiseThree(const ShiftAxis& height, const ShiftAxis& width, index images, index channels,
+                 index multiplier, double fill, ConvActivation activation);
+  DepthwiseThree(const DepthwiseThree&) = delete;
+  DepthwiseThree& operator=(const DepthwiseThree&) = delete;
+
+  std::size_t workspace(int threads) const;
+  void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+           std::byte* workspace) const;
+
+ private:
+  const DepthwiseKernels<T>& k_;
+  std::vector<index> row_source_;
+  DepthwisePlane plane_;
+  index weight_[9];  // by place in the window: which tap lies there
+  T fill_;
+  ConvActivation activation_;
+  index planes_, channels_, multiplier_, source_plane_, rows_;
+  index block_, pieces_;  // planes of an item, or items of a plane
 };
 
 template <class T>

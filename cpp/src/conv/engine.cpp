@@ -17,6 +17,9 @@ constexpr index kItemFilters = 512;
 constexpr index kLeastFilters = 128;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
+// Packed weights of so many bytes that are used for so many pixels every member packs for itself: fetching them from
+// another one's cache takes longer.
+constexpr index kOwnBytes = 128 * 1024, kOwnPixels = 4096;
 // Bytes of a strip of the padded source, and at most of one that fills its tiles better: it stays in the second-level
 // cache.
 constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
@@ -39,6 +42,7 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
   choose();
   build_parts();
   pair_parts();
+  own_ = static_cast<index>(packed_bytes()) <= kOwnBytes && problem_.images * target_plane_ >= kOwnPixels;
 }
 
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
@@ -222,7 +226,13 @@ void ShiftEngine<T>::build_parts() {
           tiles = divide_up(images_per_item_ * rows * p2.count, NR_);
           lines = images_per_item_ * rows;
         } else {
-          tiles = p0.count * (divide_up(p1.count * source_.extent(2), NR_) + 1);
+          const index flat = (p1.count - 1) * source_.extent(2) + p2.count;
+          const auto time = [&](index columns) { return tile_time(MR_, columns, NR_ / k_.lanes, 0); };
+          // Rows of whole vectors: their targets may be aligned, and no vector is taken apart.
+          part.apart = p2.count % k_.lanes == 0 && p2.count < source_.extent(2) &&
+                       static_cast<double>(p1.count) * time(p2.count) < 1.05 * time(flat);
+          tiles = part.apart ? rows * divide_up(p2.count, NR_)
+                             : p0.count * (divide_up(p1.count * source_.extent(2), NR_) + 1);
           lines = rows;
         }
         max_tiles_ = std::max(max_tiles_, tiles + 1);
@@ -259,6 +269,7 @@ std::size_t ShiftEngine<T>::scratch_bytes() const {
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
   total += bytes(late_ ? depth_ * MR_ : 0, sizeof(T));
   total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
+  total += bytes(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps));
   return total;
 }
 
@@ -280,6 +291,7 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
   s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
   s.runs = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
   s.looks = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
+  s.gaps = reinterpret_cast<ConvGaps*>(take(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps)));
   return s;
 }
 
@@ -292,18 +304,26 @@ std::size_t ShiftEngine<T>::shared_bytes() const {
 }
 
 template <class T>
+std::size_t ShiftEngine<T>::packed_bytes() const {
+  return align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
+}
+
+template <class T>
+std::size_t ShiftEngine<T>::bias_bytes() const {
+  return align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
+}
+
+template <class T>
 std::size_t ShiftEngine<T>::workspace(int threads) const {
-  const std::size_t packed = align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
-  const std::size_t bias = align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
-  return packed + bias + shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+  const auto members = static_cast<std::size_t>(threads);
+  return (own_ ? members : 1) * (packed_bytes() + bias_bytes()) + shared_bytes() + members * scratch_bytes();
 }
 
 // packed[g][part][tile][k][m] <-- w[g][m][c][tap], bias[g][tile * MR + m] <-- bias[g][m]
 template <class T>
 void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const {
   T* packed = reinterpret_cast<T*>(workspace);
-  T* packed_bias = reinterpret_cast<T*>(
-      workspace + align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T)));
+  T* packed_bias = reinterpret_cast<T*>(workspace + packed_bytes());
   team.for_each(problem_.groups * tiles_, [&](index piece) {
     const index g = piece / tiles_, first = piece % tiles_ * MR_;
     const index rows = std::min(MR_, problem_.target_channels - first);
@@ -323,11 +343,13 @@ void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std:
 template <class T>
 void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                          std::byte* workspace) const {
-  pack(team, weight, bias, workspace);
-  const T* packed = reinterpret_cast<const T*>(workspace);
-  std::byte* at = workspace + align_up(static_cast<std::size_t>(problem_.groups * packed_group_) * sizeof(T));
-  const T* packed_bias = bias ? reinterpret_cast<const T*>(at) : nullptr;
-  at += align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
+  const std::size_t weights_bytes = packed_bytes() + bias_bytes();
+  std::byte* const weights = workspace + (own_ ? static_cast<std::size_t>(team.rank()) * weights_bytes : 0);
+  if (!own_) pack(team, weight, bias, weights);
+  bool packed_yet = !own_;
+  const T* packed = reinterpret_cast<const T*>(weights);
+  const T* packed_bias = bias ? reinterpret_cast<const T*>(weights + packed_bytes()) : nullptr;
+  std::byte* at = workspace + (own_ ? static_cast<std::size_t>(team.size()) : 1) * weights_bytes;
   T* shared = reinterpret_cast<T*>(at);
   at += shared_bytes();
   const Scratch s = scratch_of(team.rank(), at);
@@ -361,6 +383,8 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     });
   }
   team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
+    if (!packed_yet) pack(Team::alone(), weight, bias, weights);
+    packed_yet = true;
     Item item;
     item.tile_begin = i % splits * tiles_per_item_;
     item.tile_end = std::min(tiles_, item.tile_begin + tiles_per_item_);
@@ -415,6 +439,24 @@ index ShiftEngine<T>::slack_of(index strip) const {
   return (count[1] - 1) * source_.extent(2) + count[2] >= NR_ ? 0 : k_.lanes;
 }
 
+// Of a tile whose runs follow each other in the target.
+template <class T>
+ConvGaps ShiftEngine<T>::gaps_of(const Tile& tile, const ConvRun* runs) const {
+  ConvGaps gaps = {};
+  index target = runs[0].target;
+  for (index v = 0; v < tile.vectors; ++v) {
+    for (index r = 0; r < tile.runs; ++r) {
+      const index begin = std::max(runs[r].column - v * k_.lanes, index{0});
+      const index end = std::min(runs[r].column + runs[r].count - v * k_.lanes, k_.lanes);
+      for (index l = begin; l < end; ++l) gaps.lanes[v] |= std::uint32_t{1} << l;
+      gaps.count[v] += std::max(index{0}, end - begin);
+    }
+    gaps.target[v] = target;
+    target += gaps.count[v];
+  }
+  return gaps;
+}
+
 template <class T>
 void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* base, const T* bias,
                                 const T* packed, T* target) const {
@@ -436,6 +478,7 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
     }
     if (count[t] <= 0) continue;
     const index step[3] = {part.axis[0]->step, part.axis[1]->step, part.axis[2]->step};
+    const bool closes = k_.closes_gaps && step[1] == 1 && step[2] == 1 && count[2] == target_pitch_[1];
     // Rows without gaps on either side are one row.
     if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
       count[2] *= count[1];
@@ -453,10 +496,13 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
       const index origin = (begin[0] + d) * source_.pitch(0) + begin[1] * pitch + begin[2];
       const index to = (start[0] + d * step[0]) * target_pitch_[0] + start[1] * target_pitch_[1] + start[2];
       const index flat = (count[1] - 1) * pitch + count[2];
+      const index stretches = part.apart ? count[1] : 1, length = part.apart ? count[2] : flat;
+      const index all = divide_up(length, k_.lanes), each = divide_up(all * k_.lanes, NR_);
       index row = 0;
-      for (index at = 0; at < flat; at += NR_) {
-        // The rest of the columns gets a narrower tile, moved back where nothing may be read behind them.
-        const index vectors = divide_up(std::min(NR_, flat - at), k_.lanes);
+      for (index i = 0; i < stretches * each; ++i) {
+        // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
+        const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
+        index at = i / each * pitch + first * k_.lanes;
         if (source_.in_place()) at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
         const index end = std::min(flat, at + vectors * k_.lanes);
         Tile tile{origin + at, runs, 0, vectors};
@@ -470,7 +516,9 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
                             to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
         }
         tile.runs = runs - tile.run;
-        if (tile.runs > 0) s.tiles[tiles++] = tile;
+        if (tile.runs == 0) continue;
+        if (closes) s.gaps[tiles] = gaps_of(tile, s.runs + tile.run);
+        s.tiles[tiles++] = tile;
       }
     }
 
@@ -486,17 +534,21 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         const auto compute = k_.tile[MR_][tile.vectors];
         if (odd) {
           compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation);
+                  problem_.activation, nullptr);
           compute(odd->K, packed + odd->packed + f * MR_ * odd->K, base + tile.flat + further,
-                  odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation);
+                  odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation,
+                  nullptr);
           k_.scatter_pair(rows, tile.runs, s.runs + tile.run, s.tile, s.tile + MR_ * NR_, NR_, out,
                           target_plane_);
         } else if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
           compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
-                  start_value, false, problem_.activation);
+                  start_value, false, problem_.activation, nullptr);
+        } else if (rows == MR_ && closes) {
+          compute(part.K, a, base + tile.flat, part.offset.data(), out, target_plane_, start_value, false,
+                  problem_.activation, s.gaps + i);
         } else {
           compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation);
+                  problem_.activation, nullptr);
           k_.scatter(rows, tile.runs, s.runs + tile.run, s.tile, NR_, out, target_plane_, step[2]);
         }
       }

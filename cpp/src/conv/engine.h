@@ -41,7 +41,8 @@ class ShiftEngine {
     index packed = 0;                // elements before its packed weights of a group
     // The other half of the targets of a row: this part writes every second one, the next part those between.
     bool paired = false;
-    bool rows = false;  // a row's weights lie side by side: map[k] is map[0] + k
+    bool rows = false;   // a row's weights lie side by side: map[k] is map[0] + k
+    bool apart = false;  // no tile spans two rows of the target
   };
   struct Tile {  // columns of a tile: where they look and where they go
     index flat, run, runs, vectors;
@@ -54,6 +55,7 @@ class ShiftEngine {
     Tile* tiles;
     ConvRun* runs;
     ConvRun* looks;
+    ConvGaps* gaps;  // by tile
   };
   struct Item {
     index image, images, group, strip, tile_begin, tile_end;
@@ -66,8 +68,11 @@ class ShiftEngine {
   Scratch scratch_of(int rank, std::byte* workspace) const;
   std::size_t scratch_bytes() const;
   std::size_t shared_bytes() const;
+  std::size_t packed_bytes() const;
+  std::size_t bias_bytes() const;
   index slack_of(index strip) const;
   void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
+  ConvGaps gaps_of(const Tile& tile, const ConvRun* runs) const;
   void fetch_weights(index K, index rows, const T* weight, const index* map) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
                   T* target) const;
@@ -88,6 +93,7 @@ class ShiftEngine {
   index images_per_item_ = 1, tiles_per_item_ = 1;
   index max_tiles_ = 0, max_runs_ = 0;
   index panels_ = 0, depth_ = 0;  // im2col: panels per block, k per block
+  bool own_ = false;              // every member packs the weights for itself
   bool late_ = false;  // im2col: weights are used by one item only, which packs them itself, block by block
 };
 

@@ -28,9 +28,40 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
   return v;
 }
 
+#if defined(TENFOLD_ISA_avx512)
+constexpr bool kClosesGaps = true;
+
+template <class T, int MR, int NV>
+TENFOLD_INLINE void store_without_gaps(const Vec<T> (&sum)[MR][NV], const ConvGaps& gaps, T* c, index ldc,
+                                       ConvActivation activation) {
+#pragma GCC unroll 16
+  for (int v = 0; v < NV; ++v) {
+    T* to = c + gaps.target[v];
+    const index count = gaps.count[v];
+    if (count == kLanes<T>) {
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) store(to + m * ldc, activate<T>(sum[m][v], activation));
+      continue;
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+      Vec<T> value = activate<T>(sum[m][v], activation);
+      if constexpr (sizeof(T) == 4) {
+        value = (Vec<T>)_mm512_maskz_compress_ps((__mmask16)gaps.lanes[v], (__m512)value);
+      } else {
+        value = (Vec<T>)_mm512_maskz_compress_pd((__mmask8)gaps.lanes[v], (__m512d)value);
+      }
+      store_first(to + m * ldc, value, count);
+    }
+  }
+}
+#else
+constexpr bool kClosesGaps = false;
+#endif
+
 template <class T, int MR, int NV>
 void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc, const T* bias, bool resume,
-          ConvActivation activation) {
+          ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps) {
   Vec<T> sum[MR][NV];
   if (resume) {
 #pragma GCC unroll 16
@@ -62,6 +93,12 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
     }
     a += MR;
   }
+#if defined(TENFOLD_ISA_avx512)
+  if (gaps) {
+    store_without_gaps<T>(sum, *gaps, c, ldc, activation);
+    return;
+  }
+#endif
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) {
 #pragma GCC unroll 16
@@ -447,6 +484,7 @@ template <class T>
 constexpr ConvKernels<T> make_table() {
   ConvKernels<T> t = {};
   t.lanes = kLanes<T>;
+  t.closes_gaps = kClosesGaps;
 #define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, add_tiles<T, MR, NV>(t)
 #if TENFOLD_VECTOR_REGISTERS == 32
   TENFOLD_TILE(1, 8);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/dispatch.h"
 
@@ -21,6 +22,13 @@ struct ConvRun {
   ptrdiff_t column, count, target;
 };
 
+// Where a tile's columns belong that lie side by side in the target but for gaps in the tile: those of vector v that
+// bit l of lanes[v] names, count[v] of them, at target[v] and behind.
+struct ConvGaps {
+  ptrdiff_t target[kConvMaxVectors], count[kConvMaxVectors];
+  uint32_t lanes[kConvMaxVectors];
+};
+
 template <class T>
 struct ConvKernels {
   ptrdiff_t lanes;                      // elements of a vector
@@ -29,10 +37,13 @@ struct ConvKernels {
 
   // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume),
   // bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
-  // element has the same bits whatever NV is. By MR and NV.
+  // element has the same bits whatever NV is. By MR and NV. With `gaps`, which is legal only where closes_gaps, columns
+  // are moved together: c is the target's row 0, ldc its plane, and `resume` false.
+  bool closes_gaps;
   void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, const T* b,
                                                       const ptrdiff_t* offset, T* c, ptrdiff_t ldc,
-                                                      const T* bias, bool resume, ConvActivation activation);
+                                                      const T* bias, bool resume, ConvActivation activation,
+                                                      const ConvGaps* gaps);
 
   // target[m * plane + run.target + i * step] <- c[m * ldc + run.column + i]  for m < rows and every run.
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,

@@ -401,6 +401,112 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
   }
 }
 
+// ---- windows of 3 x 3 on rows where they lie
+
+// The first `count` elements, which may be none or more than there are lanes, and the fill behind them.
+template <class T>
+TENFOLD_INLINE Vec<T> load_within(const T* p, index count, Vec<T> fill) {
+  constexpr index n = kLanes<T>;
+#if defined(TENFOLD_ISA_avx512)
+  const unsigned mask = count >= n ? ~0u : count > 0 ? (1u << count) - 1 : 0u;
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_mask_loadu_ps((__m512)fill, (__mmask16)mask, p);
+  } else {
+    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)fill, (__mmask8)mask, p);
+  }
+#else
+  if (count >= n) return load(p);
+  if (count <= 0) return fill;
+  return select<T>(lane_numbers<T>() < (Mask<T>{} + static_cast<int>(count)), load_first(p, count), fill);
+#endif
+}
+
+// R target rows from row r on. A row of the source is loaded once, vector by vector: its neighbours in the row come
+// from the vectors before and behind it, and it serves all target rows that look at it.
+template <class T, int S, int R>
+TENFOLD_INLINE void rows_of_plane(const DepthwisePlane& p, index r, const T* source, const T* missing, T fill,
+                                  const Vec<T>* w, T bias, ConvActivation activation, T* to) {
+  constexpr index n = kLanes<T>;
+  constexpr int kRows = (R - 1) * S + 3;
+  const Vec<T> outside = splat(fill);
+  const index start = 1 - p.pad, length = p.width - start;  // the first column that a middle tap looks at
+  const T* row[kRows];
+  Vec<T> before[kRows], here[kRows];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const index at = p.row_source[S * r + i];
+    row[i] = (at < 0 ? missing : source + at * p.width) + start;
+    before[i] = p.pad ? outside : splat(row[i][-1]);
+    if (S == 1) here[i] = load_within<T>(row[i], length, outside);
+  }
+  to += r * p.columns;
+  const auto step = [&](auto inside, index c) __attribute__((always_inline)) {
+    constexpr bool kInside = decltype(inside)::value;
+    const auto get = [&](int i, index at) __attribute__((always_inline)) {
+      return kInside ? load(row[i] + at) : load_within<T>(row[i] + at, length - at, outside);
+    };
+    Vec<T> sum[R][1];
+#pragma GCC unroll 4
+    for (int k = 0; k < R; ++k) sum[k][0] = splat(bias);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      Vec<T> look[3];
+      if constexpr (S == 1) {
+        const Vec<T> next = get(i, c + n);
+        look[0] = slide_up<T>(before[i], here[i]), look[1] = here[i], look[2] = slide_down<T>(here[i], next);
+        before[i] = here[i], here[i] = next;
+      } else {
+        separate<T>(get(i, 2 * c), get(i, 2 * c + n), look[1], look[2]);
+        look[0] = slide_up<T>(before[i], look[2]);
+        before[i] = look[2];
+      }
+#pragma GCC unroll 3
+      for (int j = 0; j < 3; ++j) {
+#pragma GCC unroll 4
+        for (int k = 0; k < R; ++k) {
+          const int tap = i - k * S;
+          if (tap >= 0 && tap < 3) sum[k][0] = fma<T>(w[tap * 3 + j], look[j], sum[k][0]);
+        }
+      }
+    }
+    activate<T>(sum, activation);
+#pragma GCC unroll 4
+    for (int k = 0; k < R; ++k) {
+      if (kInside || c + n <= p.columns) {
+        store(to + k * p.columns + c, sum[k][0]);
+      } else {
+        store_first(to + k * p.columns + c, sum[k][0], p.columns - c);
+      }
+    }
+  };
+  index c = 0;
+  for (; c + n <= p.columns && S * c + 2 * n <= length; c += n) step(Int<1>{}, c);
+  for (; c < p.columns; c += n) step(Int<0>{}, c);
+}
+
+template <class T>
+void correlate_plane(const DepthwisePlane& p, index begin, index end, const T* source, const T* missing,
+                     T fill, const T* w, T bias, ConvActivation activation, T* to) {
+  Vec<T> weights[9];
+#pragma GCC unroll 9
+  for (int k = 0; k < 9; ++k) weights[k] = splat(w[k]);
+  index r = begin;
+  const auto some = [&](auto stride, auto rows) __attribute__((always_inline)) {
+    constexpr int S = decltype(stride)::value, R = decltype(rows)::value;
+    for (; r + R <= end; r += R) {
+      rows_of_plane<T, S, R>(p, r, source, missing, fill, weights, bias, activation, to);
+    }
+  };
+  if (p.stride == 1) {
+    some(Int<1>{}, Int<kTileRows>{});
+    some(Int<1>{}, Int<2>{});
+    some(Int<1>{}, Int<1>{});
+  } else {
+    some(Int<2>{}, Int<2>{});
+    some(Int<2>{}, Int<1>{});
+  }
+}
+
 // ---- even and odd columns
 
 // Taps known at compile time where H, E, O > 0.
@@ -641,7 +747,13 @@ void sum_lanes(index taps, const T* sums, T* to) {
 
 template <class T>
 constexpr DepthwiseKernels<T> make_table() {
-  return {kLanes<T>, kHalves<T>, pad<T>, correlate<T>, correlate_pairs<T>, dot<T>, sum_lanes<T>};
+#if defined(TENFOLD_ISA_avx512)
+  constexpr index kPlaneColumns = 1;
+#else
+  constexpr index kPlaneColumns = 4 * kLanes<T>;
+#endif
+  return {kLanes<T>,          kHalves<T>,         pad<T>, correlate<T>, kPlaneColumns,
+          correlate_plane<T>, correlate_pairs<T>, dot<T>, sum_lanes<T>};
 }
 
 }  // namespace

@@ -42,6 +42,15 @@ struct DepthwiseTarget {
   ptrdiff_t ahead_bytes, ahead_lines;
 };
 
+// A plane that is read where it lies, by windows of 3 x 3. Target (r, c) looks at the padded source from (stride * r,
+// stride * c) on: padded row u is source row row_source[u], or missing where that is negative, and padded column v is
+// source column v - pad, or the fill beyond.
+struct DepthwisePlane {
+  ptrdiff_t columns, width;  // of the target and of the source
+  ptrdiff_t stride, pad;     // 1 or 2; 0 or 1
+  const ptrdiff_t* row_source;
+};
+
 template <class T>
 struct DepthwiseKernels {
   ptrdiff_t lanes;
@@ -56,7 +65,13 @@ struct DepthwiseKernels {
   // target[r][c] = act(bias + sum over i, j of w[i * taps_w + j] * look(i, j))
   void (*correlate)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* w,
                     T bias, ConvActivation activation, T* to);
-  // The same where even columns have the looks `even` and odd ones those of `odd`, which differ in their columns only:
+  // Target rows begin <= r < end of a plane: target[r][c] = act(bias + sum of w[i * 3 + j] * look(i, j)). `missing` is
+  // a row of fill, as wide as the source's.
+  // The ends of rows cost time where masks do: worth it from so many columns of the target on.
+  ptrdiff_t plane_columns;
+  void (*correlate_plane)(const DepthwisePlane& p, ptrdiff_t begin, ptrdiff_t end, const T* source,
+                          const T* missing, T fill, const T* w, T bias, ConvActivation activation, T* to);
+  // What `correlate` does, where even columns have the looks `even` and odd ones those of `odd`, which differ in their columns only:
   // target[r][2 c] = bias + sum of w_even * even's look(i, j) of (r, c).
   void (*correlate_pairs)(const DepthwiseLooks& even, const DepthwiseLooks& odd,
                           const DepthwiseTarget& target, const T* source, const T* w_even, const T* w_odd,

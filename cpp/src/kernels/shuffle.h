@@ -87,6 +87,46 @@ TENFOLD_INLINE void separate_quads(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd
   }
 }
 
+// a's last lane and all of b's but the last. (GCC 12 warns of the intrinsic without a mask.)
+template <class T>
+TENFOLD_INLINE Vec<T> slide_up(Vec<T> a, Vec<T> b) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_alignr_epi32((__mmask16)-1, (__m512i)b, (__m512i)a, 15);
+  } else {
+    return (Vec<T>)_mm512_maskz_alignr_epi64((__mmask8)-1, (__m512i)b, (__m512i)a, 7);
+  }
+#else
+  if constexpr (kLanes<T> == 2) {
+    return TENFOLD_SHUFFLE(T, a, b, 1, 2);
+  } else if constexpr (kLanes<T> == 4) {
+    return TENFOLD_SHUFFLE(T, a, b, 3, 4, 5, 6);
+  } else {
+    return TENFOLD_SHUFFLE(T, a, b, 7, 8, 9, 10, 11, 12, 13, 14);
+  }
+#endif
+}
+
+// All of a's lanes but the first and b's first.
+template <class T>
+TENFOLD_INLINE Vec<T> slide_down(Vec<T> a, Vec<T> b) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_alignr_epi32((__mmask16)-1, (__m512i)b, (__m512i)a, 1);
+  } else {
+    return (Vec<T>)_mm512_maskz_alignr_epi64((__mmask8)-1, (__m512i)b, (__m512i)a, 1);
+  }
+#else
+  if constexpr (kLanes<T> == 2) {
+    return TENFOLD_SHUFFLE(T, a, b, 1, 2);
+  } else if constexpr (kLanes<T> == 4) {
+    return TENFOLD_SHUFFLE(T, a, b, 1, 2, 3, 4);
+  } else {
+    return TENFOLD_SHUFFLE(T, a, b, 1, 2, 3, 4, 5, 6, 7, 8);
+  }
+#endif
+}
+
 // x[i][j] <-- x[j][i] of a square of vectors. First squares of 16 bytes, by log2 of their elements rounds of the
 // perfect shuffle; then the square that those of equal place in their 16 bytes make, by its inverse.
 template <class T>

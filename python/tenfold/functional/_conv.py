@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -23,8 +25,7 @@ from ._arguments import (
 _LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
 
 
-def _spatial(value: Tensor, rank: int, function: str) -> list[int]:
-    shape = value.shape
+def _spatial(shape: tuple[int, ...], rank: int, function: str) -> list[int]:
     if len(shape) not in (rank + 1, rank + 2):
         letters = _LETTERS[rank]
         raise ValueError(
@@ -33,12 +34,10 @@ def _spatial(value: Tensor, rank: int, function: str) -> list[int]:
     return [int(n) for n in shape[-rank:]]
 
 
-def _kernel(weight: Tensor, rank: int, function: str) -> list[int]:
-    if weight.ndim != rank + 2:
-        raise ValueError(
-            f"{function}: weight must have {rank + 2} axes; received shape {tuple(weight.shape)}"
-        )
-    return [int(n) for n in weight.shape[-rank:]]
+def _kernel(shape: tuple[int, ...], rank: int, function: str) -> list[int]:
+    if len(shape) != rank + 2:
+        raise ValueError(f"{function}: weight must have {rank + 2} axes; received shape {tuple(shape)}")
+    return [int(n) for n in shape[-rank:]]
 
 
 def _inputs(input: Any, weight: Any, bias: Any, function: str) -> list[Tensor]:
@@ -70,21 +69,43 @@ def _conv(
 ) -> Tensor:
     function = function or f"conv{rank}d"
     inputs = _inputs(input, weight, bias, function)
-    size = _spatial(inputs[0], rank, function)
-    kernel = _kernel(inputs[1], rank, function)
+    settings = stride, padding, dilation, groups, border, algorithm
+    # Calls that are alike are checked once. (A tuple may hold True, which equals 1 but is refused.)
+    check = _known_attributes if _PLAIN.issuperset(map(type, settings)) else _attributes
+    checked = check(function, rank, inputs[0].shape, inputs[1].shape, *settings)
+    attributes = {**checked, "border_value": number(border_value, function, "border_value")}
+    return cast(Tensor, apply("conv", inputs, attributes)[0])
+
+
+def _attributes(
+    function: str,
+    rank: int,
+    input: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: IntOrInts,
+    padding: Padding,
+    dilation: IntOrInts,
+    groups: int,
+    border: str,
+    algorithm: str,
+) -> Mapping[str, Any]:
+    size = _spatial(input, rank, function)
+    kernel = _kernel(weight, rank, function)
     steps = per_axis(stride, rank, function, "stride")
     spread = per_axis(dilation, rank, function, "dilation")
-    attributes = {
+    return {
         "function": function,
         "stride": steps,
         "dilation": spread,
         "pads": pads(padding, size, kernel, steps, spread, border, function),
         "border": core_border(border),
-        "border_value": number(border_value, function, "border_value"),
         "groups": integer(groups, function, "groups"),
         "algorithm": _name(algorithm, function, "algorithm"),
     }
-    return cast(Tensor, apply("conv", inputs, attributes)[0])
+
+
+_PLAIN = frozenset({int, str})
+_known_attributes = functools.lru_cache(maxsize=256)(_attributes)
 
 
 def _conv_transpose(
@@ -102,8 +123,8 @@ def _conv_transpose(
 ) -> Tensor:
     function = f"conv_transpose{rank}d"
     inputs = _inputs(input, weight, bias, function)
-    size = _spatial(inputs[0], rank, function)
-    kernel = _kernel(inputs[1], rank, function)
+    size = _spatial(inputs[0].shape, rank, function)
+    kernel = _kernel(inputs[1].shape, rank, function)
     steps = per_axis(stride, rank, function, "stride")
     spread = per_axis(dilation, rank, function, "dilation")
     if padding == "same":
@@ -509,7 +530,7 @@ def unfold(
         raise ValueError(
             f"unfold: input must have shape (N, C, L), (N, C, H, W) or (N, C, D, H, W); received shape {tuple(x.shape)}"
         )
-    size = _spatial(x, rank, "unfold")
+    size = _spatial(x.shape, rank, "unfold")
     kernel = per_axis(kernel_size, rank, "unfold", "kernel_size")
     steps = per_axis(stride, rank, "unfold", "stride")
     spread = per_axis(dilation, rank, "unfold", "dilation")

@@ -255,4 +255,30 @@ def apply(
     if trace is not None:
         return tuple(trace.record(kind, inputs, attributes))
     arrays = [contiguous(v.data if isinstance(v, Variable) else v) for v in inputs]
-    return tuple(_core.Op(kind, dict(attributes), arrays)(arrays, seed))
+    return tuple(_operation(kind, arrays, attributes)(arrays, seed))
+
+
+# Operations of eager calls. They have no state, and making one chooses a form and fills tables, which takes as long as
+# a small layer itself.
+_KEPT_OPERATIONS = 256
+_operations: dict[tuple[Any, ...], _core.Op] = {}
+
+
+def _operation(kind: str, arrays: list[Array], attributes: Mapping[str, Any]) -> _core.Op:
+    """Return the operation for such arrays, made now or in an earlier call."""
+    key: list[Any] = [kind, _core.isa()]
+    for array in arrays:
+        key += (array.dtype.char, array.shape)
+    for name, value in attributes.items():
+        # Where 0.0 equals -0.0, their representations differ.
+        key += (name, tuple(value) if type(value) is list else value or repr(value))
+    try:
+        return _operations[tuple(key)]
+    except KeyError:
+        made = _core.Op(kind, dict(attributes), arrays)
+    except TypeError:  # an attribute in a form without a hash
+        return _core.Op(kind, dict(attributes), arrays)
+    if len(_operations) >= _KEPT_OPERATIONS:
+        _operations.clear()
+    _operations[tuple(key)] = made
+    return made
