@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "conv/images.h"
 #include "gemm/strided.h"
 #include "tenfold/conv.h"
 #include "tenfold/memory.h"
@@ -55,29 +56,20 @@ class Pointwise {
 
   std::size_t workspace(int threads) const {
     return source_bytes() + target_bytes() +
-           std::max(plan_.workspace(threads),
-                    static_cast<std::size_t>(threads) * align_up(plan_.workspace(1)));
+           images_workspace(plan_.workspace(threads), plan_.workspace(1), threads);
   }
   void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
            std::byte* workspace) const {
     if (form_ == PointwiseForm::turned) return run_turned(team, source, weight, bias, target, workspace);
     if (form_ == PointwiseForm::together) return run_together(team, source, weight, bias, target, workspace);
-    const auto image = [&](const Team& members, index n, std::byte* scratch) {
-      StridedC<T> c{target + n * plan_.m * plan_.n, plan_.n};
-      c.bias_row = bias, c.activation = activation_;
-      run_strided(members, plan_, weight, source + n * plan_.k * plan_.n, c, scratch);
-    };
-    // Whole images to every member where they give even shares, else each image to all of them.
-    const index size = team.size();
-    const bool small =
-        static_cast<double>(plan_.m) * static_cast<double>(plan_.n) * static_cast<double>(plan_.k) <
-        kSmallImage;
-    if (small && (images_ % size == 0 || images_ >= kEvenShares * size)) {
-      std::byte* const own = workspace + static_cast<std::size_t>(team.rank()) * align_up(plan_.workspace(1));
-      team.for_each(images_, [&](index n) { image(Team::alone(), n, own); });
-    } else {
-      for (index n = 0; n < images_; ++n) image(team, n, workspace);
-    }
+    const double multiply_adds =
+        static_cast<double>(plan_.m) * static_cast<double>(plan_.n) * static_cast<double>(plan_.k);
+    for_images(team, images_, multiply_adds, plan_.workspace(1), workspace,
+               [&](const Team& members, index n, std::byte* scratch) {
+                 StridedC<T> c{target + n * plan_.m * plan_.n, plan_.n};
+                 c.bias_row = bias, c.activation = activation_;
+                 run_strided(members, plan_, weight, source + n * plan_.k * plan_.n, c, scratch);
+               });
   }
 
  private:
@@ -124,9 +116,6 @@ class Pointwise {
       plan_.kernels().pack(pixels_, count, turned + m, channels, 1, pixels_, target + m * pixels_);
     });
   }
-
-  static constexpr double kSmallImage = 3e7;  // multiply-adds of a product that are hardly worth cutting
-  static constexpr index kEvenShares = 8;     // images per member: one is an eighth more at most
 
   index images_, pixels_, columns_;
   GemmActivation activation_;

@@ -1,0 +1,178 @@
+#include "conv/side_by_side.h"
+
+#include <algorithm>
+
+#include "conv/images.h"
+#include "kernels/conv.h"
+#include "tenfold/memory.h"
+
+namespace tenfold {
+namespace {
+
+constexpr index kPair = 2;  // pixels of a window along a row
+
+// The windows of an image: window j of columns begin .. begin + n - 1, cut where a row of windows ends.
+class WindowRows {
+ public:
+  explicit WindowRows(const Window& w) : w_(w) {}
+
+  // runs[r]: count windows from column `column` on, whose first pixels start at `target`. Returns how many.
+  index runs(index begin, index n, ConvRun* run) const {
+    const index width = w_[2].output;
+    index row = begin / width, at = begin % width, count = 0;
+    for (index column = 0; column < n; ++row, at = 0) {
+      const index windows = std::min(n - column, width - at);
+      run[count++] = {column, windows, first_pixel(row) + kPair * at};
+      column += windows;
+    }
+    return count;
+  }
+
+ private:
+  // Of the first window of a row.
+  index first_pixel(index row) const {
+    const index depth = row / w_[1].output, height = row % w_[1].output;
+    return (depth * w_[0].kernel * w_[1].size + height * w_[1].kernel) * w_[2].size;
+  }
+
+  const Window& w_;
+};
+
+constexpr index kMostLanes = 16, kMostColumns = kGemmMaxVectors * kMostLanes;
+
+// B[k][j] = x[looks[k] + first pixel of window j]
+template <class T>
+struct WindowsB {
+  static constexpr bool kDirect = false;
+  const ConvKernels<T>& kernels;
+  WindowRows rows;
+  const std::ptrdiff_t* looks;
+  const T* x;
+
+  bool columns_together() const { return true; }
+  void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
+    ConvRun run[kMostColumns];
+    const index runs = rows.runs(j, n, run);
+    for (index kk = 0; kk < kc; ++kk, to += width) {
+      const T* const from = x + looks[k + kk];
+      for (index r = 0; r < runs; ++r) {
+        kernels.pad_row(run[r].count, nullptr, 0, run[r].count, 0, kPair, from + run[r].target, T(0),
+                        to + run[r].column);
+      }
+      std::fill(to + n, to + width, T(0));
+    }
+  }
+  index turns(index /*n*/, index /*kc*/) const { return 0; }
+  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
+};
+
+// Row i and column j of the product is pixel i % taps, of channel i / taps, of window j.
+template <class T>
+struct WindowsC {
+  const ConvKernels<T>& kernels;
+  const Window& window;
+  WindowRows rows_of;
+  T* x;
+  const T* bias;
+
+  template <class Kernel>
+  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
+                  bool last) const {
+    alignas(64) T sums[kGemmMaxRows * kMostColumns];
+    ConvRun run[kMostColumns];
+    const index runs = rows_of.runs(j, tile.n, run);
+    for (index r = 0; r < runs; ++r) run[r].count *= kPair;
+    const index width = (tile.n + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+    tile.c = sums, tile.ldc = tile.n = width, tile.alpha = 1, tile.beta = 0;
+
+    // The tile's rows are the parts of windows that lie in one row of pixels, in pairs.
+    const index taps = window.kernel_count(), channels = rows / taps, plane = window.input_count();
+    T* const target = x + i / taps * plane;
+    kernel(tile);
+    index tap = 0;
+    for (index d = 0; d < window[0].kernel; ++d) {
+      for (index h = 0; h < window[1].kernel; ++h, tap += kPair) {
+        const T* const even = sums + tap * width;
+        kernels.scatter_pair(channels, runs, run, even, even + width, taps * width,
+                             target + (d * window[1].size + h) * window[2].size, plane,
+                             last && bias ? bias + i / taps : nullptr, !first);
+      }
+    }
+  }
+};
+
+// Rows a multiple of a page apart lie in the same sets of the caches.
+template <class T>
+bool aliased(index pitch) {
+  return pitch * static_cast<index>(sizeof(T)) % 4096 == 0;
+}
+
+}  // namespace
+
+bool side_by_side_applies(const ConvGeometry& g) {
+  constexpr index kLeastPixels = 128,
+                  kLeastTerms = 32;  // fewer fill no tiles, or do not repay moving the pixels
+  const Window& w = g.window;
+  for (int i = 0; i < 3; ++i) {
+    const Axis& a = w[i];
+    const bool side_by_side = a.kernel == a.stride && (a.dilation == 1 || a.kernel == 1);
+    if (!side_by_side || a.pad_before != 0 || a.pad_after != 0 || a.size != a.output * a.stride) return false;
+  }
+  const index taps = w.kernel_count();
+  return w[2].kernel == kPair && taps <= kGemmMaxRows && g.groups == 1 && g.images > 0 &&
+         w.output_count() >= kLeastPixels && std::min(g.channels * taps, g.filters) >= kLeastTerms;
+}
+
+template <class T>
+SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation activation)
+    : geometry_(g), adjoint_(adjoint), activation_(activation) {
+  const Window& w = g.window;
+  const index taps = w.kernel_count(), elements = g.channels * taps, pixels = w.output_count();
+  if (adjoint) {
+    plan_ = make_gemm_plan<T>(elements, pixels, g.filters, false, !aliased<T>(pixels), taps);
+    return;
+  }
+  plan_ = make_gemm_plan<T>(g.filters, pixels, elements, !aliased<T>(elements), false);
+  looks_.reserve(static_cast<std::size_t>(elements));
+  for (index c = 0; c < g.channels; ++c) {
+    for (index d = 0; d < w[0].kernel; ++d) {
+      for (index h = 0; h < w[1].kernel; ++h) {
+        for (index v = 0; v < w[2].kernel; ++v)
+          looks_.push_back(((c * w[0].size + d) * w[1].size + h) * w[2].size + v);
+      }
+    }
+  }
+}
+
+template <class T>
+std::size_t SideBySide<T>::workspace(int threads) const {
+  return images_workspace(plan_.workspace(threads), plan_.workspace(1), threads);
+}
+
+template <class T>
+void SideBySide<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                        std::byte* workspace) const {
+  const ConvGeometry& g = geometry_;
+  const auto& k = kernels<ConvKernels, T>();
+  const WindowRows rows(g.window);
+  const index x_image = g.channels * g.window.input_count(), y_image = g.filters * g.window.output_count();
+  const double multiply_adds = g.multiply_adds() / static_cast<double>(g.images);
+  for_images(team, g.images, multiply_adds, plan_.workspace(1), workspace,
+             [&](const Team& members, index n, std::byte* scratch) {
+               if (adjoint_) {
+                 gemm_driver(members, plan_, StridedA<T>{weight, 1, plan_.m},
+                             StridedB<T>{source + n * y_image, plan_.n, 1},
+                             WindowsC<T>{k, g.window, rows, target + n * x_image, bias}, scratch);
+               } else {
+                 StridedC<T> c{target + n * y_image, plan_.n};
+                 c.bias_row = bias, c.activation = activation_;
+                 gemm_driver(members, plan_, StridedA<T>{weight, plan_.k, 1},
+                             WindowsB<T>{k, rows, looks_.data(), source + n * x_image}, c, scratch);
+               }
+             });
+}
+
+template class SideBySide<float>;
+template class SideBySide<double>;
+
+}  // namespace tenfold
