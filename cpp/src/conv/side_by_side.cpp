@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "conv/images.h"
-#include "kernels/conv.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -11,67 +10,12 @@ namespace {
 
 constexpr index kPair = 2;  // pixels of a window along a row
 
-// The windows of an image: window j of columns begin .. begin + n - 1, cut where a row of windows ends.
-class WindowRows {
- public:
-  explicit WindowRows(const Window& w) : w_(w) {}
-
-  // runs[r]: count windows from column `column` on, whose first pixels start at `target`. Returns how many.
-  index runs(index begin, index n, ConvRun* run) const {
-    const index width = w_[2].output;
-    index row = begin / width, at = begin % width, count = 0;
-    for (index column = 0; column < n; ++row, at = 0) {
-      const index windows = std::min(n - column, width - at);
-      run[count++] = {column, windows, first_pixel(row) + kPair * at};
-      column += windows;
-    }
-    return count;
-  }
-
- private:
-  // Of the first window of a row.
-  index first_pixel(index row) const {
-    const index depth = row / w_[1].output, height = row % w_[1].output;
-    return (depth * w_[0].kernel * w_[1].size + height * w_[1].kernel) * w_[2].size;
-  }
-
-  const Window& w_;
-};
-
-constexpr index kMostLanes = 16, kMostColumns = kGemmMaxVectors * kMostLanes;
-
-// B[k][j] = x[looks[k] + first pixel of window j]
-template <class T>
-struct WindowsB {
-  static constexpr bool kDirect = false;
-  const ConvKernels<T>& kernels;
-  WindowRows rows;
-  const std::ptrdiff_t* looks;
-  const T* x;
-
-  bool columns_together() const { return true; }
-  void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
-    ConvRun run[kMostColumns];
-    const index runs = rows.runs(j, n, run);
-    for (index kk = 0; kk < kc; ++kk, to += width) {
-      const T* const from = x + looks[k + kk];
-      for (index r = 0; r < runs; ++r) {
-        kernels.pad_row(run[r].count, nullptr, 0, run[r].count, 0, kPair, from + run[r].target, T(0),
-                        to + run[r].column);
-      }
-      std::fill(to + n, to + width, T(0));
-    }
-  }
-  index turns(index /*n*/, index /*kc*/) const { return 0; }
-  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
-};
-
 // Row i and column j of the product is pixel i % taps, of channel i / taps, of window j.
 template <class T>
 struct WindowsC {
   const ConvKernels<T>& kernels;
   const Window& window;
-  WindowRows rows_of;
+  const PixelRows& rows_of;
   T* x;
   const T* bias;
 
@@ -128,6 +72,11 @@ SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation ac
     : geometry_(g), adjoint_(adjoint), activation_(activation) {
   const Window& w = g.window;
   const index taps = w.kernel_count(), elements = g.channels * taps, pixels = w.output_count();
+  rows_.length = w[2].output, rows_.step = kPair;
+  for (index d = 0; d < w[0].output; ++d) {
+    for (index h = 0; h < w[1].output; ++h)
+      rows_.begin.push_back((d * w[0].kernel * w[1].size + h * w[1].kernel) * w[2].size);
+  }
   if (adjoint) {
     plan_ = make_gemm_plan<T>(elements, pixels, g.filters, false, !aliased<T>(pixels), taps);
     return;
@@ -154,7 +103,6 @@ void SideBySide<T>::run(const Team& team, const T* source, const T* weight, cons
                         std::byte* workspace) const {
   const ConvGeometry& g = geometry_;
   const auto& k = kernels<ConvKernels, T>();
-  const WindowRows rows(g.window);
   const index x_image = g.channels * g.window.input_count(), y_image = g.filters * g.window.output_count();
   const double multiply_adds = g.multiply_adds() / static_cast<double>(g.images);
   for_images(team, g.images, multiply_adds, plan_.workspace(1), workspace,
@@ -162,12 +110,12 @@ void SideBySide<T>::run(const Team& team, const T* source, const T* weight, cons
                if (adjoint_) {
                  gemm_driver(members, plan_, StridedA<T>{weight, 1, plan_.m},
                              StridedB<T>{source + n * y_image, plan_.n, 1},
-                             WindowsC<T>{k, g.window, rows, target + n * x_image, bias}, scratch);
+                             WindowsC<T>{k, g.window, rows_, target + n * x_image, bias}, scratch);
                } else {
                  StridedC<T> c{target + n * y_image, plan_.n};
                  c.bias_row = bias, c.activation = activation_;
                  gemm_driver(members, plan_, StridedA<T>{weight, plan_.k, 1},
-                             WindowsB<T>{k, rows, looks_.data(), source + n * x_image}, c, scratch);
+                             LooksB<T>{k, rows_, looks_.data(), source + n * x_image}, c, scratch);
                }
              });
 }

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "conv/pixel_rows.h"
 #include "gemm/driver.h"
 #include "tenfold/conv.h"
 #include "tenfold/parallel.h"
@@ -35,6 +36,7 @@ class SideBySide {
   bool adjoint_;
   GemmActivation activation_;
   GemmPlan<T> plan_;
+  PixelRows rows_;                     // of windows
   std::vector<std::ptrdiff_t> looks_;  // of apply, by c and tap: where the first window looks
 };
 
