@@ -215,7 +215,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1, 1), id="chunks_of_strips"),
     pytest.param((5, 40, 34, 1, 9, 9, 1, 2, 1), id="every_second_pixel"),
     pytest.param((80, 2, 7, 1, 9, 9, 5, 1, 1), id="images_in_lanes"),
-    pytest.param((3, 140, 34, 1, 24, 26, 2, 2, 0), id="side_by_side"),
+    pytest.param((3, 140, 390, 1, 24, 26, 2, 2, 0), id="side_by_side"),
     pytest.param((5, 140, 130, 1, 13, 11, 1, 1, 0), id="images_in_one_product"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):

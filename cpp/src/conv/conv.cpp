@@ -157,7 +157,8 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
     return form;
   if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
-  if (automatic && side_by_side_applies(g)) return std::make_unique<SideBySide<T>>(g, false, activation);
+  if (automatic && side_by_side_applies(g, false))
+    return std::make_unique<SideBySide<T>>(g, false, activation);
   return std::make_unique<ShiftEngine<T>>(problem);
 }
 
@@ -175,7 +176,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
     return form;
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
-  if (automatic && side_by_side_applies(g)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);
+  if (automatic && side_by_side_applies(g, true)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);
   return std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
 }
 

@@ -53,18 +53,19 @@ bool aliased(index pitch) {
 
 }  // namespace
 
-bool side_by_side_applies(const ConvGeometry& g) {
-  constexpr index kLeastPixels = 128,
-                  kLeastTerms = 32;  // fewer fill no tiles, or do not repay moving the pixels
+bool side_by_side_applies(const ConvGeometry& g, bool adjoint) {
+  // Fewer pixels fill no tiles; fewer filters do not repay picking the pixels, nor fewer terms putting them back.
+  constexpr index kLeastPixels = 128, kLeastTerms = 32, kLeastFilters = 256;
   const Window& w = g.window;
   for (int i = 0; i < 3; ++i) {
     const Axis& a = w[i];
     const bool side_by_side = a.kernel == a.stride && (a.dilation == 1 || a.kernel == 1);
     if (!side_by_side || a.pad_before != 0 || a.pad_after != 0 || a.size != a.output * a.stride) return false;
   }
-  const index taps = w.kernel_count();
-  return w[2].kernel == kPair && taps <= kGemmMaxRows && g.groups == 1 && g.images > 0 &&
-         w.output_count() >= kLeastPixels && std::min(g.channels * taps, g.filters) >= kLeastTerms;
+  const index taps = w.kernel_count(), tallest = kernels<GemmKernels, float>().rows_at_most[0];
+  return w[2].kernel == kPair && taps <= tallest && g.groups == 1 && g.images > 0 &&
+         w.output_count() >= kLeastPixels && g.channels * taps >= kLeastTerms &&
+         g.filters >= (adjoint ? kLeastTerms : kLeastFilters);
 }
 
 template <class T>

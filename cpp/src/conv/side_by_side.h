@@ -19,7 +19,7 @@
 namespace tenfold {
 
 // Whether the form exists for a geometry, and is worth it.
-bool side_by_side_applies(const ConvGeometry& geometry);
+bool side_by_side_applies(const ConvGeometry& geometry, bool adjoint);
 
 template <class T>
 class SideBySide {

@@ -76,7 +76,7 @@ struct GemmPlan {
   bool a_direct = false, b_direct = false;  // read the operand where it lies
   index width = 0;                          // columns of a panel, a whole number of vectors
   index m_panels = 0, n_panels = 0;
-  index grain = 1;               // rows come in groups of so many, which no panel cuts
+  index grain = 1, groups = 0;   // rows come in groups of so many, which no panel cuts; how many groups
   index kc = 0, chunks = 0;      // chunks of K
   index chunks_at_once = 0;      // chunks whose shared panels exist at one time
   bool turned = false;           // C is turned when it is written: lines of memory run along the rows here
@@ -86,7 +86,7 @@ struct GemmPlan {
   index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
 
   index row(index panel) const {
-    return m / grain * panel / m_panels * grain;
+    return groups * panel / m_panels * grain;
   }  // balanced: panel heights differ by at most one group
   index column(index panel) const { return std::min(n, panel * width); }
   index k_begin(index chunk) const { return k * chunk / chunks; }
@@ -163,7 +163,7 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   plan.kernels = &kernels;
   plan.m = m, plan.n = n, plan.k = k;
   plan.a_direct = a_direct, plan.b_direct = b_direct;
-  plan.grain = grain;
+  plan.grain = grain, plan.groups = m / grain;
   // Whole groups of rows that a tile so many vectors wide holds.
   const auto tallest_of = [&](int wide) { return kernels.rows_at_most[wide - 1] / grain * grain; };
 

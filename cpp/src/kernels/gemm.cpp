@@ -136,8 +136,8 @@ void tile(const GemmTile<T>& t) {
   // Tiles that need nothing but their sums and a bias are stored from registers, ragged ones where a mask costs nothing;
   // all else goes through a buffer, so that the code for the rest exists once.
   const index rest = t.n - (V - 1) * kLanes<T>;
-  if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_column &&
-      t.activation == kGemmNone && (t.beta == 0 || t.beta == 1)) {
+  if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_column && t.activation == kGemmNone &&
+      (t.beta == 0 || t.beta == 1)) {
     const bool add = t.beta == 1;
     const T none = T(-0.0);  // x + -0 is x for every x
     const T* bias = t.bias_row ? t.bias_row : &none;
