@@ -80,6 +80,8 @@ GEOMETRIES = {
     "images_in_lanes_unevenly": (32, 3, 8, 1, (9, 8), (3, 5), (1, 1), ((1, 0), (0, 2)), (2, 1)),
     "images_in_lanes_stride": (32, 4, 9, 1, (11, 9), (3, 5), (2, 2), ((2, 1), (1, 1)), (1, 1)),
     "filters_in_shares": (1, 9, 70, 1, (4, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    "side_by_side": (2, 33, 34, 1, (22, 26), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+    "side_by_side_slices": (1, 34, 33, 1, (3, 18, 22), (1, 3, 2), (1, 3, 2), ((0, 0),) * 3, (1, 1, 1)),
     "empty_batch": (0, 3, 5, 1, (7, 11), (3, 2), (1, 1), ((1, 1), (0, 0)), (1, 1)),
 }
 
@@ -186,6 +188,11 @@ def test_transposed_and_gradients_equal_the_definition(name, isa):
     check_transposed(name, extra=tuple(max(s, d) - 1 for s, d in zip(stride, dilation)))
 
 
+@pytest.mark.parametrize("name", ["side_by_side", "side_by_side_slices"])
+def test_transposed_without_a_rest(name, isa):
+    check_transposed(name)
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(
     "name",
@@ -202,17 +209,19 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
 
 
 @pytest.mark.parametrize("shape", [
-    pytest.param((2, 3, 70, 6, 40, 40, 3, 1), id="strips"),
-    pytest.param((9, 33, 70, 1, 7, 7, 3, 1), id="images_share_panels"),
-    pytest.param((3, 20, 65, 1, 15, 15, 3, 2), id="stride"),
-    pytest.param((2, 300, 34, 1, 6, 6, 1, 1), id="deep_one_by_one"),
-    pytest.param((1, 40, 150, 1, 7, 7, 3, 1), id="few_pixels"),
-    pytest.param((1, 3, 40, 1, 50, 50, 3, 1), id="chunks_of_strips"),
-    pytest.param((5, 40, 34, 1, 9, 9, 1, 2), id="every_second_pixel"),
-    pytest.param((80, 2, 7, 1, 9, 9, 5, 1), id="images_in_lanes"),
+    pytest.param((2, 3, 70, 6, 40, 40, 3, 1, 1), id="strips"),
+    pytest.param((9, 33, 70, 1, 7, 7, 3, 1, 1), id="images_share_panels"),
+    pytest.param((3, 20, 65, 1, 15, 15, 3, 2, 1), id="stride"),
+    pytest.param((2, 300, 34, 1, 6, 6, 1, 1, 1), id="deep_one_by_one"),
+    pytest.param((1, 40, 150, 1, 7, 7, 3, 1, 1), id="few_pixels"),
+    pytest.param((1, 3, 40, 1, 50, 50, 3, 1, 1), id="chunks_of_strips"),
+    pytest.param((5, 40, 34, 1, 9, 9, 1, 2, 1), id="every_second_pixel"),
+    pytest.param((80, 2, 7, 1, 9, 9, 5, 1, 1), id="images_in_lanes"),
+    pytest.param((3, 140, 390, 1, 24, 26, 2, 2, 0), id="side_by_side"),
+    pytest.param((5, 140, 130, 1, 13, 11, 1, 1, 0), id="images_in_one_product"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):
-    n, c, f, groups, h, w, k, s = shape
+    n, c, f, groups, h, w, k, s, p = shape
     c, f = c * groups, f // groups * groups
     rng = np.random.default_rng(3)
     x = rng.standard_normal((n, c, h, w), np.float32)
@@ -223,7 +232,7 @@ def test_bits_do_not_depend_on_threads(shape):
     try:
         for threads in (1, 2, 3):
             _core.set_num_threads(threads)
-            y, pull = tenfold.vjp(lambda x, w, b: F.conv2d(x, w, b, s, 1, 1, groups), x, weight, bias)
+            y, pull = tenfold.vjp(lambda x, w, b: F.conv2d(x, w, b, s, p, 1, groups), x, weight, bias)
             results.append((y, *pull(np.sin(np.arange(y.size, dtype=np.float32)).reshape(y.shape))))
     finally:
         _core.set_num_threads(before)

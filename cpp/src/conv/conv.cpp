@@ -8,6 +8,7 @@
 #include "conv/lane_conv.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
+#include "conv/side_by_side.h"
 #include "conv/weight_gradient.h"
 #include "conv/whole_window.h"
 #include "conv/winograd.h"
@@ -91,7 +92,7 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 // Behind apply and adjoint.
 template <class T>
 using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, SampledProduct<T>,
-                      LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
+                      SideBySide<T>, LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
@@ -160,6 +161,8 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
     return form;
   if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
+  if (automatic && side_by_side_applies(g, false))
+    return std::make_unique<SideBySide<T>>(g, false, activation);
   return std::make_unique<ShiftEngine<T>>(problem);
 }
 
@@ -177,6 +180,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
     return form;
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
+  if (automatic && side_by_side_applies(g, true)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);
   return std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
 }
 

@@ -539,7 +539,7 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
                   odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation,
                   nullptr);
           k_.scatter_pair(rows, tile.runs, s.runs + tile.run, s.tile, s.tile + MR_ * NR_, NR_, out,
-                          target_plane_);
+                          target_plane_, nullptr, false);
         } else if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
           compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
                   start_value, false, problem_.activation, nullptr);

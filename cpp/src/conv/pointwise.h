@@ -3,7 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
+#include "conv/images.h"
+#include "conv/pixel_rows.h"
 #include "gemm/strided.h"
 #include "tenfold/conv.h"
 #include "tenfold/memory.h"
@@ -14,7 +17,7 @@ namespace tenfold {
 enum class PointwiseForm {
   none,      // im2col shares its tiles among images of few pixels
   plain,     // pixels are the columns of the product
-  together,  // the pixels of all images are its columns, gathered from images of few and put back
+  together,  // the pixels of all images are its columns
   turned,  // pixels are its rows and channels its columns, then the result is turned: few pixels fill no tile's columns
 };
 
@@ -33,6 +36,35 @@ inline PointwiseForm pointwise_form(const ConvGeometry& g) {
   return g.images * pixels >= kLeastPixels ? PointwiseForm::together : PointwiseForm::none;
 }
 
+// Row i and column j of the product is pixel j % pixels of channel i of image j / pixels.
+template <class T>
+struct ImagesC {
+  const GemmKernels<T>& kernels;
+  StridedC<T> c;
+  index pixels, image;
+
+  template <class Kernel>
+  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
+                  bool last) const {
+    StridedC<T> to = c;
+    to.data += j / pixels * image;
+    index at = j % pixels;
+    const index columns = tile.n;
+    if (at + columns <= pixels) return to(kernel, tile, i, at, rows, first, last);
+    alignas(64) T sums[kGemmMaxRows * kMostColumns];
+    const index width = (columns + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+    tile.c = sums, tile.ldc = tile.n = width, tile.alpha = 1, tile.beta = 0;
+    kernel(tile);
+    for (index column = 0; column < columns; at = 0, to.data += image) {
+      GemmTile<T> part{};
+      part.n = std::min(columns - column, pixels - at);
+      to([&](const GemmTile<T>& t) { kernels.finish(rows, width, sums + column, t); }, part, i, at, rows,
+         first, last);
+      column += part.n;
+    }
+  }
+};
+
 template <class T>
 class Pointwise {
  public:
@@ -41,73 +73,71 @@ class Pointwise {
             GemmActivation activation)
       : images_(g.images),
         pixels_(g.window.output_count()),
-        columns_(pixels_),
         activation_(activation),
         form_(pointwise_form(g)) {
     if (form_ == PointwiseForm::turned) {
       plan_ = plan_strided<T>(pixels_, target_channels, source_channels, {1, pixels_},
                               {weights.column, weights.row});
-    } else {
-      if (form_ == PointwiseForm::together) columns_ *= images_;
-      plan_ = plan_strided<T>(target_channels, columns_, source_channels, weights, {columns_, 1});
+      return;
     }
+    plan_ = plan_strided<T>(target_channels, pixels_, source_channels, weights, {pixels_, 1});
+    if (images_ == 1) return;
+    rows_ = {pixels_, 1, {0}, source_channels * pixels_};
+    weights_ = weights;
+    together_ = make_gemm_plan<T>(target_channels, images_ * pixels_, source_channels, in_place(weights));
+    for (index k = 0; k < source_channels; ++k) channel_.push_back(k * pixels_);
+    if (form_ == PointwiseForm::plain && time_together() < plan_.time * static_cast<double>(images_))
+      form_ = PointwiseForm::together;
   }
 
   std::size_t workspace(int threads) const {
-    return source_bytes() + target_bytes() +
-           std::max(plan_.workspace(threads),
-                    static_cast<std::size_t>(threads) * align_up(plan_.workspace(1)));
+    if (form_ == PointwiseForm::together) return together_.workspace(threads);
+    return target_bytes() + images_workspace(plan_.workspace(threads), plan_.workspace(1), threads);
   }
   void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
            std::byte* workspace) const {
     if (form_ == PointwiseForm::turned) return run_turned(team, source, weight, bias, target, workspace);
     if (form_ == PointwiseForm::together) return run_together(team, source, weight, bias, target, workspace);
-    const auto image = [&](const Team& members, index n, std::byte* scratch) {
-      StridedC<T> c{target + n * plan_.m * plan_.n, plan_.n};
-      c.bias_row = bias, c.activation = activation_;
-      run_strided(members, plan_, weight, source + n * plan_.k * plan_.n, c, scratch);
-    };
-    // Whole images to every member where they give even shares, else each image to all of them.
-    const index size = team.size();
-    const bool small =
-        static_cast<double>(plan_.m) * static_cast<double>(plan_.n) * static_cast<double>(plan_.k) <
-        kSmallImage;
-    if (small && (images_ % size == 0 || images_ >= kEvenShares * size)) {
-      std::byte* const own = workspace + static_cast<std::size_t>(team.rank()) * align_up(plan_.workspace(1));
-      team.for_each(images_, [&](index n) { image(Team::alone(), n, own); });
-    } else {
-      for (index n = 0; n < images_; ++n) image(team, n, workspace);
-    }
+    const double multiply_adds =
+        static_cast<double>(plan_.m) * static_cast<double>(plan_.n) * static_cast<double>(plan_.k);
+    for_images(team, images_, multiply_adds, plan_.workspace(1), workspace,
+               [&](const Team& members, index n, std::byte* scratch) {
+                 StridedC<T> c{target + n * plan_.m * plan_.n, plan_.n};
+                 c.bias_row = bias, c.activation = activation_;
+                 run_strided(members, plan_, weight, source + n * plan_.k * plan_.n, c, scratch);
+               });
   }
 
  private:
-  // Room for the gathered source and for the product, where they are not the tensors themselves.
-  std::size_t source_bytes() const { return form_ == PointwiseForm::together ? bytes(plan_.k * plan_.n) : 0; }
-  std::size_t target_bytes() const { return form_ == PointwiseForm::plain ? 0 : bytes(plan_.m * plan_.n); }
-  static std::size_t bytes(index elements) {
-    return align_up(static_cast<std::size_t>(elements) * sizeof(T));
+  // Room for the product where it is not the target itself.
+  std::size_t target_bytes() const {
+    return form_ == PointwiseForm::turned ? align_up(static_cast<std::size_t>(plan_.m * plan_.n) * sizeof(T))
+                                          : 0;
+  }
+
+  // Whether weights are read where they lie: not where the rows of a tile share their place in the caches, nor across
+  // the rows of a large matrix.
+  bool in_place(MatrixLayout weights) const {
+    constexpr index kPage = 4096, kNear = 1024 * 1024;  // bytes
+    constexpr index kElement = static_cast<index>(sizeof(T));
+    return weights.row == 1 ? plan_.m * plan_.k * kElement <= kNear : weights.row * kElement % kPage != 0;
+  }
+
+  // In multiply-adds of a vector, as the plan's time.
+  double time_together() const {
+    constexpr double kPack = 20, kSplit = 150;  // a vector of pixels, out of the cache; a tile of two images
+    const double vectors = static_cast<double>(together_.n) / together_.kernels->lanes;
+    return together_.time + kPack * vectors * static_cast<double>(together_.k) +
+           kSplit * static_cast<double>(images_ * together_.m_panels);
   }
 
   void run_together(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                     std::byte* workspace) const {
-    constexpr index kPiece = 16;  // channels
-    T* const gathered = reinterpret_cast<T*>(workspace);
-    T* const product = reinterpret_cast<T*>(workspace + source_bytes());
-    team.for_range(plan_.k, kPiece, [&](index begin, index end) {
-      for (index n = 0; n < images_; ++n) {
-        for (index c = begin; c < end; ++c)
-          std::copy_n(source + (n * plan_.k + c) * pixels_, pixels_, gathered + c * columns_ + n * pixels_);
-      }
-    });
-    StridedC<T> c{product, columns_};
+    StridedC<T> c{target, pixels_};
     c.bias_row = bias, c.activation = activation_;
-    run_strided(team, plan_, weight, gathered, c, workspace + source_bytes() + target_bytes());
-    team.for_range(plan_.m, kPiece, [&](index begin, index end) {
-      for (index n = 0; n < images_; ++n) {
-        for (index m = begin; m < end; ++m)
-          std::copy_n(product + m * columns_ + n * pixels_, pixels_, target + (n * plan_.m + m) * pixels_);
-      }
-    });
+    gemm_driver(team, together_, StridedA<T>{weight, weights_.row, weights_.column},
+                LooksB<T>{kernels<ConvKernels, T>(), rows_, channel_.data(), source},
+                ImagesC<T>{*together_.kernels, c, pixels_, together_.m * pixels_}, workspace);
   }
 
   // target[m][p] <-- turned[p][m]
@@ -125,13 +155,14 @@ class Pointwise {
     });
   }
 
-  static constexpr double kSmallImage = 3e7;  // multiply-adds of a product that are hardly worth cutting
-  static constexpr index kEvenShares = 8;     // images per member: one is an eighth more at most
-
-  index images_, pixels_, columns_;
+  index images_, pixels_;
   GemmActivation activation_;
   PointwiseForm form_;
-  StridedPlan<T> plan_;
+  StridedPlan<T> plan_;  // of an image
+  MatrixLayout weights_{};
+  PixelRows rows_;  // of all images
+  GemmPlan<T> together_;
+  std::vector<std::ptrdiff_t> channel_;  // by channel of an image: where its plane begins
 };
 
 }  // namespace tenfold

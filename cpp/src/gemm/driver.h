@@ -76,6 +76,7 @@ struct GemmPlan {
   bool a_direct = false, b_direct = false;  // read the operand where it lies
   index width = 0;                          // columns of a panel, a whole number of vectors
   index m_panels = 0, n_panels = 0;
+  index grain = 1, groups = 0;   // rows come in groups of so many, which no panel cuts; how many groups
   index kc = 0, chunks = 0;      // chunks of K
   index chunks_at_once = 0;      // chunks whose shared panels exist at one time
   bool turned = false;           // C is turned when it is written: lines of memory run along the rows here
@@ -85,8 +86,8 @@ struct GemmPlan {
   index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
 
   index row(index panel) const {
-    return m * panel / m_panels;
-  }  // balanced: panel heights differ by at most one
+    return groups * panel / m_panels * grain;
+  }  // balanced: panel heights differ by at most one group
   index column(index panel) const { return std::min(n, panel * width); }
   index k_begin(index chunk) const { return k * chunk / chunks; }
   index items() const { return n_bands * m_cuts * n_cuts; }
@@ -151,9 +152,10 @@ void cut_into_items(GemmPlan<T>& plan) {
   plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
 }
 
-// `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to.
+// `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to. `grain` divides m.
 template <class T>
-GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, bool b_direct = false) {
+GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, bool b_direct = false,
+                           index grain = 1) {
   const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
   // A part of the sum: its panel of A (12 rows) is 24 KB and stays in L1.
   constexpr index kChunkBytes = 2048;
@@ -162,13 +164,16 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   plan.kernels = &kernels;
   plan.m = m, plan.n = n, plan.k = k;
   plan.a_direct = a_direct, plan.b_direct = b_direct;
+  plan.grain = grain, plan.groups = m / grain;
+  // Whole groups of rows that a tile so many vectors wide holds.
+  const auto tallest_of = [&](int wide) { return kernels.rows_at_most[wide - 1] / grain * grain; };
 
   // The tile with the least time: a multiply-add per element, but no less than the loads or the latency of a
   // chain; a wide tile reads more of B per multiply-add.
   constexpr double kCall = 50;  // of a tile: to begin, to drain the chains and to write
   int vectors = 0;
   for (int v = 1; v <= kGemmMaxVectors; ++v) {
-    const index tallest = kernels.rows_at_most[v - 1];
+    const index tallest = tallest_of(v);
     if (tallest == 0) continue;
     const index panels = (m + tallest - 1) / tallest, all = (n + kernels.lanes - 1) / kernels.lanes;
     const double height = panels > 0 ? static_cast<double>(m) / static_cast<double>(panels) : 0;
@@ -183,7 +188,7 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
     if (vectors == 0 || total < plan.time) plan.time = total, vectors = v;
   }
   plan.width = static_cast<index>(vectors) * kernels.lanes;
-  const index tallest = kernels.rows_at_most[vectors - 1];
+  const index tallest = tallest_of(vectors);
   plan.m_panels = (m + tallest - 1) / tallest;
   plan.n_panels = (n + plan.width - 1) / plan.width;
 

@@ -136,8 +136,9 @@ void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, 
 
 template <class T>
 void scatter_pair(index rows, index runs, const ConvRun* run, const T* even, const T* odd, index ldc,
-                  T* target, index plane) {
+                  T* target, index plane, const T* bias, bool add) {
   for (index m = 0; m < rows; ++m) {
+    const Vec<T> start = splat(bias ? bias[m] : T(-0.0));  // x + -0 is x for every x
     for (index r = 0; r < runs; ++r) {
       const T *e = even + m * ldc + run[r].column, *o = odd + m * ldc + run[r].column;
       T* to = target + m * plane + run[r].target;
@@ -147,10 +148,11 @@ void scatter_pair(index rows, index runs, const ConvRun* run, const T* even, con
         interleave<T>(load(e + i), load(o + i), both[0], both[1]);
         for (index half = 0; half < 2; ++half, to += kLanes<T>) {
           const index rest = left - half * kLanes<T>;
+          const Vec<T> value = both[half] + start;
           if (rest >= kLanes<T>) {
-            store(to, both[half]);
+            store(to, add ? load(to) + value : value);
           } else if (rest > 0) {
-            store_first(to, both[half], rest);
+            store_first(to, add ? load_first(to, rest) + value : value, rest);
           }
         }
       }

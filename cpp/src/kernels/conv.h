@@ -50,9 +50,10 @@ struct ConvKernels {
                   ptrdiff_t plane, ptrdiff_t step);
 
   // Two tiles in turn, for every second place each: target[m * plane + run.target + 2 i] <- even[m * ldc +
-  // run.column + i] and target[... + 2 i + 1] <- odd[...], run.count elements in all.
+  // run.column + i] and target[... + 2 i + 1] <- odd[...], run.count elements in all, each plus bias[m] (bias null: none)
+  // and, with `add`, plus what is there.
   void (*scatter_pair)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* even, const T* odd,
-                       ptrdiff_t ldc, T* target, ptrdiff_t plane);
+                       ptrdiff_t ldc, T* target, ptrdiff_t plane, const T* bias, bool add);
 
   // panel[k * columns + run.column + i] <- b[offset[k] + run.target + i]; other columns are left alone.
   void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,

@@ -142,20 +142,24 @@ void tile(const GemmTile<T>& t) {
   } else {
     add_up([](const T* p) __attribute__((always_inline)) { return load(p); });
   }
-  // Tiles that need nothing but their sums are stored from registers, ragged ones where a mask costs nothing; all else
-  // goes through a buffer, so that the code for the rest exists once.
-  if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_row && !t.bias_column &&
-      t.activation == kGemmNone && (t.beta == 0 || t.beta == 1)) {
+  // Tiles that need nothing but their sums and a bias are stored from registers, ragged ones where a mask costs nothing;
+  // all else goes through a buffer, so that the code for the rest exists once.
+  if ((kMasksAreFree || rest == kLanes<T>) && t.alpha == 1 && !t.bias_column && t.activation == kGemmNone &&
+      (t.beta == 0 || t.beta == 1)) {
     const bool add = t.beta == 1;
+    const T none = T(-0.0);  // x + -0 is x for every x
+    const T* bias = t.bias_row ? t.bias_row : &none;
+    const index bias_step = t.bias_row ? 1 : 0;
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
+    for (int i = 0; i < R; ++i, bias += bias_step) {
+      const Vec<T> start = splat(*bias);
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         T* c = t.c + i * t.ldc + v * kLanes<T>;
         if (!kMasksAreFree || v < V - 1) {
-          store(c, add ? load(c) + sum[i][v] : sum[i][v]);
+          store(c, (add ? load(c) + sum[i][v] : sum[i][v]) + start);
         } else {
-          store_first(c, add ? load_first(c, rest) + sum[i][v] : sum[i][v], rest);
+          store_first(c, (add ? load_first(c, rest) + sum[i][v] : sum[i][v]) + start, rest);
         }
       }
     }

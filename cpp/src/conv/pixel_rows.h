@@ -1,0 +1,65 @@
+// The pixels of a product that lie in rows, and the operand that picks them when its panels are packed.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "gemm/driver.h"
+#include "kernels/conv.h"
+
+namespace tenfold {
+
+constexpr index kMostColumns = kGemmMaxVectors * 64 / static_cast<index>(sizeof(float));  // of a tile
+
+// Columns of a product: the pixels of all images in turn, row by row.
+struct PixelRows {
+  index length = 1, step = 1;  // pixels of a row, elements from one to the next
+  std::vector<index> begin;    // by row of an image: its first element
+  index image = 0;             // elements from image to image
+
+  // run[r]: so many pixels from a column on that lie in one row, and the element of the first. Returns how many runs.
+  index runs(index column, index n, ConvRun* run) const {
+    const index rows = static_cast<index>(begin.size());
+    index count = 0, at = column % length, row = column / length % rows,
+          base = column / length / rows * image;
+    for (index i = 0; i < n; at = 0) {
+      const index pixels = std::min(n - i, length - at);
+      run[count++] = {i, pixels, base + begin[static_cast<std::size_t>(row)] + at * step};
+      i += pixels;
+      if (++row == rows) row = 0, base += image;
+    }
+    return count;
+  }
+};
+
+// B[k][j] = source[look[k] + the place of pixel j]
+template <class T>
+struct LooksB {
+  static constexpr bool kDirect = false;
+  const ConvKernels<T>& kernels;
+  const PixelRows& rows;
+  const std::ptrdiff_t* look;
+  const T* source;
+
+  bool columns_together() const { return true; }
+  void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
+    ConvRun run[kMostColumns];
+    const index runs = rows.runs(j, n, run);
+    if (n < width) {
+      for (index kk = 0; kk < kc; ++kk) std::fill(to + kk * width + n, to + (kk + 1) * width, T(0));
+    }
+    if (rows.step == 1) return kernels.pack_panel(kc, source, look + k, runs, run, to, width);
+    for (index kk = 0; kk < kc; ++kk, to += width) {
+      const T* const from = source + look[k + kk];
+      for (index r = 0; r < runs; ++r) {
+        kernels.pad_row(run[r].count, nullptr, 0, run[r].count, 0, rows.step, from + run[r].target, T(0),
+                        to + run[r].column);
+      }
+    }
+  }
+  index turns(index /*n*/, index /*kc*/) const { return 0; }
+  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
+};
+
+}  // namespace tenfold
