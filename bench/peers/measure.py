@@ -29,6 +29,9 @@ WAITED = 0.02
 PROBE_SECONDS = 0.001
 # Calls are repeated until a turn takes so long, short enough to fall between the other work of a busy machine.
 TURN_SECONDS = 0.002
+# A call that takes longer than this forgives a cold start: workers that sleep, caches that hold the others' data (about a
+# tenth of a millisecond). Before the others' turns one call is not timed.
+LONG_SECONDS = 0.02
 # So many undisturbed turns of everybody are waited for, up to so many times the seconds of a row; and so many turns are
 # taken, and the least disturbed ones counted, however long each lasts.
 GOOD_TURNS = 9
@@ -267,8 +270,8 @@ def ready(work: Work) -> dict[str, tuple[Call, float]]:
 def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> Result:
     """Time a work: all contestants in turn, again and again.
 
-    A turn begins when all thread pools of the process sleep and a probe has found the machine undisturbed; a call that
-    is not timed wakes the contestant's own pool. Turns go on until `seconds` have passed and enough of them were
+    A turn begins when all thread pools of the process sleep and a probe has found the machine undisturbed; unless a call
+    takes long, one that is not timed wakes the contestant's own pool. Turns go on until `seconds` have passed and enough of them were
     undisturbed, but not for ever. Disturbed ones do not count.
 
     Parameters
@@ -280,10 +283,10 @@ def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> 
         ``time.process_time`` compares single threads on a machine that others use as well; waiting is none of it.
     """
     calls = [
-        (name, call, max(1, int(TURN_SECONDS / max(once, 1e-7))))
+        (name, call, max(1, int(TURN_SECONDS / max(once, 1e-7))), once < LONG_SECONDS)
         for name, (call, once) in ready(work).items()
     ]
-    turns: dict[str, list[Turn]] = {name: [] for name, _, _ in calls}
+    turns: dict[str, list[Turn]] = {name: [] for name, *_ in calls}
     best = Probe()
 
     def look(again: bool = True) -> Probe:
@@ -311,10 +314,9 @@ def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> 
         while not enough():
             first = rounds % len(calls)  # nobody always follows the same neighbour
             before = look()
-            for name, call, count in calls[first:] + calls[:first]:
+            for name, call, count, short in calls[first:] + calls[:first]:
                 quiet()
-                # A call that takes long forgives a cold start, and a second one would double the time.
-                if count > 1:
+                if short:
                     call()
                 waited, begin, at = waiting(), time.perf_counter(), clock()
                 for _ in range(count):
