@@ -29,8 +29,8 @@ WAITED = 0.02
 PROBE_SECONDS = 0.001
 # Calls are repeated until a turn takes so long, short enough to fall between the other work of a busy machine.
 TURN_SECONDS = 0.002
-# A call that takes longer than this forgives a cold start: workers that sleep, caches that hold the others' data (about a
-# tenth of a millisecond). Before the others' turns one call is not timed.
+# A call that takes longer than this forgives a cold start: workers that sleep, caches that hold what others left (about
+# a tenth of a millisecond). Before a turn of shorter ones a call is not timed.
 LONG_SECONDS = 0.02
 # So many undisturbed turns of everybody are waited for, up to so many times the seconds of a row; and so many turns are
 # taken, and the least disturbed ones counted, however long each lasts.
@@ -270,9 +270,9 @@ def ready(work: Work) -> dict[str, tuple[Call, float]]:
 def take_turns(work: Work, seconds: float, clock: Clock = time.perf_counter) -> Result:
     """Time a work: all contestants in turn, again and again.
 
-    A turn begins when all thread pools of the process sleep and a probe has found the machine undisturbed; unless a call
-    takes long, one that is not timed wakes the contestant's own pool. Turns go on until `seconds` have passed and enough of them were
-    undisturbed, but not for ever. Disturbed ones do not count.
+    A turn begins when all thread pools of the process sleep and a probe has found the machine undisturbed; unless a
+    call takes long, one that is not timed wakes the contestant's own pool. Turns go on until `seconds` have passed and
+    enough of them were undisturbed, but not for ever. Disturbed ones do not count.
 
     Parameters
     ----------
