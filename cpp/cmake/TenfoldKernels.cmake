@@ -31,6 +31,8 @@ function(tenfold_add_kernels target)
     target_compile_definitions(${objects} PRIVATE TENFOLD_ISA=${isa} TENFOLD_ISA_${isa}=1)
     target_compile_options(${objects} PRIVATE ${optimise} -ffp-contract=fast -fno-math-errno -fno-trapping-math
                                               ${flags_${isa}})
+    # Nothing is thrown through a kernel: tables for that would be a sixtieth of the wheel.
+    target_compile_options(${objects} PRIVATE -fno-exceptions -fno-asynchronous-unwind-tables -fno-unwind-tables)
     tenfold_warnings(${objects})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
   endforeach()
