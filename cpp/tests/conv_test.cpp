@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tenfold/error.h"
@@ -142,6 +145,55 @@ TEST(Convolution, EqualsTheDefinition) {
     check<float>(c, Border::reflect, ConvAlgorithm::automatic);
     check<float>(c, Border::circular, ConvAlgorithm::automatic);
   }
+}
+
+// run(team, workspace) by two members, of which the second comes when the first has done everything. By then the
+// workspace may be another operation's.
+template <class Run>
+void expect_untouched_by_a_late_member(const char* name, std::size_t bytes, const Run& run) {
+  const Buffer workspace(bytes);
+  std::memset(workspace.data(), 0, bytes);
+  std::vector<std::byte> left;
+  std::atomic<bool> over{false};
+  parallel(1e9, [&](const Team& team) {
+    while (team.rank() == 1 && !over) std::this_thread::yield();
+    run(team, workspace.data());
+    if (team.rank() == 0) {
+      left.assign(workspace.data(), workspace.data() + bytes);
+      over = true;
+    }
+  });
+  EXPECT_TRUE(bytes == 0 || std::memcmp(left.data(), workspace.data(), bytes) == 0) << name;
+}
+
+TEST(Convolution, ALateMemberTouchesNothing) {
+  const int before = num_threads();
+  set_num_threads(2);
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.reason);
+    const ConvGeometry g = geometry_of(c, Border::constant);
+    ConvOptions options;
+    options.border_value = 2;
+    const Convolution<float> conv(g, options);
+    const auto count = [](const Shape& shape) { return checked_count(shape, "test", "shape"); };
+    const auto x = integers<float>(count(g.input_shape()), 1),
+               w = integers<float>(count(g.weight_shape()), 2);
+    const auto bias = integers<float>(g.filters, 3), dy = integers<float>(count(g.output_shape()), 4);
+    std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
+    expect_untouched_by_a_late_member("apply", conv.apply_workspace(2),
+                                      [&](const Team& team, std::byte* space) {
+                                        conv.apply(team, x.data(), w.data(), bias.data(), y.data(), space);
+                                      });
+    expect_untouched_by_a_late_member("adjoint", conv.adjoint_workspace(2),
+                                      [&](const Team& team, std::byte* space) {
+                                        conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), space);
+                                      });
+    expect_untouched_by_a_late_member("weight_gradient", conv.weight_gradient_workspace(2),
+                                      [&](const Team& team, std::byte* space) {
+                                        conv.weight_gradient(team, x.data(), dy.data(), dw.data(), space);
+                                      });
+  }
+  set_num_threads(before);
 }
 
 TEST(Convolution, ReluKeepsTheSignWhenAsked) {

@@ -2,6 +2,7 @@
 
 import math
 
+import measure
 import pytest
 from tests.bench.results import RESULTS, ROWS
 
@@ -108,3 +109,7 @@ def test_the_readme_table():
     ]  # fmt: skip
     assert cells(lines, "2 matrix products")[1:] == ["the faster of OpenBLAS and MKL", "0.99"]
     assert lines[-1] == "Measured on CPU (avx2), 2 threads, wall time, 2026-01-01, commit abc; torch 2."
+
+
+def test_rows_are_marked_by_the_rule_they_were_measured_by():
+    assert (report.GOOD_TURNS, report.FARTHER) == (measure.GOOD_TURNS, measure.FARTHER)

@@ -2,8 +2,9 @@
 //
 // Operations are written SPMD: every member of the team calls the operation with the same arguments, and the
 // operation shares its loops out with Team::for_each / for_range. Everything outside those loops runs on every
-// member, on a late one even after the loops are over: it must not have side effects (scratch memory of its own may belong
-// to another operation by then), and what it reads may decide neither which loops follow nor their counts. Nothing may throw inside a region: validate and allocate before.
+// member, on a late one even after the loops are over: it must not have side effects (scratch memory of its own may
+// belong to another operation by then), and what it reads may decide neither which loops follow nor their counts.
+// Nothing may throw inside a region: validate and allocate before.
 //
 // Determinism: how work is cut into pieces never depends on the number of threads, only which member takes a piece.
 #pragma once

@@ -1,8 +1,8 @@
 // Depthwise convolution: one input channel a group, and one or a few filters on it.
 //
 // There is no sum over channels, so nothing pays for packing. Windows of 3 x 3 read the rows of a plane where they lie
-// (DepthwiseThree). For the others, and for the gradient of the weights, a channel's plane is copied into scratch memory, padded
-// and split by stride phase as shift.h describes, a strip of rows at a time, and the register tiles of
+// (DepthwiseThree). For the others, and for the gradient of the weights, a channel's plane is copied into scratch
+// memory, padded and split by stride phase as shift.h describes, a strip of rows at a time, and the register tiles of
 // kernels/depthwise.h slide over the copy while it lies in the first-level cache.
 //
 //   scratch[(u0, phase0)][phase1][u1] <-- source[p0][p1]

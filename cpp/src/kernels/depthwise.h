@@ -65,14 +65,14 @@ struct DepthwiseKernels {
   // target[r][c] = act(bias + sum over i, j of w[i * taps_w + j] * look(i, j))
   void (*correlate)(const DepthwiseLooks& looks, const DepthwiseTarget& target, const T* source, const T* w,
                     T bias, ConvActivation activation, T* to);
+  // Columns of the target from which on correlate_plane is worth it: the ends of rows cost time where masks do.
+  ptrdiff_t plane_columns;
   // Target rows begin <= r < end of a plane: target[r][c] = act(bias + sum of w[i * 3 + j] * look(i, j)). `missing` is
   // a row of fill, as wide as the source's.
-  // The ends of rows cost time where masks do: worth it from so many columns of the target on.
-  ptrdiff_t plane_columns;
   void (*correlate_plane)(const DepthwisePlane& p, ptrdiff_t begin, ptrdiff_t end, const T* source,
                           const T* missing, T fill, const T* w, T bias, ConvActivation activation, T* to);
-  // What `correlate` does, where even columns have the looks `even` and odd ones those of `odd`, which differ in their columns only:
-  // target[r][2 c] = bias + sum of w_even * even's look(i, j) of (r, c).
+  // What `correlate` does, where even columns have the looks `even` and odd ones those of `odd`, which differ in their
+  // columns only: target[r][2 c] = bias + sum of w_even * even's look(i, j) of (r, c).
   void (*correlate_pairs)(const DepthwiseLooks& even, const DepthwiseLooks& odd,
                           const DepthwiseTarget& target, const T* source, const T* w_even, const T* w_odd,
                           T bias, T* to);
