@@ -24,11 +24,16 @@ function(tenfold_add_kernels target)
   if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
     set(optimise -O1)
   endif()
+  list(LENGTH isas count)
   foreach(isa IN LISTS isas)
     set(objects tenfold_kernels_${isa})
     add_library(${objects} OBJECT ${sources})
     target_include_directories(${objects} PRIVATE cpp/src)
     target_compile_definitions(${objects} PRIVATE TENFOLD_ISA=${isa} TENFOLD_ISA_${isa}=1)
+    # Where vectors are known, processors without them are old: for these the wheel is kept small.
+    if(isa STREQUAL "generic" AND count GREATER 1)
+      set(optimise -Os)
+    endif()
     target_compile_options(${objects} PRIVATE ${optimise} -ffp-contract=fast -fno-math-errno -fno-trapping-math
                                               ${flags_${isa}})
     # Nothing is thrown through a kernel: tables for that would be a sixtieth of the wheel.
