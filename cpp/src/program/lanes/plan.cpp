@@ -1,0 +1,415 @@
+#include "program/lanes/plan.h"
+
+#include <algorithm>
+
+#include "kernels/lanes_row_winograd.h"
+#include "kernels/lanes_winograd.h"
+
+namespace tenfold {
+namespace lanes {
+namespace {
+
+// Convolution gradients are summed from at most this many slots: one per chunk of blocks.
+constexpr index kMaxChunks = 64;
+// Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
+constexpr index kStripElements = 4096;
+// Rows of a dense layer's weight gradient that a job computes: two register tiles.
+constexpr index kDensePiece = 12;
+
+index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
+index up(index elements) {
+  return divide_up(elements, kLanes) * kLanes;
+}
+// The offset of `elements` more in what is `total` long so far.
+index place(index& total, index elements) {
+  const index offset = total;
+  total += up(elements);
+  return offset;
+}
+
+void make_tables(Plan& plan, Stage& stage) {
+  const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
+  const Plane& out = plan.values[static_cast<std::size_t>(stage.out)];
+  const Axis &h = stage.height, &w = stage.width;
+  for (index c = 0; c < in.channels; ++c) {
+    for (index kh = 0; kh < h.kernel; ++kh) {
+      for (index kw = 0; kw < w.kernel; ++kw) {
+        stage.tap.push_back(c * in.plane() + kh * h.dilation * in.row() + kw * w.dilation * kLanes);
+      }
+    }
+  }
+  const auto pixel = [&](index oh, index ow) { return oh * h.stride * in.row() + ow * w.stride * kLanes; };
+  if (!stage.pool) {
+    for (index oh = 0; oh < h.output; ++oh) {
+      for (index ow = 0; ow < w.output; ++ow) {
+        stage.pixel.push_back(pixel(oh, ow));
+        stage.place.push_back(oh * out.row() + ow * kLanes);
+      }
+    }
+    return;
+  }
+  for (index oh = 0; oh < stage.pool_height.output; ++oh) {
+    for (index ow = 0; ow < stage.pool_width.output; ++ow) {
+      stage.place.push_back(oh * out.row() + ow * kLanes);
+      for (index kh = 0; kh < stage.pool_height.kernel; ++kh) {
+        for (index kw = 0; kw < stage.pool_width.kernel; ++kw) {
+          stage.pixel.push_back(pixel(oh * stage.pool_height.stride + kh, ow * stage.pool_width.stride + kw));
+          stage.window_place.push_back((kh * w.output + ow * stage.pool_width.stride + kw) * kLanes);
+        }
+      }
+    }
+  }
+}
+
+// A pool whose windows tile the plane four pixels each can be taken in the registers of a convolution.
+bool tiles_by_four(const LaneLayer& pool) {
+  const Axis &h = pool.height, &w = pool.width;
+  return h.kernel * w.kernel == 4 && h.stride == h.kernel && w.stride == w.kernel && h.pad_before == 0 &&
+         h.pad_after == 0 && w.pad_before == 0 && w.pad_after == 0 && h.output * h.kernel <= h.size &&
+         w.output * w.kernel <= w.size;
+}
+
+// -- the forms of a convolution's operators ---------------------------------------------------------------------------
+
+// Whether there are kernels for whole tiles.
+bool tile_kernel(const LaneLayer& layer) {
+  const auto fits = [](const Axis& a) { return a.stride == 1 && a.dilation == 1; };
+  return fits(layer.height) && fits(layer.width) && layer.height.kernel == layer.width.kernel &&
+         lane_winograd_number(layer.height.kernel) >= 0;
+}
+
+// Tiles that the kernels take at a time, so that their scratch stays in the second-level cache beside the block.
+constexpr index kTileScratch = index{1} << 16;  // elements
+// Likewise for what the forward pass of the form of rows reads again for every filter, in the first-level cache.
+constexpr index kRowScratch = index{1} << 12;
+
+}  // namespace
+
+index tile_side(index r) {
+  return 7 - r;
+}
+
+int kernel_number(const Stage& stage) {
+  return lane_winograd_number(stage.height.kernel);
+}
+
+TileScratch tile_scratch(const Stage& stage, const Plane& in) {
+  const index m = tile_side(stage.height.kernel), channels = in.channels, filters = stage.features;
+  const index look = stage.height.kernel - 1, P = row_winograd_points(stage.height.kernel);
+  // In even shares.
+  const auto fit = [](index most_elements, index tile, index most) {
+    const index shares = std::clamp<index>(most_elements / (tile * kLanes), 1, most);
+    return divide_up(most, divide_up(most, shares));
+  };
+  TileScratch s;
+  index vectors = 0;
+  if (stage.forward_form == Form::winograd) {
+    s.forward_tiles = fit(kTileScratch, kWinogradPoints * channels, stage.tiles_w);
+    vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look);
+  } else if (stage.forward_form == Form::rows) {
+    s.forward_tiles = fit(kRowScratch, 2 * P * channels, divide_up(stage.height.output, 2));
+    vectors = channels * P * (2 * s.forward_tiles + look);
+  }
+  if (stage.input_form == Form::winograd)
+    vectors = std::max(vectors, 6 * filters + kWinogradPoints * channels);
+  if (stage.weight_form == Form::winograd) {
+    s.weight_rows = fit(kTileScratch, 6 * (filters + channels) * stage.tiles_w, stage.tiles_h);
+    vectors = std::max(vectors, 6 * s.weight_rows * stage.tiles_w * (filters + channels) +
+                                    (s.weight_rows * m + look) * stage.tiles_w);
+  }
+  s.elements = vectors * kLanes;
+  return s;
+}
+namespace {
+
+// A multiply-add of the direct form, in multiply-adds at the peak.
+constexpr double kDirectCost = 1.07;
+// Winograd's accumulators of the weight gradient are read and written once a block: they have to stay in the
+// second-level cache beside the block.
+constexpr index kMaxWeightSums = index{1} << 17;  // elements
+// What Winograd's forms may do to the error is at most 4 times the direct form's, which errs the less the shorter its
+// sums are (bench/winograd_error.py lanes). Channels that are summed over, by kernel (3x3, 5x5): from 3 channels 3x3 errs
+// 6.4 times as much, from 8 3.7 times; 5x5 3 times from 3 channels.
+constexpr index kMinSources[] = {16, 3};
+// The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
+constexpr index kMinWeightPixels = 256;
+
+// Chooses each operator's form by what it takes for a block, in multiply-adds at the peak.
+void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
+  if (!tile_kernel(layer)) return;
+  const auto& winograd = kernels<LaneWinogradKernels, float>();
+  const int number = kernel_number(stage);
+  const index m = tile_side(layer.height.kernel);
+  stage.tiles_h = (layer.height.output + m - 1) / m;
+  stage.tiles_w = (layer.width.output + m - 1) / m;
+  const double channels = static_cast<double>(in.channels), filters = static_cast<double>(stage.features);
+  const double products = filters * static_cast<double>(stage.taps);
+  const double direct =
+      kDirectCost * static_cast<double>(layer.height.output * layer.width.output) * products;
+  const auto winograd_cost = [&](const LaneWinogradCost& cost) {
+    return static_cast<double>(stage.tiles_h * stage.tiles_w) *
+           (static_cast<double>(kWinogradPoints) * channels * filters * cost.product + channels * cost.look +
+            filters * cost.part);
+  };
+  const bool may_choose = layer.algorithm == LaneLayer::Algorithm::automatic && chain.dtype == DType::float32;
+  const bool all_tiles = layer.algorithm == LaneLayer::Algorithm::winograd;
+  const bool all_rows = layer.algorithm == LaneLayer::Algorithm::row_winograd;
+  const bool pools_four = stage.pool && stage.pool_height.kernel == 2;
+  // The cheapest of those allowed; what was asked for costs nothing.
+  const auto choose = [&](Form& form, double& least, Form other, bool asked, bool allowed, double cost) {
+    if (asked) cost = 0;
+    if (!(asked || allowed) || cost >= least) return;
+    form = other;
+    least = cost;
+  };
+
+  double forward = direct;
+  const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
+  choose(stage.forward_form, forward, Form::winograd, pools && all_tiles,
+         pools && may_choose && in.channels >= kMinSources[number],
+         winograd_cost(winograd.forward_cost[number]));
+  const bool pairs = !stage.pool || pools_four;
+  choose(
+      stage.forward_form, forward, Form::rows, pairs && all_rows, pairs && may_choose,
+      row_winograd_cost(kernels<LaneRowWinogradKernels, float>().forward_cost[number], layer.height.kernel,
+                        in.channels, stage.features, layer.height.output * divide_up(layer.width.output, 2)));
+  if (!chain.training) return;
+
+  double input = direct;
+  choose(stage.input_form, input, Form::winograd, all_tiles,
+         may_choose && stage.features >= kMinSources[number], winograd_cost(winograd.input_cost[number]));
+
+  double weight = direct;
+  const double windows =
+      pools_four ? static_cast<double>(stage.pool_height.output * stage.pool_width.output) : 0;
+  choose(stage.weight_form, weight, Form::pooled, false, pools_four,
+         kernels<LaneKernels, float>().pooled_weight_cost * windows * products);
+  const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
+  const bool accurate =
+      layer.height.kernel == 3 && layer.height.output * layer.width.output >= kMinWeightPixels;
+  choose(stage.weight_form, weight, Form::winograd, all_tiles, may_choose && fits && accurate,
+         winograd_cost(winograd.weight_cost[number]));
+}
+
+// Whole tiles and pairs of rows look beyond the last output.
+void pad_for_tiles(const Stage& stage, Plane& source) {
+  const index side = stage.any(Form::winograd) ? tile_side(stage.height.kernel)
+                     : stage.any(Form::rows)   ? 2
+                                               : 1;
+  source.pad_bottom += divide_up(stage.height.output, side) * side - stage.height.output;
+  source.pad_right += divide_up(stage.width.output, side) * side - stage.width.output;
+}
+// -- from layers to stages ---------------------------------------------------------------------------------------------
+
+bool relu_follows(const LaneChain& chain, std::size_t end) {
+  return end < chain.layers.size() && chain.layers[end].kind == LaneLayer::Kind::relu &&
+         !chain.layers[end - 1].kept;
+}
+
+bool pool_follows(const LaneChain& chain, std::size_t end, const Stage& stage) {
+  return end < chain.layers.size() && chain.layers[end].kind == LaneLayer::Kind::max_pool &&
+         !chain.layers[end - 1].kept && tiles_by_four(chain.layers[end]) &&
+         (!stage.relu || stage.at_zero == 0 || stage.at_zero == 1);
+}
+
+// The convolution layers[end - 1] and what is computed in its registers; `end` goes behind that. Its input `source` gets
+// the padding it needs.
+void lower_conv(const LaneChain& chain, std::size_t& end, Stage& stage, Plane& source, Plane& out) {
+  const LaneLayer& layer = chain.layers[end - 1];
+  stage.height = layer.height;
+  stage.width = layer.width;
+  source.pad_top = layer.height.pad_before;
+  source.pad_bottom = layer.height.pad_after;
+  source.pad_left = layer.width.pad_before;
+  source.pad_right = layer.width.pad_after;
+  stage.features = layer.features;
+  stage.taps = source.channels * layer.height.kernel * layer.width.kernel;
+  out.channels = layer.features;
+  out.height = layer.height.output;
+  out.width = layer.width.output;
+  if (relu_follows(chain, end)) {
+    stage.relu = true;
+    stage.at_zero = chain.layers[end++].at_zero;
+  }
+  if (pool_follows(chain, end, stage)) {
+    stage.pool = true;
+    stage.pool_height = chain.layers[end].height;
+    stage.pool_width = chain.layers[end].width;
+    out.height = stage.pool_height.output;
+    out.width = stage.pool_width.output;
+    ++end;
+  }
+  choose_forms(chain, layer, source, stage);
+  pad_for_tiles(stage, source);
+}
+
+void lower_linear(const LaneChain& chain, std::size_t& end, Stage& stage, const Plane& source, Plane& out) {
+  stage.features = chain.layers[end - 1].features;
+  stage.taps = source.features();
+  out.channels = stage.features;
+  out.height = out.width = 1;
+  if (relu_follows(chain, end)) {
+    stage.relu = true;
+    stage.at_zero = chain.layers[end++].at_zero;
+  }
+}
+
+// Values, stages, and which values are kept.
+void lower_layers(const LaneChain& chain, Plan& plan) {
+  Plane x;
+  x.channels = chain.x[1];
+  if (chain.x.size() == 4) {
+    x.height = chain.x[2];
+    x.width = chain.x[3];
+  }
+  plan.values.push_back(x);
+  int inputs = 1, outputs = 0;
+  for (std::size_t begin = 0, end = 0; begin < chain.layers.size(); begin = end) {
+    const LaneLayer& layer = chain.layers[begin];
+    Stage stage;
+    stage.kind = layer.kind;
+    stage.in = static_cast<int>(plan.values.size()) - 1;
+    stage.out = stage.in + 1;
+    end = begin + 1;  // layers begin .. end - 1 are this stage
+    if (layer.kind == LaneLayer::Kind::flatten) {
+      if (layer.kept) plan.kept.emplace_back(stage.in, outputs++);
+      continue;
+    }
+    Plane& source = plan.values.back();
+    Plane out = source;
+    out.pad_top = out.pad_bottom = out.pad_left = out.pad_right = 0;
+    switch (layer.kind) {
+      case LaneLayer::Kind::conv:
+        lower_conv(chain, end, stage, source, out);
+        break;
+      case LaneLayer::Kind::linear:
+        lower_linear(chain, end, stage, source, out);
+        break;
+      case LaneLayer::Kind::max_pool:
+        stage.height = layer.height;
+        stage.width = layer.width;
+        out.height = layer.height.output;
+        out.width = layer.width.output;
+        break;
+      default:
+        stage.at_zero = layer.at_zero;
+        break;
+    }
+    if (stage.features > 0) {
+      stage.weight = inputs++;
+      if (layer.bias) stage.bias = inputs++;
+    }
+    plan.values.push_back(out);
+    plan.stages.push_back(stage);
+    if (chain.layers[end - 1].kept) plan.kept.emplace_back(stage.out, outputs++);
+  }
+  plan.last = static_cast<int>(plan.values.size()) - 1;
+}
+
+// -- places and jobs ---------------------------------------------------------------------------------------------------
+
+void place_values(Plan& plan) {
+  for (std::size_t v = 0; v < plan.values.size(); ++v) {
+    Plane& value = plan.values[v];
+    value.offset = plan.area;
+    plan.area += value.elements();
+    plan.gradient[v % 2] = std::max(plan.gradient[v % 2], value.elements());
+    plan.scratch = std::max(plan.scratch, value.elements());
+  }
+  if (plan.kept.empty()) plan.scratch = 0;
+}
+
+// Rows of dy for a pass of the weight gradient: whole windows, in even shares.
+index strip_rows(const Stage& stage) {
+  const index rows = stage.pool ? stage.pool_height.kernel : 1;
+  const index row = std::min<index>(stage.features, 6) * stage.width.output * kLanes;
+  const index groups = divide_up(stage.height.output, rows);
+  const index fit = std::max<index>(1, kStripElements / row / rows);
+  return divide_up(groups, divide_up(groups, fit)) * rows;
+}
+
+// Sums over the chunks' slots, about a thousand a job.
+void add_conv_jobs(Plan& plan, int number) {
+  const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  const bool in_points = stage.weight_form == Form::winograd;
+  const index channels = plan.values[static_cast<std::size_t>(stage.in)].channels;
+  const index count = stage.features * (in_points ? channels : stage.taps);
+  const index piece = in_points ? kPairPiece : 1024;
+  const index sums = in_points ? kWinogradPoints : 1;
+  for (index begin = 0; begin < count; begin += piece) {
+    const index end = std::min(count, begin + piece);
+    plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * sums * plan.chunks)});
+  }
+}
+
+void place_conv(Plan& plan, int number) {
+  Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
+  make_tables(plan, stage);
+  stage.input_gradient = number > 0;
+  stage.strip_rows = strip_rows(stage);
+  if (stage.pool) {
+    const auto windows = static_cast<index>(stage.place.size());
+    stage.codes = place(plan.area, divide_up(stage.features * windows * kLanes, 4));
+    plan.expanded =
+        std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
+  }
+  const index pairs = stage.features * in.channels;
+  const index row_points = stage.height.kernel * row_winograd_points(stage.height.kernel);
+  if (stage.forward_form == Form::winograd || stage.input_form == Form::winograd)
+    stage.points = place(plan.points, pairs * kWinogradPoints);
+  if (stage.forward_form == Form::rows) stage.row_points = place(plan.points, pairs * row_points);
+  plan.tiles = std::max(plan.tiles, tile_scratch(stage, in).elements);
+  stage.looks = stage.weight_form == Form::winograd ? in.channels * kWinogradPoints : stage.taps;
+  stage.sums = place(plan.sums, stage.features * (stage.looks + 1) * kLanes);
+  stage.slot = place(plan.slot, stage.features * (stage.looks + 1));
+  add_conv_jobs(plan, number);
+}
+
+void place_max_pool(Plan& plan, Stage& stage) {
+  const Plane& out = plan.values[static_cast<std::size_t>(stage.out)];
+  stage.codes = place(plan.area, divide_up(out.features() * kLanes, 4));
+}
+
+void place_linear(Plan& plan, int number) {
+  Stage& stage = plan.stages[static_cast<std::size_t>(number)];
+  stage.pitch = up(stage.taps);
+  stage.samples_rows = place(plan.leftovers, plan.blocks * kLanes * stage.pitch);
+  stage.d_out = place(plan.leftovers, plan.blocks * kLanes * stage.features);
+  for (index begin = 0; begin < stage.features; begin += kDensePiece) {
+    const index end = std::min(stage.features, begin + kDensePiece);
+    plan.jobs.push_back(
+        {number, begin, end,
+         static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});
+  }
+}
+
+}  // namespace
+
+Plan make_plan(const LaneChain& chain) {
+  Plan plan;
+  plan.samples = chain.x[0];
+  plan.blocks = divide_up(plan.samples, kLanes);
+  plan.chunks = std::min(plan.blocks, kMaxChunks);
+  lower_layers(chain, plan);
+  place_values(plan);
+  const auto each = [&](LaneLayer::Kind kind, auto&& placed) {
+    for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+      if (plan.stages[s].kind == kind) placed(static_cast<int>(s));
+    }
+  };
+  each(LaneLayer::Kind::conv, [&](int s) { place_conv(plan, s); });
+  each(LaneLayer::Kind::max_pool,
+       [&](int s) { place_max_pool(plan, plan.stages[static_cast<std::size_t>(s)]); });
+  plan.leftovers = plan.slot * plan.chunks;
+  each(LaneLayer::Kind::linear, [&](int s) { place_linear(plan, s); });
+  // Members take turns, the largest first.
+  std::stable_sort(plan.jobs.begin(), plan.jobs.end(),
+                   [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  return plan;
+}
+
+}  // namespace lanes
+}  // namespace tenfold

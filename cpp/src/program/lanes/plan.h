@@ -1,0 +1,114 @@
+// A lane segment lowered to stages, with the form of every operator and the place of everything in memory.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "kernels/lanes.h"
+#include "program/lanes/lane_segment.h"
+
+namespace tenfold {
+namespace lanes {
+
+constexpr index kLanes = kLaneBlock;
+// Channels of filters whose points a job adds up.
+constexpr index kPairPiece = 32;
+
+// Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs
+// around it.
+struct Plane {
+  index channels = 1, height = 1, width = 1;
+  index pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
+  index offset = 0;  // in the area, elements
+
+  index rows() const { return pad_top + height + pad_bottom; }
+  index cols() const { return pad_left + width + pad_right; }
+  index row() const { return cols() * kLanes; }
+  index plane() const { return rows() * row(); }
+  index origin() const { return (pad_top * cols() + pad_left) * kLanes; }
+  index elements() const { return channels * plane(); }
+  index features() const { return channels * height * width; }
+  bool padded() const { return rows() != height || cols() != width; }
+};
+
+// How an operator of a convolution is computed: as the definition says; that, on the one pixel of a pooling window that
+// has a gradient; with Winograd's points of tiles; with those of rows.
+enum class Form { direct, pooled, winograd, rows };
+
+// One or several fused layers.
+struct Stage {
+  LaneLayer::Kind kind;
+  int in, out;  // values
+  Axis height, width;
+  index features = 0, taps = 0;
+  int weight = -1, bias = -1;  // inputs of the op
+  bool relu = false, pool = false;
+  double at_zero = 1;
+  Axis pool_height, pool_width;
+  std::vector<index> tap, pixel, place;  // see LaneConv
+  std::vector<index> window_place;       // of the pooled gradient: place[4 * window + tap] in a plane of dy
+  index codes = 0;                       // offset in the area
+  bool input_gradient = false;           // dy is needed as a whole
+  index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
+  Form forward_form = Form::direct, input_form = Form::direct, weight_form = Form::direct;
+  bool any(Form form) const { return forward_form == form || input_form == form || weight_form == form; }
+  index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
+  index points = 0;                // offset of weights transformed for tiles among a member's: [F][C][36]
+  index row_points = 0;            // ... for rows: [F][C][r][P]
+  index looks = 0;  // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
+  index sums = 0;   // offset in a member's accumulators: [F][looks][16], then [F][16]
+  index slot = 0;   // offset in a chunk's slot: [F][looks], then [F]
+  index samples_rows = 0, d_out = 0;  // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
+  index pitch = 0;
+};
+
+// A share of the work that follows the barrier: rows of a dense weight, elements of a convolution's, or channels of
+// filters of one whose gradient is summed in points.
+struct Job {
+  int stage;
+  index begin, end;
+  double cost;
+};
+
+// The chain lowered to stages, and every offset. Offsets and sizes count elements of the segment's type.
+struct Plan {
+  index samples = 0, blocks = 0, chunks = 0;
+  std::vector<Plane> values;
+  std::vector<Stage> stages;
+  std::vector<std::pair<int, int>> kept;  // value, output
+  int last = 0;                           // value
+  index area = 0;                         // activations and codes of a block
+  index gradient[2] = {0, 0};             // the gradients of even and odd values
+  index expanded = 0;                     // dy of a pooled convolution
+  index sums = 0;                         // accumulators of the convolutions
+  index points = 0;                       // transformed weights of the convolutions
+  index tiles = 0;                        // scratch of Winograd's kernels
+  index scratch = 0;                      // a gradient that comes from outside
+  index slot = 0;                         // of a chunk
+  index leftovers = 0;                    // what blocks leave for the end: slots, dense rows and gradients
+  std::vector<Job> jobs;
+
+  // Of block b; the last one may have fewer than the lanes.
+  index samples_of(index b) const { return samples - b * kLanes < kLanes ? samples - b * kLanes : kLanes; }
+  // Of a member: what forward needs, and what backward needs besides.
+  index forward_member() const { return points + tiles; }
+  index member() const { return gradient[0] + gradient[1] + expanded + sums + scratch; }
+};
+
+Plan make_plan(const LaneChain& chain);
+
+// An output tile's side for a kernel of r x r; tiles look at 6 x 6 inputs.
+index tile_side(index r);
+// The number of the stage's kernels among those of Winograd's forms.
+int kernel_number(const Stage& stage);
+
+// How many tiles Winograd's kernels take at a time, and the scratch that takes.
+struct TileScratch {
+  index forward_tiles = 1;  // of a row of tiles, or pairs of rows
+  index weight_rows = 1;    // of tiles
+  index elements = 0;
+};
+TileScratch tile_scratch(const Stage& stage, const Plane& in);
+
+}  // namespace lanes
+}  // namespace tenfold
