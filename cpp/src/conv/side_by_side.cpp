@@ -57,7 +57,7 @@ bool aliased(index pitch) {
 
 bool side_by_side_applies(const ConvGeometry& g, bool adjoint) {
   // Fewer pixels fill no tiles; fewer filters do not repay picking the pixels, nor fewer terms putting them back.
-  constexpr index kLeastPixels = 128, kLeastTerms = 32, kLeastFilters = 256;
+  constexpr index kLeastPixels = 128, kLeastTerms = 32, kLeastFilters = 128;
   const Window& w = g.window;
   for (int i = 0; i < 3; ++i) {
     const Axis& a = w[i];
