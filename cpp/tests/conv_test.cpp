@@ -4,14 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <cstring>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "late_member.h"
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
 
@@ -145,25 +143,6 @@ TEST(Convolution, EqualsTheDefinition) {
     check<float>(c, Border::reflect, ConvAlgorithm::automatic);
     check<float>(c, Border::circular, ConvAlgorithm::automatic);
   }
-}
-
-// run(team, workspace) by two members, of which the second comes when the first has done everything. By then the
-// workspace may be another operation's.
-template <class Run>
-void expect_untouched_by_a_late_member(const char* name, std::size_t bytes, const Run& run) {
-  const Buffer workspace(bytes);
-  std::memset(workspace.data(), 0, bytes);
-  std::vector<std::byte> left;
-  std::atomic<bool> over{false};
-  parallel(1e9, [&](const Team& team) {
-    while (team.rank() == 1 && !over) std::this_thread::yield();
-    run(team, workspace.data());
-    if (team.rank() == 0) {
-      left.assign(workspace.data(), workspace.data() + bytes);
-      over = true;
-    }
-  });
-  EXPECT_TRUE(bytes == 0 || std::memcmp(left.data(), workspace.data(), bytes) == 0) << name;
 }
 
 TEST(Convolution, ALateMemberTouchesNothing) {

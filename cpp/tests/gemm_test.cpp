@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "gemm/driver.h"
+#include "gemm/strided.h"
+#include "late_member.h"
 #include "naive_gemm.h"
 #include "tenfold/cpu.h"
 #include "tenfold/error.h"
@@ -356,6 +358,36 @@ TYPED_TEST(Gemm, PassesGradientsThroughTheKeptSign) {
       }
     }
   }
+}
+
+// Every form, with copies of A, of B, of both and of none.
+TEST(StridedProducts, ALateMemberTouchesNothing) {
+  const int before = num_threads();
+  set_num_threads(2);
+  bool copies_a = false, copies_b = false;
+  const index sizes[][3] = {{1, 120, 400}, {3, 40, 90},     {4, 5, 2000},  {40, 3, 90},   {33, 70, 50},
+                            {64, 84, 120}, {100, 200, 300}, {700, 40, 64}, {3, 200, 300}, {200, 3, 300},
+                            {2, 64, 2000}, {64, 2, 2000},   {8, 8, 4000}};
+  for (const auto& [m, n, k] : sizes) {
+    for (Transpose ta : {Transpose::no, Transpose::yes}) {
+      for (Transpose tb : {Transpose::no, Transpose::yes}) {
+        SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k));
+        const auto plan = plan_strided<float>(m, n, k, layout(ta, ta == Transpose::yes ? m : k),
+                                              layout(tb, tb == Transpose::yes ? k : n));
+        copies_a = copies_a || plan.copies_a();
+        copies_b = copies_b || plan.copies_b();
+        const std::vector<float> a(static_cast<std::size_t>(m * k), 2), b(static_cast<std::size_t>(k * n), 3);
+        std::vector<float> c(static_cast<std::size_t>(m * n));
+        expect_untouched_by_a_late_member(
+            "product", plan.workspace(2), [&](const Team& team, std::byte* space) {
+              run_strided(team, plan, a.data(), b.data(), StridedC<float>{c.data(), n}, space);
+            });
+        EXPECT_EQ(c.back(), 6.0f * static_cast<float>(k));
+      }
+    }
+  }
+  EXPECT_TRUE(copies_a && copies_b) << "the copies that the case is for do not occur";
+  set_num_threads(before);
 }
 
 TEST(GemmArguments, AreChecked) {
