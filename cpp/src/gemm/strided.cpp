@@ -76,18 +76,23 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
   const GemmKernels<T>& kernels = plan.kernels();
   T* own = reinterpret_cast<T*>(workspace) + team.rank() * plan.copies();
   index a_row = plan.a.row, b_row = plan.b.column;
-  if (plan.copies_a()) {
-    copy_along_k(plan.m, plan.k, a, plan.a, own);
-    a = own, a_row = plan.k, own += plan.m * plan.k;
-  }
-  if (plan.copies_b()) {
-    copy_along_k(plan.n, plan.k, b, {plan.b.column, plan.b.row}, own);
-    b = own, b_row = plan.k;
-  }
+  bool copied = false;
+  const auto copy_operands = [&] {
+    if (plan.copies_a()) {
+      copy_along_k(plan.m, plan.k, a, plan.a, own);
+      a = own, a_row = plan.k, own += plan.m * plan.k;
+    }
+    if (plan.copies_b()) {
+      copy_along_k(plan.n, plan.k, b, {plan.b.column, plan.b.row}, own);
+      b = own, b_row = plan.k;
+    }
+    copied = true;
+  };
   const index R = kernels.dot_rows, S = kernels.dot_columns;
   const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
   const bool far = static_cast<double>(plan.n * plan.k) > kNear<T>;
   team.for_each(bands * plan.cuts, [&](index item) {
+    if (!copied) copy_operands();  // within the loop: a late member must not touch what is its own no longer
     T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
     const index cut = item % plan.cuts, band = item / plan.cuts;
     const index p_begin = m_panels * cut / plan.cuts, p_end = m_panels * (cut + 1) / plan.cuts;
