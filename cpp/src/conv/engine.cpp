@@ -48,16 +48,38 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
 // a vector multiply-add per unit, but no less than the loads (most looks straddle two lines) or the latency of
 // the sums; `look` is what a vector of pixels takes from the second-level cache, which a low tile asks for more often.
+// `pieces`: loads of a vector of pixels where rows are joined.
 template <class T>
-double ShiftEngine<T>::tile_time(index rows, index columns, index widest, double look) const {
-  const auto time = [rows, look](index vectors) {
+double ShiftEngine<T>::tile_time(index rows, index columns, index widest, double look, index pieces) const {
+  constexpr double kLoad =
+      0.2;  // a further load beside the multiply-adds; the second one costs three times as much
+  const auto time = [rows, look, pieces](index vectors) {
     if (vectors == 0) return 0.0;
     const auto r = static_cast<double>(rows), v = static_cast<double>(vectors);
-    return std::max({r * v, r + 2 * v, 8.0}) + look * v;
+    const auto more = static_cast<double>(pieces - 1);
+    return std::max({r * v, r + (2 + more) * v, 8.0}) + (look + kLoad * more * more) * v;
   };
   const index vectors = divide_up(columns, k_.lanes);
   return static_cast<double>(divide_up(problem_.target_channels, rows)) *
          (static_cast<double>(vectors / widest) * time(widest) + time(vectors % widest));
+}
+
+// Of how many rows of so many pixels a vector can be.
+template <class T>
+index ShiftEngine<T>::rows_of_vector(index row) const {
+  return 2 + (k_.lanes - 2) / row;
+}
+
+// Whether rows that are apart in the source lie side by side in the target.
+template <class T>
+bool ShiftEngine<T>::adjoins(const ShiftPartAxis& rows, const ShiftPartAxis& row) const {
+  return k_.joins_rows && rows.step == 1 && row.step == 1 && rows.count > 1 && row.count == target_pitch_[1];
+}
+
+// Whether tiles can be made of the pixels of such rows alone.
+template <class T>
+bool ShiftEngine<T>::joinable(const ShiftPartAxis& rows, const ShiftPartAxis& row) const {
+  return adjoins(rows, row) && rows_of_vector(row.count) <= kConvMaxPieces;
 }
 
 template <class T>
@@ -104,6 +126,14 @@ void ShiftEngine<T>::choose() {
   double packed = 0;
   index together = 1;
   Form panel, form = direct_form(std::max<index>(1, flat));
+  if (pixels > 0 && !whole_rows && joinable(axes[1].parts[0], axes[2].parts[0])) {
+    Form joined = form;
+    while (conv_pieces(joined.vectors) < rows_of_vector(count[2])) --joined.vectors;
+    joined.time =
+        tile_time(joined.rows, count[1] * count[2], joined.vectors, far_look, rows_of_vector(count[2]));
+    joins_ = joined.time < form.time;
+    if (joins_) form = joined;
+  }
   for (index n = 1; pixels > 0 && n <= problem_.images && (n == 1 || n * pixels <= kItemColumns); ++n) {
     const Form of_n = packed_form(n * pixels);
     const index rows = whole_rows ? n : n * count[0] * count[1], vectors = divide_up(n * pixels, k_.lanes);
@@ -160,11 +190,15 @@ void ShiftEngine<T>::choose() {
   // Of the strips about as long, the one whose tiles compute least beside the pixels.
   const int t = source_.strip_axis();
   const auto time_of = [&](index positions) {
-    const auto time = [&](index n) { return tile_time(MR_, n, NR_ / k_.lanes, far_look); };
+    const auto time = [&](index n) {
+      return tile_time(MR_, n, NR_ / k_.lanes, far_look, joins_ ? rows_of_vector(count[2]) : 1);
+    };
+    const auto columns_of = [&](index rows) {
+      return whole_rows || joins_ ? rows * count[2] : (rows - 1) * source_.extent(2) + count[2];
+    };
     if (t == 2) return time(positions);
-    if (t == 1)
-      return time(whole_rows ? positions * count[2] : (positions - 1) * source_.extent(2) + count[2]);
-    return static_cast<double>(positions) * time(flat);
+    if (t == 1) return time(columns_of(positions));
+    return static_cast<double>(positions) * time(columns_of(count[1]));
   };
   double best = 0;
   index best_strip = strip;
@@ -226,11 +260,17 @@ void ShiftEngine<T>::build_parts() {
           tiles = divide_up(images_per_item_ * rows * p2.count, NR_);
           lines = images_per_item_ * rows;
         } else {
+          part.joined = joins_ && joinable(p1, p2);
           const index flat = (p1.count - 1) * source_.extent(2) + p2.count;
-          const auto time = [&](index columns) { return tile_time(MR_, columns, NR_ / k_.lanes, 0); };
+          const auto time = [&](index columns, index pieces = 1) {
+            return tile_time(MR_, columns, NR_ / k_.lanes, 0, pieces);
+          };
+          const double together =
+              part.joined ? time(p1.count * p2.count, rows_of_vector(p2.count)) : time(flat);
           // Rows of whole vectors: their targets may be aligned, and no vector is taken apart.
           part.apart = p2.count % k_.lanes == 0 && p2.count < source_.extent(2) &&
-                       static_cast<double>(p1.count) * time(p2.count) < 1.05 * time(flat);
+                       static_cast<double>(p1.count) * time(p2.count) < 1.05 * together;
+          part.joined = part.joined && !part.apart;
           tiles = part.apart ? rows * divide_up(p2.count, NR_)
                              : p0.count * (divide_up(p1.count * source_.extent(2), NR_) + 1);
           lines = rows;
@@ -269,6 +309,7 @@ std::size_t ShiftEngine<T>::scratch_bytes() const {
   total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
   total += bytes(late_ ? depth_ * MR_ : 0, sizeof(T));
   total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
+  total += bytes(joins_ ? max_tiles_ : 0, sizeof(ConvLooks));
   total += bytes(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps));
   return total;
 }
@@ -291,6 +332,7 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
   s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
   s.runs = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
   s.looks = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
+  s.joined = reinterpret_cast<ConvLooks*>(take(joins_ ? max_tiles_ : 0, sizeof(ConvLooks)));
   s.gaps = reinterpret_cast<ConvGaps*>(take(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps)));
   return s;
 }
@@ -436,25 +478,45 @@ index ShiftEngine<T>::slack_of(index strip) const {
     }
   }
   count[t] = std::min(source_.strip(), source_.grid() - strip);
-  return (count[1] - 1) * source_.extent(2) + count[2] >= NR_ ? 0 : k_.lanes;
+  const index flat = joins_ ? count[1] * count[2] : (count[1] - 1) * source_.extent(2) + count[2];
+  return flat >= NR_ ? 0 : k_.lanes;
 }
 
 // Of a tile whose runs follow each other in the target.
 template <class T>
 ConvGaps ShiftEngine<T>::gaps_of(const Tile& tile, const ConvRun* runs) const {
+  const auto below = [&](index end) { return (std::uint32_t{1} << std::clamp(end, index{0}, k_.lanes)) - 1; };
   ConvGaps gaps = {};
   index target = runs[0].target;
   for (index v = 0; v < tile.vectors; ++v) {
     for (index r = 0; r < tile.runs; ++r) {
-      const index begin = std::max(runs[r].column - v * k_.lanes, index{0});
-      const index end = std::min(runs[r].column + runs[r].count - v * k_.lanes, k_.lanes);
-      for (index l = begin; l < end; ++l) gaps.lanes[v] |= std::uint32_t{1} << l;
-      gaps.count[v] += std::max(index{0}, end - begin);
+      const index begin = runs[r].column - v * k_.lanes, end = begin + runs[r].count;
+      gaps.lanes[v] |= below(end) & ~below(begin);
+      gaps.count[v] += std::max(index{0}, std::min(k_.lanes, end) - std::max(index{0}, begin));
     }
     gaps.target[v] = target;
     target += gaps.count[v];
   }
   return gaps;
+}
+
+// Of a tile that begins with pixel `first` of `rows` rows of `length` pixels, `pitch` apart.
+template <class T>
+ConvLooks ShiftEngine<T>::looks_of(index first, index vectors, index rows, index length, index pitch) const {
+  ConvLooks looks = {};
+  looks.pieces = rows_of_vector(length);
+  index row = first / length, column = first % length;
+  for (index v = 0; v < vectors; ++v) {
+    index lane = length - column;  // where the next row begins
+    std::fill_n(looks.at[v], kConvMaxPieces, row * pitch + column);
+    for (index piece = 1; lane < k_.lanes && row + piece < rows; ++piece, lane += length) {
+      looks.at[v][piece] = (row + piece) * pitch - lane;
+      const index end = std::min(k_.lanes, lane + length);
+      looks.lanes[v][piece - 1] = (std::uint32_t{1} << end) - (std::uint32_t{1} << lane);
+    }
+    for (column += k_.lanes; column >= length; column -= length) ++row;
+  }
+  return looks;
 }
 
 template <class T>
@@ -478,7 +540,7 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
     }
     if (count[t] <= 0) continue;
     const index step[3] = {part.axis[0]->step, part.axis[1]->step, part.axis[2]->step};
-    const bool closes = k_.closes_gaps && step[1] == 1 && step[2] == 1 && count[2] == target_pitch_[1];
+    const bool closes = !odd && adjoins(*part.axis[1], *part.axis[2]);
     // Rows without gaps on either side are one row.
     if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
       count[2] *= count[1];
@@ -495,7 +557,7 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
     for (index d = 0; d < count[0]; ++d) {
       const index origin = (begin[0] + d) * source_.pitch(0) + begin[1] * pitch + begin[2];
       const index to = (start[0] + d * step[0]) * target_pitch_[0] + start[1] * target_pitch_[1] + start[2];
-      const index flat = (count[1] - 1) * pitch + count[2];
+      const index flat = part.joined ? count[1] * count[2] : (count[1] - 1) * pitch + count[2];
       const index stretches = part.apart ? count[1] : 1, length = part.apart ? count[2] : flat;
       const index all = divide_up(length, k_.lanes), each = divide_up(all * k_.lanes, NR_);
       index row = 0;
@@ -503,8 +565,15 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
         const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
         index at = i / each * pitch + first * k_.lanes;
-        if (source_.in_place()) at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
+        if (source_.in_place() || part.joined)
+          at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
         const index end = std::min(flat, at + vectors * k_.lanes);
+        if (part.joined) {
+          s.joined[tiles] = looks_of(at, vectors, count[1], count[2], pitch);
+          s.tiles[tiles++] = {origin, runs, 1, vectors};
+          s.runs[runs++] = {0, end - at, to + at};
+          continue;
+        }
         Tile tile{origin + at, runs, 0, vectors};
         while (row < count[1] && row * pitch + count[2] <= at) ++row;
         for (index r = row; r < count[1] && r * pitch < end; ++r) {
@@ -532,23 +601,24 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
         const Tile& tile = s.tiles[i];
         const ConvRun& run = s.runs[tile.run];
         const auto compute = k_.tile[MR_][tile.vectors];
+        const ConvLooks* const looks = part.joined ? s.joined + i : nullptr;
         if (odd) {
           compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation, nullptr);
+                  problem_.activation, nullptr, nullptr);
           compute(odd->K, packed + odd->packed + f * MR_ * odd->K, base + tile.flat + further,
                   odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation,
-                  nullptr);
+                  nullptr, nullptr);
           k_.scatter_pair(rows, tile.runs, s.runs + tile.run, s.tile, s.tile + MR_ * NR_, NR_, out,
                           target_plane_, nullptr, false);
         } else if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
           compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
-                  start_value, false, problem_.activation, nullptr);
-        } else if (rows == MR_ && closes) {
+                  start_value, false, problem_.activation, nullptr, looks);
+        } else if (rows == MR_ && closes && !looks) {
           compute(part.K, a, base + tile.flat, part.offset.data(), out, target_plane_, start_value, false,
-                  problem_.activation, s.gaps + i);
+                  problem_.activation, s.gaps + i, nullptr);
         } else {
           compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation, nullptr);
+                  problem_.activation, nullptr, looks);
           k_.scatter(rows, tile.runs, s.runs + tile.run, s.tile, NR_, out, target_plane_, step[2]);
         }
       }

@@ -41,8 +41,9 @@ class ShiftEngine {
     index packed = 0;                // elements before its packed weights of a group
     // The other half of the targets of a row: this part writes every second one, the next part those between.
     bool paired = false;
-    bool rows = false;   // a row's weights lie side by side: map[k] is map[0] + k
-    bool apart = false;  // no tile spans two rows of the target
+    bool rows = false;    // a row's weights lie side by side: map[k] is map[0] + k
+    bool apart = false;   // no tile spans two rows of the target
+    bool joined = false;  // tiles span rows, and only their pixels
   };
   struct Tile {  // columns of a tile: where they look and where they go
     index flat, run, runs, vectors;
@@ -55,14 +56,15 @@ class ShiftEngine {
     Tile* tiles;
     ConvRun* runs;
     ConvRun* looks;
-    ConvGaps* gaps;  // by tile
+    ConvLooks* joined;  // by tile
+    ConvGaps* gaps;     // by tile
   };
   struct Item {
     index image, images, group, strip, tile_begin, tile_end;
   };
 
   void choose();
-  double tile_time(index rows, index columns, index widest, double look) const;
+  double tile_time(index rows, index columns, index widest, double look, index pieces = 1) const;
   void build_parts();
   void pair_parts();
   Scratch scratch_of(int rank, std::byte* workspace) const;
@@ -73,6 +75,10 @@ class ShiftEngine {
   index slack_of(index strip) const;
   void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
   ConvGaps gaps_of(const Tile& tile, const ConvRun* runs) const;
+  ConvLooks looks_of(index first, index vectors, index rows, index length, index pitch) const;
+  index rows_of_vector(index row) const;
+  bool adjoins(const ShiftPartAxis& rows, const ShiftPartAxis& row) const;
+  bool joinable(const ShiftPartAxis& rows, const ShiftPartAxis& row) const;
   void fetch_weights(index K, index rows, const T* weight, const index* map) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
                   T* target) const;
@@ -87,6 +93,7 @@ class ShiftEngine {
   std::array<index, 3> target_pitch_;
   index target_plane_ = 0;
   bool im2col_ = false;
+  bool joins_ = false;   // parts whose rows can be joined are: what lies between is not computed
   bool shared_ = false;  // the padded source is made once, before the items, instead of by every item
   index MR_ = 1, NR_ = 1, tiles_ = 1;  // rows and columns of a tile, row tiles of a group
   index packed_group_ = 0;             // elements of a group's packed weights

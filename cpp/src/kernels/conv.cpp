@@ -29,7 +29,22 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
 }
 
 #if defined(TENFOLD_ISA_avx512)
-constexpr bool kClosesGaps = true;
+constexpr bool kJoinsRows = true;
+
+template <int kCount>
+struct Pieces {
+  static constexpr int value = kCount;
+};
+
+// The lanes of `mask` from p[lane], the others from v; touches no memory beyond them.
+template <class T>
+TENFOLD_INLINE Vec<T> load_lanes(Vec<T> v, uint32_t mask, const T* p) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_mask_loadu_ps((__m512)v, (__mmask16)mask, p);
+  } else {
+    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)v, (__mmask8)mask, p);
+  }
+}
 
 template <class T, int MR, int NV>
 TENFOLD_INLINE void store_without_gaps(const Vec<T> (&sum)[MR][NV], const ConvGaps& gaps, T* c, index ldc,
@@ -56,12 +71,13 @@ TENFOLD_INLINE void store_without_gaps(const Vec<T> (&sum)[MR][NV], const ConvGa
   }
 }
 #else
-constexpr bool kClosesGaps = false;
+constexpr bool kJoinsRows = false;
 #endif
 
 template <class T, int MR, int NV>
 void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc, const T* bias, bool resume,
-          ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps) {
+          ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps,
+          [[maybe_unused]] const ConvLooks* looks) {
   Vec<T> sum[MR][NV];
   if (resume) {
 #pragma GCC unroll 16
@@ -77,21 +93,43 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
       for (int v = 0; v < NV; ++v) sum[m][v] = start;
     }
   }
-  for (index k = 0; k < K; ++k) {
-    const T* p = b + offset[k];
-    Vec<T> pixels[NV];
+  const auto add_up = [&](auto get) __attribute__((always_inline)) {
+#pragma GCC unroll 1
+    for (index k = 0; k < K; ++k) {
+      const T* p = b + offset[k];
+      Vec<T> pixels[NV];
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) {
-      pixels[v] = load(p + v * kLanes<T>);
-      if (MR > 1) pin<T>(pixels[v]);
+      for (int v = 0; v < NV; ++v) {
+        pixels[v] = get(p, v);
+        if (MR > 1) pin<T>(pixels[v]);
+      }
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) {
+        const Vec<T> weight = broadcast<T>(a + m);
+#pragma GCC unroll 16
+        for (int v = 0; v < NV; ++v) sum[m][v] = fma<T>(weight, pixels[v], sum[m][v]);
+      }
+      a += MR;
     }
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-      const Vec<T> weight = broadcast<T>(a + m);
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) sum[m][v] = fma<T>(weight, pixels[v], sum[m][v]);
-    }
-    a += MR;
+  };
+#if defined(TENFOLD_ISA_avx512)
+  const auto add_up_looks = [&](auto pieces) __attribute__((always_inline)) {
+    add_up([looks](const T* p, int v) __attribute__((always_inline)) {
+      Vec<T> pixels = load(p + looks->at[v][0]);
+#pragma GCC unroll 4
+      for (int piece = 1; piece < decltype(pieces)::value; ++piece)
+        pixels = load_lanes<T>(pixels, looks->lanes[v][piece - 1], p + looks->at[v][piece]);
+      return pixels;
+    });
+  };
+  if (looks && looks->pieces == 2) {
+    add_up_looks(Pieces<2>{});
+  } else if (conv_pieces(NV) == 3 && looks) {
+    add_up_looks(Pieces<static_cast<int>(conv_pieces(NV))>{});
+  } else
+#endif
+  {
+    add_up([](const T* p, int v) __attribute__((always_inline)) { return load(p + v * kLanes<T>); });
   }
 #if defined(TENFOLD_ISA_avx512)
   if (gaps) {
@@ -486,7 +524,7 @@ template <class T>
 constexpr ConvKernels<T> make_table() {
   ConvKernels<T> t = {};
   t.lanes = kLanes<T>;
-  t.closes_gaps = kClosesGaps;
+  t.joins_rows = kJoinsRows;
 #define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, add_tiles<T, MR, NV>(t)
 #if TENFOLD_VECTOR_REGISTERS == 32
   TENFOLD_TILE(1, 8);

@@ -29,6 +29,19 @@ struct ConvGaps {
   uint32_t lanes[kConvMaxVectors];
 };
 
+// Where the columns of a tile look that lie side by side in the target, but not in the source, since rows end between
+// them. Lane l of vector v looks at at[v][0] + l; at at[v][p] + l, p < pieces, where bit l of lanes[v][p - 1] is set.
+constexpr ptrdiff_t kConvMaxPieces = 3;
+struct ConvLooks {
+  ptrdiff_t pieces;  // 2 or more
+  ptrdiff_t at[kConvMaxVectors][kConvMaxPieces];
+  uint32_t lanes[kConvMaxVectors][kConvMaxPieces - 1];
+};
+// Of how many rows a vector of a tile so wide can be: masks and addresses stay in registers.
+constexpr ptrdiff_t conv_pieces(ptrdiff_t vectors) {
+  return vectors <= 3 ? kConvMaxPieces : 2;
+}
+
 template <class T>
 struct ConvKernels {
   ptrdiff_t lanes;                      // elements of a vector
@@ -37,13 +50,14 @@ struct ConvKernels {
 
   // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume),
   // bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
-  // element has the same bits whatever NV is. By MR and NV. With `gaps`, which is legal only where closes_gaps, columns
-  // are moved together: c is the target's row 0, ldc its plane, and `resume` false.
-  bool closes_gaps;
+  // element has the same bits whatever NV is. By MR and NV. Legal only where joins_rows: with `gaps` columns are moved
+  // together (c is the target's row 0, ldc its plane, and `resume` false); with `looks` column n looks at
+  // b[offset[k] + its look] instead.
+  bool joins_rows;
   void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, const T* b,
                                                       const ptrdiff_t* offset, T* c, ptrdiff_t ldc,
                                                       const T* bias, bool resume, ConvActivation activation,
-                                                      const ConvGaps* gaps);
+                                                      const ConvGaps* gaps, const ConvLooks* looks);
 
   // target[m * plane + run.target + i * step] <- c[m * ldc + run.column + i]  for m < rows and every run.
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,
