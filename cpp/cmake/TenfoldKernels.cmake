@@ -31,10 +31,11 @@ function(tenfold_add_kernels target)
     target_include_directories(${objects} PRIVATE cpp/src)
     target_compile_definitions(${objects} PRIVATE TENFOLD_ISA=${isa} TENFOLD_ISA_${isa}=1)
     # Where vectors are known, processors without them are old: for these the wheel is kept small.
-    if(isa STREQUAL "generic" AND count GREATER 1)
-      set(optimise -Os)
+    set(level ${optimise})
+    if(isa STREQUAL "generic" AND count GREATER 1 AND optimise STREQUAL "-O3")
+      set(level -Os)
     endif()
-    target_compile_options(${objects} PRIVATE ${optimise} -ffp-contract=fast -fno-math-errno -fno-trapping-math
+    target_compile_options(${objects} PRIVATE ${level} -ffp-contract=fast -fno-math-errno -fno-trapping-math
                                               ${flags_${isa}})
     # Nothing is thrown through a kernel: tables for that would be a sixtieth of the wheel.
     target_compile_options(${objects} PRIVATE -fno-exceptions -fno-asynchronous-unwind-tables -fno-unwind-tables)

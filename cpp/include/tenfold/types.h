@@ -11,6 +11,11 @@ namespace tenfold {
 using index = std::int64_t;  // every extent, offset and count
 using Shape = std::vector<index>;
 
+// The least integer that is not below a / b, for a >= 0 and b > 0.
+constexpr index divide_up(index a, index b) {
+  return (a + b - 1) / b;
+}
+
 enum class DType { float32, float64, int64 };
 
 template <class T>

@@ -19,10 +19,6 @@ constexpr index kMaxChunks = 32;
 // Rows of dy that a pass of the weight gradient keeps in the first-level cache, of at most six filters.
 constexpr index kNearBytes = 16 * 1024;
 
-index divide_up(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 // The number of a geometry's kernel among those of Winograd along rows, -1 if there is none.
 int row_kernel(const ConvGeometry& g) {
   const Axis &h = g.window[1], &w = g.window[2];

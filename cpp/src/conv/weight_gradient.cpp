@@ -13,10 +13,6 @@ constexpr index kChunks = 16;
 constexpr index kChunkPixels = 512;  // fewer are not worth a slot of their own
 constexpr index kItems = 16;
 
-index divide_up(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 }  // namespace
 
 template <class T>

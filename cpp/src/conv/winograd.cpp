@@ -24,10 +24,6 @@ constexpr index kStaged = 16;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
 
-index divide_up(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 WinogradProblem common_problem(const ConvGeometry& g) {
   WinogradProblem p;
   p.images = g.images;

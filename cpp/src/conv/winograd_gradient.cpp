@@ -23,10 +23,6 @@ constexpr index kItems = 16;
 // Elements between blocks that lie a multiple of 4096 bytes apart would fight for the same cache lines.
 constexpr index kSkew = 16;
 
-index divide_up(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 // Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
 constexpr index kCostLanes = 16;
 

@@ -15,10 +15,6 @@ constexpr index kPieceRows = 256;
 // Columns folded side by side where the inner axis is kept.
 constexpr index kColumns = 2048;
 
-index ceil_div(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 index offset_of(const std::vector<Reduce::Axis>& axes, index i) {
   index offset = 0;
   for (std::size_t a = axes.size(); a-- > 0;) {
@@ -58,9 +54,9 @@ index Reduce::piece_rows() const {
   return std::clamp<index>(kPieceElements / inner, 16, kPieceRows);
 }
 index Reduce::pieces() const {
-  if (!inner_folded) return ceil_div(folded_count, piece_rows());
-  return inner > kPieceElements ? folded_count * ceil_div(inner, kPieceElements)
-                                : ceil_div(folded_count, piece_rows());
+  if (!inner_folded) return divide_up(folded_count, piece_rows());
+  return inner > kPieceElements ? folded_count * divide_up(inner, kPieceElements)
+                                : divide_up(folded_count, piece_rows());
 }
 index Reduce::produced_workspace_count(int threads) const {
   return threads * kPieceElements + workspace_count();
@@ -171,7 +167,7 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
   T* partial = direct ? y : workspace;  // partial[kept][piece][column]
 
   if (g.inner_folded) {
-    const index length = g.piece_length(), per_row = ceil_div(g.inner, length);
+    const index length = g.piece_length(), per_row = divide_up(g.inner, length);
     team.for_each(g.kept_count * pieces, [&](index i) {
       const index o = i / pieces, piece = i % pieces, base = g.kept_offset(o);
       if (per_row > 1) {
@@ -187,7 +183,7 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
       partial[i] = result;
     });
   } else {
-    const index blocks = ceil_div(g.inner, kColumns);
+    const index blocks = divide_up(g.inner, kColumns);
     const bool one_axis = g.folded.size() <= 1;
     const index run_axis = g.folded.empty() ? g.folded_count : g.folded.back().size;
     const index stride = g.folded.empty() ? 0 : g.folded.back().stride;
@@ -210,7 +206,7 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
   const index columns = g.inner_folded ? 1 : g.inner;
   if (!direct) {
     // Pairwise: partial[p] <- partial[p] + partial[p + 1], then in steps of 2, 4, ...
-    const index blocks = ceil_div(columns, kColumns);
+    const index blocks = divide_up(columns, kColumns);
     team.for_each(g.kept_count * blocks, [&](index i) {
       const index o = i / blocks, column = i % blocks * kColumns,
                   width = std::min(kColumns, columns - column);
@@ -259,7 +255,7 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
   const auto& k = kernels<ElementwiseKernels, T>();
   if (kind == Reduction::sum || kind == Reduction::mean) {
     const T divisor = kind == Reduction::mean ? static_cast<T>(g.terms()) : T(1);
-    const index blocks = ceil_div(g.inner, kPieceElements);
+    const index blocks = divide_up(g.inner, kPieceElements);
     const bool past = passes_caches(static_cast<std::size_t>(g.count()) * sizeof(T));
     team.for_each(g.kept_count * g.folded_count * blocks, [&](index i) {
       const index begin = i % blocks * kPieceElements, width = std::min(kPieceElements, g.inner - begin);
@@ -288,7 +284,7 @@ void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T*
   }
   // Row by row over a block of columns, each of which is found once.
   constexpr index kBlock = 256;
-  const index blocks = ceil_div(g.inner, kBlock);
+  const index blocks = divide_up(g.inner, kBlock);
   team.for_each(g.kept_count * blocks, [&](index i) {
     const index column = i % blocks * kBlock, width = std::min(kBlock, g.inner - column);
     const index start = g.kept_offset(i / blocks) + column, out = i / blocks * g.inner + column;

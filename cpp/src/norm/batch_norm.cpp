@@ -14,10 +14,6 @@ constexpr index kPiece = 4096;  // values of a plane per piece: fits the L1 cach
 constexpr index kRows = 64;     // rows and columns of a block
 constexpr index kColumns = 64;
 
-index ceil_div(index a, index b) {
-  return (a + b - 1) / b;
-}
-
 // The statistics of one piece and channel: moments (mean, squared deviations) or two sums.
 struct Pair {
   double first, second;
@@ -31,12 +27,12 @@ std::size_t pair_bytes(index count) {
 
 template <class T>
 index BatchNorm<T>::pieces_per_plane() const {
-  return ceil_div(inner, kPiece);
+  return divide_up(inner, kPiece);
 }
 
 template <class T>
 index BatchNorm<T>::parts() const {
-  return columns() ? ceil_div(samples, kRows) : samples * pieces_per_plane();
+  return columns() ? divide_up(samples, kRows) : samples * pieces_per_plane();
 }
 
 template <class T>
@@ -49,7 +45,7 @@ template <class T>
 template <class Plane, class Columns>
 void BatchNorm<T>::share(const Team& team, Plane&& plane, Columns&& block) const {
   if (columns()) {
-    const index across = ceil_div(channels, kColumns);
+    const index across = divide_up(channels, kColumns);
     team.for_each(parts() * across, [&](index task) {
       const index part = task / across, channel = task % across * kColumns;
       block(part, channel, std::min(kColumns, channels - channel), part * kRows * channels + channel,

@@ -70,7 +70,7 @@ struct Program::Plan {
   void execute(const Team& team, const Instruction& instruction, RandomState random);
   InstructionProfile describe(const Instruction& instruction) const;
   void run_updates(const Team& team);
-  // Throws when `run` does not fit the program; makes `staging`.
+  // Throws when `run` does not fit the program; makes `staging` and `sample_bytes`.
   void check_training(const TrainingRun& run);
   // Gathers the samples `rows` into staging.
   void gather(const Team& team, const TrainingRun& run, const index* rows) const;
@@ -113,7 +113,8 @@ struct Program::Plan {
   Placement placement;
   Buffer arena;
   std::vector<void*> pointers;
-  std::vector<Buffer> staging;  // gathered mini-batches, one per input
+  std::vector<Buffer> staging;            // gathered mini-batches, one per input
+  std::vector<std::size_t> sample_bytes;  // by input
   ErrorSink errors;
   RandomState last_random;
 };

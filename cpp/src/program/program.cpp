@@ -342,6 +342,7 @@ void Program::Plan::check_training(const TrainingRun& run) {
   }
   if (batch() < 1) reject(function, "inputs", "must have a batch axis of at least one sample");
   staging.resize(input_types.size());
+  sample_bytes.resize(input_types.size());
   for (std::size_t k = 0; k < input_types.size(); ++k) {
     const TensorType& type = input_types[k];
     if (type.shape.empty() || type.shape[0] != batch()) {
@@ -349,6 +350,7 @@ void Program::Plan::check_training(const TrainingRun& run) {
              to_string(type));
     }
     if (staging[k].data() == nullptr) staging[k] = Buffer(type.bytes());
+    sample_bytes[k] = type.bytes() / static_cast<std::size_t>(batch());
   }
   for (index i = 0; i < run.steps * batch(); ++i) {
     if (run.order[i] < 0 || run.order[i] >= run.samples) {
@@ -360,7 +362,7 @@ void Program::Plan::check_training(const TrainingRun& run) {
 void Program::Plan::gather(const Team& team, const TrainingRun& run, const index* rows) const {
   team.for_each(batch(), [&](index n) {
     for (std::size_t k = 0; k < staging.size(); ++k) {
-      const std::size_t bytes = input_types[k].bytes() / static_cast<std::size_t>(batch());
+      const std::size_t bytes = sample_bytes[k];
       std::memcpy(staging[k].data() + static_cast<std::size_t>(n) * bytes,
                   static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
                   bytes);

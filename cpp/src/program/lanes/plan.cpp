@@ -16,9 +16,6 @@ constexpr index kStripElements = 4096;
 // Rows of a dense layer's weight gradient that a job computes: two register tiles.
 constexpr index kDensePiece = 12;
 
-index divide_up(index a, index b) {
-  return (a + b - 1) / b;
-}
 index up(index elements) {
   return divide_up(elements, kLanes) * kLanes;
 }
@@ -348,7 +345,6 @@ void place_conv(Plan& plan, int number) {
   Stage& stage = plan.stages[static_cast<std::size_t>(number)];
   const Plane& in = plan.values[static_cast<std::size_t>(stage.in)];
   make_tables(plan, stage);
-  stage.input_gradient = number > 0;
   stage.strip_rows = strip_rows(stage);
   if (stage.pool) {
     const auto windows = static_cast<index>(stage.place.size());

@@ -48,7 +48,6 @@ struct Stage {
   std::vector<index> tap, pixel, place;  // see LaneConv
   std::vector<index> window_place;       // of the pooled gradient: place[4 * window + tap] in a plane of dy
   index codes = 0;                       // offset in the area
-  bool input_gradient = false;           // dy is needed as a whole
   index strip_rows = 1;                  // rows of dy that a pass of the weight gradient takes
   Form forward_form = Form::direct, input_form = Form::direct, weight_form = Form::direct;
   bool any(Form form) const { return forward_form == form || input_form == form || weight_form == form; }
