@@ -15,7 +15,7 @@ constexpr index kBlockBytes = 512 * 1024;
 constexpr index kGroupBytes = 768 * 1024;
 constexpr index kDepthBytes = 256 * 1024;
 // Products that wait for their transform.
-constexpr index kSumBytes = 192 * 1024;
+constexpr index kSumBytes = 96 * 1024;
 constexpr index kWholeBytes = 384 * 1024;
 // Most channels that a register tile sums at a time (GEMM's KC).
 constexpr index kDepth = 512;
@@ -367,27 +367,31 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   }
 }
 
-// sums[panel][column panel][element] (+)= the products of filter panels p_begin .. p_end - 1 and of v's column
-// panels over channels k_begin .. k_end - 1; u holds K channels of panel p_begin and on, v that of channel
-// k_begin on.
+// sums[panel][column panel][element] (+)= the products of filter panels p_begin .. p_end - 1 and of v's column panels over
+// K channels; u begins with panel p_begin.
 template <class T>
-void Winograd<T>::multiply(index p_begin, index p_end, index K, index k_begin, index k_end, bool resume,
-                           const T* u, const T* v, index tiles, const Scratch& s) const {
+void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v,
+                           index tiles, const Scratch& s) const {
   const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
   for (index e = 0; e < elements_; ++e) {
     for (index p = p_begin; p < p_end; ++p) {
       const index rows = row(p + 1) - row(p);
-      const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K) + k_begin * rows;
+      const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K);
       for (index q = 0; q < panels; ++q) {
+        const T* b = v + q * v_panel() + e * v_step();
         const index vectors = divide_up(std::min(NR_, tiles - q * NR_), gemm_.lanes);
         GemmTile<T> tile{};
-        tile.k = k_end - k_begin;
-        tile.a = a, tile.a_row = 1, tile.a_step = rows;
-        tile.b = v + q * v_panel() + e * v_step(), tile.b_step = NR_;
+        tile.a_row = 1, tile.a_step = rows, tile.b_step = NR_;
         tile.c = s.sums + ((p - p_begin) * panels + q) * room + e * rows * NR_, tile.ldc = NR_;
         tile.n = vectors * gemm_.lanes;
-        tile.alpha = 1, tile.beta = resume ? T(1) : T(0);
-        gemm_.tile[0][vectors - 1][rows - 1](tile);
+        tile.alpha = 1;
+        // One tile's parts follow each other: both operands are read on where they come from the third-level cache.
+        for (index k = 0; k < K; k += depth_) {
+          tile.k = std::min(depth_, K - k);
+          tile.a = a + k * rows, tile.b = b + k * NR_;
+          tile.beta = resume || k > 0 ? T(1) : T(0);
+          gemm_.tile[0][vectors - 1][rows - 1](tile);
+        }
       }
     }
   }
@@ -438,15 +442,12 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
           transform_weights(p, k, k_end, weight, s,
                             s.own + u_panel(p, k_end - k) - u_panel(p_begin, k_end - k));
         }
-        if (whole_)
-          multiply(p_begin, p_end, k_end - k, 0, k_end - k, k > 0, s.own, shared + k * NR_, tiles_, s);
+        if (whole_) multiply(p_begin, p_end, k_end - k, k > 0, s.own, shared + k * NR_, tiles_, s);
       }
       if (whole_) return transform_products(p_begin, p_end, tiles_, bias, s, target);
       for (index begin = 0; begin < tiles_; begin += block_) {
         const index tiles = end_of(begin) - begin;
-        const T* v = shared + begin / NR_ * v_panel();
-        for (index k = 0; k < C; k += depth_)
-          multiply(p_begin, p_end, C, k, std::min(C, k + depth_), k > 0, s.own, v + k * NR_, tiles, s);
+        multiply(p_begin, p_end, C, false, s.own, shared + begin / NR_ * v_panel(), tiles, s);
         make_runs(begin, end_of(begin), s);
         transform_products(p_begin, p_end, tiles, bias, s, target);
       }
@@ -460,10 +461,7 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
     transform_tiles(begin, end, 0, C, source, s, s.own);
     for (index p = 0; p < panels_; p += group_) {
       const index p_end = std::min(panels_, p + group_);
-      for (index k = 0; k < C; k += depth_) {
-        multiply(p, p_end, C, k, std::min(C, k + depth_), k > 0, shared + u_panel(p, C), s.own + k * NR_,
-                 end - begin, s);
-      }
+      multiply(p, p_end, C, false, shared + u_panel(p, C), s.own, end - begin, s);
       transform_products(p, p_end, end - begin, bias, s, target);
     }
   });

@@ -88,8 +88,8 @@ class Winograd {
                          T* u) const;
   void transform_tiles(index begin, index end, index c_begin, index c_end, const T* source, const Scratch& s,
                        T* v) const;
-  void multiply(index p_begin, index p_end, index K, index k_begin, index k_end, bool resume, const T* u,
-                const T* v, index tiles, const Scratch& s) const;
+  void multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v, index tiles,
+                const Scratch& s) const;
   void transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
                           T* target) const;
 
