@@ -57,8 +57,7 @@ struct LooksB {
       // Looks side by side share their lines.
       if (kk == 0 || look[k + kk] != look[k + kk - 1] + 1) fetch(from, next_runs, next);
       for (index r = 0; r < runs; ++r) {
-        kernels.pad_row(run[r].count, nullptr, 0, run[r].count, 0, rows.step, from + run[r].target, T(0),
-                        to + run[r].column);
+        kernels.pick_rows(1, run[r].count, from + run[r].target, 0, rows.step, to + run[r].column);
       }
     }
   }

@@ -10,26 +10,78 @@ namespace {
 
 constexpr index kPlanes = 8;  // of a piece of work
 
+struct SampledPlanes {
+  SampledPlane x, y;
+};
+
 // The outputs that look at the image, and the pixels they look at.
-void sample(const Axis& a, Samples& x, Samples& y) {
-  const index begin = a.pad_before > 0 ? (a.pad_before + a.stride - 1) / a.stride : 0;
-  const index last = a.size - 1 + a.pad_before;  // position of the last pixel, counted from output 0's
-  const index end = last < 0 ? 0 : std::min(a.output, last / a.stride + 1);
-  y = {a.output, begin, 1, std::max<index>(0, end - begin)};
-  x = {a.size, begin * a.stride - a.pad_before, a.stride, y.count};
+SampledPlanes sample(const Window& window) {
+  SampledPlanes planes;
+  for (int i = 0; i < 3; ++i) {
+    const Axis& a = window[i];
+    const index begin = a.pad_before > 0 ? (a.pad_before + a.stride - 1) / a.stride : 0;
+    const index last = a.size - 1 + a.pad_before;  // position of the last pixel, counted from output 0's
+    const index end = last < 0 ? 0 : std::min(a.output, last / a.stride + 1);
+    const index count = std::max<index>(0, end - begin);
+    planes.y.axes[static_cast<std::size_t>(i)] = {a.output, begin, 1, count};
+    planes.x.axes[static_cast<std::size_t>(i)] = {a.size, begin * a.stride - a.pad_before, a.stride, count};
+  }
+  return planes;
 }
 
 ConvGeometry inner_geometry(const ConvGeometry& g) {
+  const SampledPlanes planes = sample(g.window);
   ConvGeometry inner = g;
   inner.window.border = Border::constant;
   for (int i = 0; i < 3; ++i) {
-    Samples x, y;
-    sample(g.window[i], x, y);
     Axis& axis = inner.window[i];
     axis = {};
-    axis.size = axis.output = y.count;
+    axis.size = axis.output = planes.y.axes[static_cast<std::size_t>(i)].count;
   }
   return inner;
+}
+
+// to[row][i] <-- the samples of a plane
+template <class T>
+void gather_plane(const SampledPlane& plane, const T* from, T* to) {
+  const auto& k = kernels<ConvKernels, T>();
+  const auto& [depth, height, width] = plane.axes;
+  for (index row = 0; row < plane.rows(); row += height.count, to += height.count * width.count) {
+    k.pick_rows(height.count, width.count, from + plane.pixel_row(row) * width.size + width.begin,
+                height.step * width.size, width.step, to);
+  }
+}
+
+// The samples of a plane <-- from[row][i], its other pixels <-- rest.
+template <class T>
+void spread_plane(const SampledPlane& plane, const T* from, T rest, T* to) {
+  const auto& k = kernels<ConvKernels, T>();
+  const Samples& width = plane.axes[2];
+  index at = 0;  // row of pixels
+  for (index row = 0; row < plane.rows(); ++row, from += width.count, ++at) {
+    const index next = plane.pixel_row(row);
+    k.fill((next - at) * width.size, rest, to + at * width.size);
+    k.spread_row(width.size, width.count, width.begin, width.step, from, rest, to + next * width.size);
+    at = next;
+  }
+  k.fill((plane.pixel_rows() - at) * width.size, rest, to + at * width.size);
+}
+
+// The samples of so many planes, in `room` unless the planes have no other pixels.
+template <class T>
+const T* gather(const Team& team, const SampledPlane& plane, index planes, const T* from, T* room) {
+  if (plane.all()) return from;
+  team.for_range(planes, kPlanes, [&](index begin, index end) {
+    for (index i = begin; i < end; ++i)
+      gather_plane(plane, from + i * plane.pixels(), room + i * plane.count());
+  });
+  return room;
+}
+
+// Room for the samples of so many planes: none where they are all there is.
+template <class T>
+std::size_t room_for(const SampledPlane& plane, index planes) {
+  return plane.all() ? 0 : align_up(static_cast<std::size_t>(planes * plane.count()) * sizeof(T));
 }
 
 }  // namespace
@@ -38,142 +90,93 @@ bool sampled_applies(const ConvGeometry& g, const ConvOptions& options) {
   const Window& w = g.window;
   if (w.kernel_count() != 1 || g.images == 0) return false;
   if (w.padded() && (w.border != Border::constant || options.border_value != 0)) return false;
-  bool plain = true;
-  for (int i = 0; i < 3; ++i) {
-    Samples x, y;
-    sample(w[i], x, y);
-    if (y.count == 0) return false;
-    plain = plain && x.all() && y.all();
-  }
-  return !plain;
-}
-
-template <class T>
-Sampled<T>::Sampled(const ConvGeometry& geometry, const ConvOptions& options)
-    : geometry_(geometry), options_(options), inner_(inner_geometry(geometry), options) {
-  for (int i = 0; i < 3; ++i)
-    sample(geometry.window[i], x_[static_cast<std::size_t>(i)], y_[static_cast<std::size_t>(i)]);
-}
-
-template <class T>
-std::size_t Sampled<T>::bytes(const Axes& axes, index planes) const {
-  if (all(axes)) return 0;
-  return align_up(static_cast<std::size_t>(planes * axes[0].count * axes[1].count * axes[2].count) *
-                  sizeof(T));
-}
-
-template <class T>
-void Sampled<T>::gather(const Team& team, const Axes& axes, index planes, const T* from, T* to) const {
-  const auto& k = kernels<ConvKernels, T>();
-  const auto& [depth, height, width] = axes;
-  const index rows = depth.count * height.count;
-  team.for_range(planes, kPlanes, [&](index begin, index end) {
-    for (index plane = begin; plane < end; ++plane) {
-      for (index r = 0; r < rows; ++r) {
-        const index d = depth.begin + r / height.count * depth.step,
-                    h = height.begin + r % height.count * height.step;
-        k.pad_row(width.count, nullptr, 0, width.count, width.begin, width.step,
-                  from + ((plane * depth.size + d) * height.size + h) * width.size, T(0),
-                  to + (plane * rows + r) * width.count);
-      }
-    }
-  });
-}
-
-template <class T>
-void Sampled<T>::spread(const Team& team, const Axes& axes, index channels, const T* from, const T* bias,
-                        bool relu, T* to) const {
-  const auto& k = kernels<ConvKernels, T>();
-  const auto& [depth, height, width] = axes;
-  // Sample of position p along an axis, or -1.
-  const auto sample_of = [](const Samples& s, index p) {
-    const index i = p - s.begin;
-    return i >= 0 && i % s.step == 0 && i / s.step < s.count ? i / s.step : index{-1};
-  };
-  team.for_range(geometry_.images * channels, kPlanes, [&](index begin, index end) {
-    for (index plane = begin; plane < end; ++plane) {
-      T rest = bias ? bias[plane % channels] : T(0);
-      if (relu && rest < 0) rest = options_.keep_sign ? T(-0.0) : T(0);
-      for (index d = 0; d < depth.size; ++d) {
-        for (index h = 0; h < height.size; ++h) {
-          T* row = to + ((plane * depth.size + d) * height.size + h) * width.size;
-          const index i = sample_of(depth, d), j = sample_of(height, h);
-          if (i < 0 || j < 0) {
-            k.fill(width.size, rest, row);
-          } else {
-            k.spread_row(width.size, width.count, width.begin, width.step,
-                         from + ((plane * depth.count + i) * height.count + j) * width.count, rest, row);
-          }
-        }
-      }
-    }
-  });
+  const SampledPlanes planes = sample(w);
+  return planes.y.count() > 0 && !(planes.x.all() && planes.y.all());
 }
 
 // ---- y = A x, x = A^T y ----
 
 template <class T>
+SampledProduct<T>::SampledProduct(const ConvGeometry& g, const ConvOptions& options, bool adjoint)
+    : adjoint_(adjoint),
+      relu_(!adjoint && options.relu),
+      keep_sign_(options.keep_sign),
+      images_(g.images),
+      source_channels_(adjoint ? g.filters : g.channels),
+      target_channels_(adjoint ? g.channels : g.filters),
+      source_(adjoint ? sample(g.window).y : sample(g.window).x),
+      target_(adjoint ? sample(g.window).x : sample(g.window).y),
+      inner_(inner_geometry(g), options) {}
+
+template <class T>
+std::size_t SampledProduct<T>::source_bytes() const {
+  return room_for<T>(source_, images_ * source_channels_);
+}
+template <class T>
+std::size_t SampledProduct<T>::target_bytes() const {
+  return room_for<T>(target_, images_ * target_channels_);
+}
+
+template <class T>
 std::size_t SampledProduct<T>::workspace(int threads) const {
-  const ConvGeometry& g = this->geometry_;
-  return this->bytes(this->x_, g.images * g.channels) + this->bytes(this->y_, g.images * g.filters) +
-         (adjoint_ ? this->inner_.adjoint_workspace(threads) : this->inner_.apply_workspace(threads));
+  return source_bytes() + target_bytes() +
+         (adjoint_ ? inner_.adjoint_workspace(threads) : inner_.apply_workspace(threads));
+}
+
+// What the pixels of a channel are that no sample reaches.
+template <class T>
+T SampledProduct<T>::rest(const T* bias, index channel) const {
+  const T value = bias ? bias[channel] : T(0);
+  return relu_ && value < 0 ? (keep_sign_ ? T(-0.0) : T(0)) : value;
 }
 
 template <class T>
 void SampledProduct<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                             std::byte* workspace) const {
-  const ConvGeometry& g = this->geometry_;
-  const auto& from = adjoint_ ? this->y_ : this->x_;
-  const auto& to = adjoint_ ? this->x_ : this->y_;
-  const index from_channels = adjoint_ ? g.filters : g.channels,
-              to_channels = adjoint_ ? g.channels : g.filters;
-  const T* inner_source = source;
-  T* inner_target = target;
-  if (!this->all(from)) {
-    T* const gathered = reinterpret_cast<T*>(workspace);
-    workspace += this->bytes(from, g.images * from_channels);
-    this->gather(team, from, g.images * from_channels, source, gathered);
-    inner_source = gathered;
-  }
-  if (!this->all(to)) {
-    inner_target = reinterpret_cast<T*>(workspace);
-    workspace += this->bytes(to, g.images * to_channels);
-  }
+  const index planes = images_ * target_channels_;
+  const T* const samples =
+      gather(team, source_, images_ * source_channels_, source, reinterpret_cast<T*>(workspace));
+  workspace += source_bytes();
+  T* const sums = target_.all() ? target : reinterpret_cast<T*>(workspace);
+  workspace += target_bytes();
   if (adjoint_) {
-    this->inner_.adjoint(team, inner_source, weight, bias, inner_target, workspace);
+    inner_.adjoint(team, samples, weight, bias, sums, workspace);
   } else {
-    this->inner_.apply(team, inner_source, weight, bias, inner_target, workspace);
+    inner_.apply(team, samples, weight, bias, sums, workspace);
   }
-  if (inner_target != target)
-    this->spread(team, to, to_channels, inner_target, bias, !adjoint_ && this->options_.relu, target);
+  if (target_.all()) return;
+  team.for_range(planes, kPlanes, [&](index begin, index end) {
+    for (index i = begin; i < end; ++i) {
+      spread_plane(target_, sums + i * target_.count(), rest(bias, i % target_channels_),
+                   target + i * target_.pixels());
+    }
+  });
 }
 
 // ---- dw = <dy, x> ----
 
 template <class T>
+SampledGradient<T>::SampledGradient(const ConvGeometry& g, const ConvOptions& options)
+    : x_planes_(g.images * g.channels),
+      y_planes_(g.images * g.filters),
+      x_(sample(g.window).x),
+      y_(sample(g.window).y),
+      inner_(inner_geometry(g), options) {}
+
+template <class T>
 std::size_t SampledGradient<T>::workspace(int threads) const {
-  const ConvGeometry& g = this->geometry_;
-  return this->bytes(this->x_, g.images * g.channels) + this->bytes(this->y_, g.images * g.filters) +
-         this->inner_.weight_gradient_workspace(threads);
+  return room_for<T>(x_, x_planes_) + room_for<T>(y_, y_planes_) + inner_.weight_gradient_workspace(threads);
 }
 
 template <class T>
 void SampledGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-  const ConvGeometry& g = this->geometry_;
-  const auto samples = [&](const auto& axes, index planes, const T* of) {
-    if (this->all(axes)) return of;
-    T* const gathered = reinterpret_cast<T*>(workspace);
-    workspace += this->bytes(axes, planes);
-    this->gather(team, axes, planes, of, gathered);
-    return static_cast<const T*>(gathered);
-  };
-  const T* const inner_x = samples(this->x_, g.images * g.channels, x);
-  const T* const inner_dy = samples(this->y_, g.images * g.filters, dy);
-  this->inner_.weight_gradient(team, inner_x, inner_dy, dw, workspace);
+  const T* const inner_x = gather(team, x_, x_planes_, x, reinterpret_cast<T*>(workspace));
+  workspace += room_for<T>(x_, x_planes_);
+  const T* const inner_dy = gather(team, y_, y_planes_, dy, reinterpret_cast<T*>(workspace));
+  workspace += room_for<T>(y_, y_planes_);
+  inner_.weight_gradient(team, inner_x, inner_dy, dw, workspace);
 }
 
-template class Sampled<float>;
-template class Sampled<double>;
 template class SampledProduct<float>;
 template class SampledProduct<double>;
 template class SampledGradient<float>;

@@ -17,38 +17,32 @@ struct Samples {
   bool all() const { return count == size; }
 };
 
+// The samples of a plane of pixels, in rows of samples.
+struct SampledPlane {
+  std::array<Samples, 3> axes;
+
+  bool all() const { return axes[0].all() && axes[1].all() && axes[2].all(); }
+  index rows() const { return axes[0].count * axes[1].count; }
+  index width() const { return axes[2].count; }
+  index count() const { return rows() * width(); }
+  index pixel_rows() const { return axes[0].size * axes[1].size; }
+  index pixels() const { return pixel_rows() * axes[2].size; }
+  // Which row of pixels holds this row of samples.
+  index pixel_row(index row) const {
+    const auto& [depth, height, width] = axes;
+    return (depth.begin + row / height.count * depth.step) * height.size + height.begin +
+           row % height.count * height.step;
+  }
+};
+
 // Whether the form exists for a geometry, and is not the geometry itself.
 bool sampled_applies(const ConvGeometry& geometry, const ConvOptions& options);
 
-// What the operators share.
-template <class T>
-class Sampled {
- protected:
-  using Axes = std::array<Samples, 3>;
-
-  Sampled(const ConvGeometry& geometry, const ConvOptions& options);
-
-  static bool all(const Axes& axes) { return axes[0].all() && axes[1].all() && axes[2].all(); }
-  // Room for the samples of `planes` planes: none where they are all there is.
-  std::size_t bytes(const Axes& axes, index planes) const;
-  // to <-- the samples of planes of `from`
-  void gather(const Team& team, const Axes& axes, index planes, const T* from, T* to) const;
-  // to <-- planes with these samples; elsewhere the constant of the plane's channel: bias, with relu where it is asked for
-  void spread(const Team& team, const Axes& axes, index channels, const T* from, const T* bias, bool relu,
-              T* to) const;
-
-  ConvGeometry geometry_;
-  ConvOptions options_;
-  Axes x_, y_;
-  Convolution<T> inner_;  // of the samples
-};
-
 // y = A x or x = A^T y.
 template <class T>
-class SampledProduct : Sampled<T> {
+class SampledProduct {
  public:
-  SampledProduct(const ConvGeometry& geometry, const ConvOptions& options, bool adjoint)
-      : Sampled<T>(geometry, options), adjoint_(adjoint) {}
+  SampledProduct(const ConvGeometry& geometry, const ConvOptions& options, bool adjoint);
 
   std::size_t workspace(int threads) const;
   // bias (of the target's channels) may be null.
@@ -56,17 +50,29 @@ class SampledProduct : Sampled<T> {
            std::byte* workspace) const;
 
  private:
-  bool adjoint_;
+  std::size_t source_bytes() const;
+  std::size_t target_bytes() const;
+  T rest(const T* bias, index channel) const;
+
+  bool adjoint_, relu_, keep_sign_;
+  index images_, source_channels_, target_channels_;
+  SampledPlane source_, target_;
+  Convolution<T> inner_;  // of the samples
 };
 
 // dw = <dy, x>
 template <class T>
-class SampledGradient : Sampled<T> {
+class SampledGradient {
  public:
-  SampledGradient(const ConvGeometry& geometry, const ConvOptions& options) : Sampled<T>(geometry, options) {}
+  SampledGradient(const ConvGeometry& geometry, const ConvOptions& options);
 
   std::size_t workspace(int threads) const;
   void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
+
+ private:
+  index x_planes_, y_planes_;
+  SampledPlane x_, y_;
+  Convolution<T> inner_;
 };
 
 }  // namespace tenfold

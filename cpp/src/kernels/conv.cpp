@@ -274,34 +274,51 @@ void pack_weights(index K, index MR, index rows, const T* weight, index row_stri
   }
 }
 
+// to[i] <-- from[i * step], i < count. Reads nothing beyond.
+template <class T>
+TENFOLD_INLINE void pick(index count, index step, const T* from, T* to) {
+  constexpr index L = kLanes<T>;
+  if (step == 1) return copy(count, from, to);
+  index i = 0;
+  if (step == 2) {
+    Vec<T> odd, even;
+    // The last element of two vectors is read only because another one follows that is picked.
+    for (; i + L < count; i += L) {
+      separate<T>(load(from + i * 2), load(from + i * 2 + L), even, odd);
+      store(to + i, even);
+    }
+#if defined(TENFOLD_ISA_avx512)
+    if (i < count) {
+      const index span = 2 * (count - i) - 1, low = span < L ? span : L;
+      separate<T>(load_first(from + i * 2, low), load_first(from + i * 2 + low, span - low), even, odd);
+      store_first(to + i, even, count - i);
+    }
+    return;
+#endif
+  }
+  if (step == 4) {
+    for (; i + L < count; i += L) {
+      Vec<T> odd, first, second, every_fourth;
+      const T* p = from + i * 4;
+      separate<T>(load(p), load(p + L), first, odd);
+      separate<T>(load(p + 2 * L), load(p + 3 * L), second, odd);
+      separate<T>(first, second, every_fourth, odd);
+      store(to + i, every_fourth);
+    }
+  }
+  for (; i < count; ++i) to[i] = from[i * step];
+}
+
+template <class T>
+void pick_rows(index rows, index count, const T* from, index pitch, index step, T* to) {
+  for (index r = 0; r < rows; ++r) pick<T>(count, step, from + r * pitch, to + r * count);
+}
+
 template <class T>
 void pad_row(index count, const index* table, index begin, index end, index first, index step,
              const T* source, T fill, T* row) {
   for (index i = 0; i < begin; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
-  if (step == 1) {
-    if (end > begin) copy(end - begin, source + first + begin, row + begin);
-  } else {
-    index i = begin;
-    if (step == 2) {
-      Vec<T> odd, even;
-      // The last element of two vectors is read only because another source follows it.
-      for (; i + kLanes<T> < end; i += kLanes<T>) {
-        const T* from = source + first + i * 2;
-        separate<T>(load(from), load(from + kLanes<T>), even, odd);
-        store(row + i, even);
-      }
-#if defined(TENFOLD_ISA_avx512)
-      if (i < end) {
-        const T* from = source + first + i * 2;
-        const index span = 2 * (end - i) - 1, low = span < kLanes<T> ? span : kLanes<T>;
-        separate<T>(load_first(from, low), load_first(from + low, span - low), even, odd);
-        store_first(row + i, even, end - i);
-        i = end;
-      }
-#endif
-    }
-    for (; i < end; ++i) row[i] = source[first + i * step];
-  }
+  if (end > begin) pick<T>(end - begin, step, source + first + begin * step, row + begin);
   for (index i = end; i < count; ++i) row[i] = table[i] < 0 ? fill : source[table[i]];
 }
 
@@ -458,6 +475,19 @@ void spread_row(index n, index count, index first, index step, const T* from, T 
       store(row + 2 * i, low);
       store(row + 2 * i + kLanes<T>, high);
     }
+#if defined(TENFOLD_ISA_avx512)
+    if (i < count) {
+      const index left = n - 2 * i;
+      const Vec<T> rest = splat<T>(value);
+      Vec<T> low, high;
+      interleave<T>(load_lanes<T>(rest, (uint32_t{1} << (count - i)) - 1, from + i), rest, low, high);
+      store_first(row + 2 * i, low, left < kLanes<T> ? left : kLanes<T>);
+      const index above = left - kLanes<T>;
+      if (above > 0) store_first(row + 2 * i + kLanes<T>, high, above < kLanes<T> ? above : kLanes<T>);
+      if (above > kLanes<T>) fill<T>(above - kLanes<T>, value, row + 2 * (i + kLanes<T>));
+      return;
+    }
+#endif
   }
   fill<T>(n - i * step, value, row + i * step);
   for (; i < count; ++i) row[i * step] = from[i];
@@ -580,6 +610,7 @@ constexpr ConvKernels<T> make_table() {
   t.pad_row = pad_row<T>;
   t.fold_row = fold_row<T>;
   t.fill = fill<T>;
+  t.pick_rows = pick_rows<T>;
   t.spread_row = spread_row<T>;
   t.pack_dy = pack_dy<T>;
   t.sum = sum<T>;

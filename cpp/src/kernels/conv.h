@@ -85,6 +85,8 @@ struct ConvKernels {
   void (*fold_row)(ptrdiff_t count, const ptrdiff_t* table, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
                    ptrdiff_t step, const T* row, T* target);
   void (*fill)(ptrdiff_t n, T value, T* y);
+  // to[r * count + i] <-- from[r * pitch + i * step]  for r < rows, i < count. Reads nothing beyond.
+  void (*pick_rows)(ptrdiff_t rows, ptrdiff_t count, const T* from, ptrdiff_t pitch, ptrdiff_t step, T* to);
   // row[first + i * step] <-- from[i], i < count; the rest of the n elements of row <-- fill.
   void (*spread_row)(ptrdiff_t n, ptrdiff_t count, ptrdiff_t first, ptrdiff_t step, const T* from, T fill,
                      T* row);
