@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "conv/images.h"
+#include "conv/pointwise.h"
 #include "kernels/conv.h"
 #include "tenfold/memory.h"
 
@@ -84,6 +86,37 @@ std::size_t room_for(const SampledPlane& plane, index planes) {
   return plane.all() ? 0 : align_up(static_cast<std::size_t>(planes * plane.count()) * sizeof(T));
 }
 
+// B[k][j] = the j-th sample of plane k, gathered already: what is asked for ahead, instead of the next band, is a share of
+// the pixels that the next image's samples are gathered from.
+template <class T>
+class GatheredB : public StridedB<T> {
+ public:
+  // `next`: the next image's planes, or null.
+  GatheredB(const GemmPlan<T>& plan, const SampledPlane& plane, const T* gathered, const T* next)
+      : StridedB<T>{gathered, plane.count(), 1},
+        next_(next),
+        rows_(plane.rows() * plan.k),
+        pitch_(plane.axes[1].step * plane.axes[2].size),
+        lines_((plane.width() - 1) * plane.axes[2].step / kLine + 1),
+        band_(plan.column(plan.n_begin(1))) {
+    const index turns = divide_up(rows_, plan.kc) * lines_;
+    if (next != nullptr && plan.n_bands > 1) turns_ = divide_up(turns, plan.n_bands - 1);
+  }
+
+  index turns(index /*n*/, index /*kc*/) const { return turns_; }
+  // The same line of so many rows of samples, which are as far from each other at the end of a plane as well, or nearly.
+  GemmFetch<T> ahead(index turn, index j, index k, index kc) const {
+    const index all = (j / band_ - 1) * turns_ + turn, row = all / lines_ * kc;
+    if (k > 0 || row >= rows_) return {};
+    return {next_ + row * pitch_ + all % lines_ * kLine, pitch_};
+  }
+
+ private:
+  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  const T* next_;
+  index rows_, pitch_, lines_, band_, turns_ = 0;
+};
+
 }  // namespace
 
 bool sampled_applies(const ConvGeometry& g, const ConvOptions& options) {
@@ -106,20 +139,42 @@ SampledProduct<T>::SampledProduct(const ConvGeometry& g, const ConvOptions& opti
       target_channels_(adjoint ? g.channels : g.filters),
       source_(adjoint ? sample(g.window).y : sample(g.window).x),
       target_(adjoint ? sample(g.window).x : sample(g.window).y),
-      inner_(inner_geometry(g), options) {}
+      inner_(inner_geometry(g), options) {
+  constexpr index kLeastPixels = 512;  // fewer fill tiles better together with the next image's
+  constexpr std::size_t kNear = 1024 * 1024;
+  large_ = pointwise_form(inner_.geometry()) == PointwiseForm::plain && source_.count() >= kLeastPixels &&
+           source_bytes(1) + target_bytes(1) <= kNear;
+  if (!large_) return;
+  plan_ = plan_strided<T>(target_channels_, source_.count(), source_channels_,
+                          adjoint ? MatrixLayout{1, g.channels} : MatrixLayout{g.channels, 1},
+                          {source_.count(), 1});
+  large_ = plan_.form == ProductForm::tiles;
+}
 
 template <class T>
-std::size_t SampledProduct<T>::source_bytes() const {
-  return room_for<T>(source_, images_ * source_channels_);
+std::size_t SampledProduct<T>::source_bytes(index images) const {
+  return room_for<T>(source_, images * source_channels_);
 }
 template <class T>
-std::size_t SampledProduct<T>::target_bytes() const {
-  return room_for<T>(target_, images_ * target_channels_);
+std::size_t SampledProduct<T>::target_bytes(index images) const {
+  return room_for<T>(target_, images * target_channels_);
+}
+// Of one member that takes an image for itself.
+template <class T>
+std::size_t SampledProduct<T>::image_bytes() const {
+  return source_bytes(1) + target_bytes(1) + align_up(plan_.workspace(1));
+}
+
+// Whether members take whole images.
+template <class T>
+bool SampledProduct<T>::apart(int members) const {
+  return large_ && even_shares(images_, members);
 }
 
 template <class T>
 std::size_t SampledProduct<T>::workspace(int threads) const {
-  return source_bytes() + target_bytes() +
+  if (apart(threads)) return static_cast<std::size_t>(threads) * image_bytes();
+  return source_bytes(images_) + target_bytes(images_) +
          (adjoint_ ? inner_.adjoint_workspace(threads) : inner_.apply_workspace(threads));
 }
 
@@ -133,12 +188,13 @@ T SampledProduct<T>::rest(const T* bias, index channel) const {
 template <class T>
 void SampledProduct<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                             std::byte* workspace) const {
+  if (apart(team.size())) return run_apart(team, source, weight, bias, target, workspace);
   const index planes = images_ * target_channels_;
   const T* const samples =
       gather(team, source_, images_ * source_channels_, source, reinterpret_cast<T*>(workspace));
-  workspace += source_bytes();
+  workspace += source_bytes(images_);
   T* const sums = target_.all() ? target : reinterpret_cast<T*>(workspace);
-  workspace += target_bytes();
+  workspace += target_bytes(images_);
   if (adjoint_) {
     inner_.adjoint(team, samples, weight, bias, sums, workspace);
   } else {
@@ -149,6 +205,39 @@ void SampledProduct<T>::run(const Team& team, const T* source, const T* weight, 
     for (index i = begin; i < end; ++i) {
       spread_plane(target_, sums + i * target_.count(), rest(bias, i % target_channels_),
                    target + i * target_.pixels());
+    }
+  });
+}
+
+// Image by image: gathered, multiplied and put back in the cache of one member.
+template <class T>
+void SampledProduct<T>::run_apart(const Team& team, const T* source, const T* weight, const T* bias,
+                                  T* target, std::byte* workspace) const {
+  std::byte* const own = workspace + static_cast<std::size_t>(team.rank()) * image_bytes();
+  T* const gathered = reinterpret_cast<T*>(own);
+  T* const room = reinterpret_cast<T*>(own + source_bytes(1));
+  std::byte* const scratch = own + source_bytes(1) + target_bytes(1);
+  const index source_image = source_channels_ * source_.pixels();
+  team.for_each(images_, [&](index n) {
+    const T* const from = source + n * source_image;
+    T* const to = target + n * target_channels_ * target_.pixels();
+    T* const sums = target_.all() ? to : room;
+    StridedC<T> c{sums, target_.count()};
+    c.bias_row = bias;
+    c.activation = !relu_ ? kGemmNone : keep_sign_ ? kGemmReluKeepSign : kGemmRelu;
+    if (source_.all()) {
+      run_strided(Team::alone(), plan_, weight, from, c, scratch);
+    } else {
+      gather(Team::alone(), source_, source_channels_, from, gathered);
+      gemm_driver(
+          Team::alone(), plan_.tiles, StridedA<T>{weight, plan_.a.row, plan_.a.column},
+          GatheredB<T>(plan_.tiles, source_, gathered, n + 1 < images_ ? from + source_image : nullptr), c,
+          scratch);
+    }
+    if (!target_.all()) {
+      for (index i = 0; i < target_channels_; ++i) {
+        spread_plane(target_, sums + i * target_.count(), rest(bias, i), to + i * target_.pixels());
+      }
     }
   });
 }

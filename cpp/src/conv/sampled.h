@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 
+#include "gemm/strided.h"
 #include "tenfold/conv.h"
 #include "tenfold/parallel.h"
 
@@ -50,14 +51,20 @@ class SampledProduct {
            std::byte* workspace) const;
 
  private:
-  std::size_t source_bytes() const;
-  std::size_t target_bytes() const;
+  std::size_t source_bytes(index images) const;
+  std::size_t target_bytes(index images) const;
+  std::size_t image_bytes() const;
+  bool apart(int members) const;
+  void run_apart(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                 std::byte* workspace) const;
   T rest(const T* bias, index channel) const;
 
   bool adjoint_, relu_, keep_sign_;
   index images_, source_channels_, target_channels_;
   SampledPlane source_, target_;
   Convolution<T> inner_;  // of the samples
+  bool large_ = false;    // each image fills its tiles, and what it looks at stays in the second-level cache
+  StridedPlan<T> plan_;   // of a large image's samples
 };
 
 // dw = <dy, x>
