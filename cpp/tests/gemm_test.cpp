@@ -123,6 +123,42 @@ TYPED_TEST(Gemm, IsExactForEveryHeightAndWidthOfTile) {
   }
 }
 
+TYPED_TEST(Gemm, IsExactForFewColumnsOfAPackedPanel) {
+  using T = TypeParam;
+  constexpr index kStep = 5, kPitch = 9, kUntouched = 77;
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
+    for (index rows = 1; rows <= kernels.rows; ++rows) {
+      for (index n = 1; n <= kGemmMaxFew; ++n) {
+        for (index k = 0; k <= 9; ++k) {
+          const auto a = integers<T>(k * rows + kernels.rows * kernels.lanes, 1),
+                     b = integers<T>(k * kStep, 2);
+          for (int beta : {0, 1}) {
+            std::vector<T> c(static_cast<std::size_t>(rows * kPitch), T(kUntouched));
+            GemmTile<T> tile{};
+            tile.k = k, tile.a = a.data(), tile.a_row = 1, tile.a_step = rows;
+            tile.b = b.data(), tile.b_step = kStep;
+            tile.c = c.data(), tile.ldc = kPitch, tile.alpha = 1, tile.beta = static_cast<T>(beta);
+            kernels.few[n - 1](rows, tile);
+            for (index i = 0; i < rows; ++i) {
+              for (index j = 0; j < kPitch; ++j) {
+                T expected = j < n && beta == 0 ? T(0) : T(kUntouched);
+                for (index kk = 0; j < n && kk < k; ++kk)
+                  expected += a[static_cast<std::size_t>(kk * rows + i)] *
+                              b[static_cast<std::size_t>(kk * kStep + j)];
+                ASSERT_EQ(c[static_cast<std::size_t>(i * kPitch + j)], expected)
+                    << name_of(isa) << " rows " << rows << " n " << n << " k " << k << " at " << i << ", "
+                    << j;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
   const struct {
     index m, n, k;

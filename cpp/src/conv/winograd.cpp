@@ -124,7 +124,10 @@ double winograd_cost(const WinogradProblem& p, int tile) {
   const WinogradForm& form = kWinogradForms[form_of(tried)];
   const index rows = divide_up(p.axes[0].output, form.m), columns = divide_up(p.axes[1].output, form.m);
   const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
-  const double tiles = static_cast<double>(divide_up(p.images * rows * columns, kCostLanes));
+  const index all = p.images * rows * columns, behind = all % kCostLanes;
+  // A few tiles behind the last vector take as long as so many of a register tile's twelve rows.
+  const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / 12 : 1;
+  const double tiles = static_cast<double>(all / kCostLanes) + rest;
   const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
   const double elements = static_cast<double>(form.t * form.t);
   const double of_weights = (form.t == 4 ? 25 : form.r == 3 ? 40 : 60) * c * f;
@@ -379,7 +382,9 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
       const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K);
       for (index q = 0; q < panels; ++q) {
         const T* b = v + q * v_panel() + e * v_step();
-        const index vectors = divide_up(std::min(NR_, tiles - q * NR_), gemm_.lanes);
+        // A few tiles behind the last whole vector of a panel do not take a vector's time.
+        const index columns = std::min(NR_, tiles - q * NR_), behind = columns % gemm_.lanes;
+        const index few = behind <= kGemmMaxFew ? behind : 0, vectors = divide_up(columns - few, gemm_.lanes);
         GemmTile<T> tile{};
         tile.a_row = 1, tile.a_step = rows, tile.b_step = NR_;
         tile.c = s.sums + ((p - p_begin) * panels + q) * room + e * rows * NR_, tile.ldc = NR_;
@@ -390,7 +395,11 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
           tile.k = std::min(depth_, K - k);
           tile.a = a + k * rows, tile.b = b + k * NR_;
           tile.beta = resume || k > 0 ? T(1) : T(0);
-          gemm_.tile[0][vectors - 1][rows - 1](tile);
+          if (vectors > 0) gemm_.tile[0][vectors - 1][rows - 1](tile);
+          if (few == 0) continue;
+          GemmTile<T> rest = tile;
+          rest.b += vectors * gemm_.lanes, rest.c += vectors * gemm_.lanes;
+          gemm_.few[few - 1](rows, rest);
         }
       }
     }

@@ -174,6 +174,45 @@ void tile(const GemmTile<T>& t) {
   finish<T>(R, V * kLanes<T>, buffer, t);
 }
 
+template <class T, int N>
+void few_columns(index rows, const GemmTile<T>& t) {
+  constexpr int V = static_cast<int>((kRows + kLanes<T> - 1) / kLanes<T>);  // vectors of rows
+  constexpr int kChains = N * V >= 3 ? 1 : 4 / (N * V);  // hide the latency of the multiply-adds
+  Vec<T> sum[kChains][N][V] = {};
+  const T *a = t.a, *b = t.b;
+  const auto step = [&](auto& of) __attribute__((always_inline)) {
+    Vec<T> x[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) x[v] = load(a + v * kLanes<T>);
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) of[j][v] = fma<T>(x[v], splat(b[j]), of[j][v]);
+    }
+    a += t.a_step, b += t.b_step;
+  };
+  index k = t.k;
+  for (; k >= kChains; k -= kChains) {
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains; ++chain) step(sum[chain]);
+  }
+  for (; k > 0; --k) step(sum[0]);
+#pragma GCC unroll 4
+  for (int j = 0; j < N; ++j) {
+    alignas(TENFOLD_VECTOR_BYTES) T column[V * kLanes<T>];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+#pragma GCC unroll 4
+      for (int chain = 1; chain < kChains; ++chain) sum[0][j][v] += sum[chain][j][v];
+      store(column + v * kLanes<T>, sum[0][j][v]);
+    }
+    for (index i = 0; i < rows; ++i) {
+      T* c = t.c + i * t.ldc + j;
+      *c = t.beta == 0 ? column[i] : *c + column[i];
+    }
+  }
+}
+
 // ---- packing ----
 
 // x[q] <-- from[p * stride + q], a square of kLanes. Of a part of a square only `rows` rows and `columns` columns exist, and the rest is 0.
@@ -509,6 +548,7 @@ constexpr GemmKernels<T> make_table() {
           kRows,
           kVectors,
           {TENFOLD_TILES(false), TENFOLD_TILES(true)},
+          {few_columns<T, 1>, few_columns<T, 2>, few_columns<T, 3>, few_columns<T, 4>},
           kMasksAreFree ? 2 : 12,
           kMasksAreFree,
           kDotRows,

@@ -66,6 +66,7 @@ struct GemmDot {
 
 constexpr int kGemmMaxRows = 12;  // of any ISA's tiles
 constexpr int kGemmMaxVectors = 4;
+constexpr int kGemmMaxFew = 4;
 constexpr int kGemmMaxDotRows = 4;
 constexpr int kGemmMaxDotColumns = 6;
 
@@ -78,6 +79,9 @@ struct GemmKernels {
   // tile[offsets][v][r]: v + 1 vectors wide, r + 1 rows high; with b_offset (1) or b_step (0). Null where it
   // would spill.
   void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
+  // few[n - 1]: n columns, with the rows (at most `rows` above) of a packed panel in the lanes. A sum has other bits than
+  // in a tile. alpha is 1, beta 0 or 1, without bias and activation. Reads less than a vector behind the panel.
+  void (*few[kGemmMaxFew])(ptrdiff_t rows, const GemmTile<T>&);
   int ragged_store;  // time to write the end of a row that is no whole vector, in multiply-adds of a vector
   bool reads_ends;   // a tile reads a row of b up to n only
   int dot_rows, dot_columns;  // the largest tile of the dot form
