@@ -75,8 +75,8 @@ constexpr bool kJoinsRows = false;
 #endif
 
 template <class T, int MR, int NV>
-void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc, const T* bias, bool resume,
-          ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps,
+void tile(index K, const T* a, index a_row, index a_step, const T* b, const index* offset, T* c, index ldc,
+          const T* bias, bool resume, ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps,
           [[maybe_unused]] const ConvLooks* looks) {
   Vec<T> sum[MR][NV];
   if (resume) {
@@ -105,11 +105,11 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
       }
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
-        const Vec<T> weight = broadcast<T>(a + m);
+        const Vec<T> weight = broadcast<T>(a + m * a_row);
 #pragma GCC unroll 16
         for (int v = 0; v < NV; ++v) sum[m][v] = fma<T>(weight, pixels[v], sum[m][v]);
       }
-      a += MR;
+      a += a_step;
     }
   };
 #if defined(TENFOLD_ISA_avx512)
