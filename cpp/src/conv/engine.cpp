@@ -21,7 +21,8 @@ constexpr index kItems = 16;
 // Packed weights of so many bytes that are used for so many pixels every member packs for itself: fetching them from
 // another one's cache takes longer.
 constexpr index kOwnBytes = 128 * 1024, kOwnPixels = 4096;
-// Weights of a tile up to so many bytes are read where they lie, unless their rows fall into the same sets of the cache.
+// Weights of a tile up to so many bytes are read where they lie for fewer pixels, unless their rows fall into the same
+// sets of the cache.
 constexpr index kReadBytes = 16 * 1024, kAliased = 4096;
 // Tiles of an engine up to which their tables are made once: making them takes as long as a hundred multiply-adds of a
 // vector each.
@@ -269,7 +270,8 @@ void ShiftEngine<T>::build_parts() {
         for (index k = 0; k < part.K; ++k)
           part.rows = part.rows && part.map[static_cast<std::size_t>(k)] == part.map[0] + k;
         constexpr auto kElement = static_cast<index>(sizeof(T));
-        const bool reads = !im2col_ && part.rows && part.K * MR_ * kElement <= kReadBytes &&
+        const bool reads = !im2col_ && part.rows && problem_.images * target_plane_ < kOwnPixels &&
+                           part.K * MR_ * kElement <= kReadBytes &&
                            problem_.weight_row * kElement % kAliased != 0;
         part.packs = !late_ && !reads;
         part.packed = packed_group_;
