@@ -137,6 +137,21 @@ struct BoundProgram {
     bound_gradients[leaf] = std::move(array);
   }
 
+  // None for inputs that are not contiguous arrays of the program's types.
+  py::object forward_if_fits(const py::tuple& inputs, bool update) {
+    const auto& input_types = program.input_types();
+    if (inputs.size() != input_types.size()) return py::none();
+    std::vector<py::array> arrays;
+    arrays.reserve(inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const py::handle input = inputs[i];
+      if (!py::isinstance<py::array>(input)) return py::none();
+      arrays.push_back(py::reinterpret_borrow<py::array>(input));
+      if (!is_array_of(arrays.back(), input_types[i])) return py::none();
+    }
+    return py::cast(forward(std::move(arrays), 0, 0, update));
+  }
+
   std::vector<py::array> forward(std::vector<py::array> inputs, std::uint64_t seed, std::uint64_t step,
                                  bool update) {
     const auto& input_types = program.input_types();
@@ -302,6 +317,7 @@ void bind_program(py::module_& module) {
       .def("bind_gradient", &BoundProgram::bind_gradient, py::arg("leaf"), py::arg("array"))
       .def("forward", &BoundProgram::forward, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("update") = false)
+      .def("forward_if_fits", &BoundProgram::forward_if_fits, py::arg("inputs"), py::arg("update"))
       .def("backward", &BoundProgram::backward, py::arg("d_outputs"))
       .def("profile", &BoundProgram::profile, py::arg("inputs"), py::arg("d_outputs"), py::arg("seed") = 0,
            py::arg("repetitions") = 1)

@@ -24,6 +24,8 @@ py::array empty(const TensorType& type);
 // A dict of bool / int / float / str / sequence of int.
 Attributes to_attributes(const py::dict& dict);
 py::dict to_dict(const Attributes& attributes);
+// Whether it is a C-contiguous array of exactly this type.
+bool is_array_of(const py::array& array, const TensorType& type);
 // The pointer of a C-contiguous array of exactly this type; throws InvalidArgument naming `argument` otherwise.
 const void* read_pointer(const py::array& array, const TensorType& type, const char* argument);
 // The same for an array that is written to.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bindings.h"
 #include "tenfold/error.h"
 
@@ -61,8 +63,15 @@ py::dict to_dict(const Attributes& attributes) {
   return dict;
 }
 
+bool is_array_of(const py::array& array, const TensorType& type) {
+  const auto rank = static_cast<std::size_t>(array.ndim());
+  return (array.flags() & py::array::c_style) && rank == type.shape.size() &&
+         std::equal(type.shape.begin(), type.shape.end(), array.shape()) &&
+         (array.dtype().is(to_numpy(type.dtype)) || array.dtype().equal(to_numpy(type.dtype)));
+}
+
 const void* read_pointer(const py::array& array, const TensorType& type, const char* argument) {
-  if (!(array.flags() & py::array::c_style) || type_of(array) != type) {
+  if (!is_array_of(array, type)) {
     reject("_core", argument, "must be a C-contiguous ", to_string(type), " array; received ",
            to_string(type_of(array)));
   }

@@ -21,9 +21,26 @@ constexpr index kItems = 16;
 // Packed weights of so many bytes that are used for so many pixels every member packs for itself: fetching them from
 // another one's cache takes longer.
 constexpr index kOwnBytes = 128 * 1024, kOwnPixels = 4096;
+// Weights of a tile up to so many bytes are read where they lie for fewer pixels, unless their rows fall into the same
+// sets of the cache.
+constexpr index kReadBytes = 16 * 1024, kAliased = 4096;
+// Tiles of an engine up to which their tables are made once: making them takes as long as a hundred multiply-adds of a
+// vector each.
+constexpr index kKeptTiles = 128;
 // Bytes of a strip of the padded source, and at most of one that fills its tiles better: it stays in the second-level
 // cache.
 constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
+
+std::size_t bytes_of(index count, std::size_t size) {
+  return align_up(static_cast<std::size_t>(count) * size);
+}
+
+template <class Element>
+Element* take(std::byte*& at, index count) {
+  std::byte* const taken = at;
+  at += bytes_of(count, sizeof(Element));
+  return reinterpret_cast<Element*>(taken);
+}
 
 }  // namespace
 
@@ -39,7 +56,10 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
   choose();
   build_parts();
   pair_parts();
-  own_ = static_cast<index>(packed_bytes()) <= kOwnBytes && problem_.images * target_plane_ >= kOwnPixels;
+  for (Part& part : parts_) part.closes = !part.paired && adjoins(*part.axis[1], *part.axis[2]);
+  keep_tables();
+  own_ = packed_group_ > 0 && static_cast<index>(packed_bytes()) <= kOwnBytes &&
+         problem_.images * target_plane_ >= kOwnPixels;
 }
 
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
@@ -249,8 +269,13 @@ void ShiftEngine<T>::build_parts() {
         part.rows = part.map.back() - part.map.front() == part.K - 1 && problem_.weight_row != 1;
         for (index k = 0; k < part.K; ++k)
           part.rows = part.rows && part.map[static_cast<std::size_t>(k)] == part.map[0] + k;
+        constexpr auto kElement = static_cast<index>(sizeof(T));
+        const bool reads = !im2col_ && part.rows && problem_.images * target_plane_ < kOwnPixels &&
+                           part.K * MR_ * kElement <= kReadBytes &&
+                           problem_.weight_row * kElement % kAliased != 0;
+        part.packs = !late_ && !reads;
         part.packed = packed_group_;
-        if (!late_) packed_group_ += part.K * MR_ * tiles_;
+        if (part.packs) packed_group_ += part.K * MR_ * tiles_;
         const index rows = p0.count * p1.count;
         index tiles, lines;
         if (im2col_) {
@@ -297,40 +322,56 @@ void ShiftEngine<T>::pair_parts() {
 }
 
 template <class T>
+void ShiftEngine<T>::keep_tables() {
+  const index sets = source_.strips() * static_cast<index>(parts_.size());
+  if (im2col_ || sets * max_tiles_ > kKeptTiles) return;
+  kept_memory_ = Buffer(static_cast<std::size_t>(sets) * tables_bytes());
+  std::byte* at = kept_memory_.data();
+  for (index strip = 0; strip < source_.grid(); strip += source_.strip()) {
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      kept_.push_back(take_tables(at));
+      lay_tiles(p, strip, kept_.back());
+    }
+  }
+}
+
+template <class T>
+std::size_t ShiftEngine<T>::tables_bytes() const {
+  return bytes_of(max_tiles_, sizeof(Tile)) + bytes_of(max_runs_, sizeof(ConvRun)) +
+         bytes_of(joins_ ? max_tiles_ : 0, sizeof(ConvLooks)) +
+         bytes_of(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps));
+}
+
+template <class T>
+typename ShiftEngine<T>::Tables ShiftEngine<T>::take_tables(std::byte*& at) const {
+  Tables tables;
+  tables.tiles = take<Tile>(at, max_tiles_);
+  tables.runs = take<ConvRun>(at, max_runs_);
+  tables.joined = take<ConvLooks>(at, joins_ ? max_tiles_ : 0);
+  tables.gaps = take<ConvGaps>(at, im2col_ ? 0 : max_tiles_);
+  tables.count = 0;
+  return tables;
+}
+
+template <class T>
 std::size_t ShiftEngine<T>::scratch_bytes() const {
-  const auto bytes = [](index count, std::size_t size) {
-    return align_up(static_cast<std::size_t>(count) * size);
-  };
-  std::size_t total = bytes(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
-  total += bytes(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T));
-  total += bytes(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
-  total += bytes(late_ ? depth_ * MR_ : 0, sizeof(T));
-  total += bytes(max_tiles_, sizeof(Tile)) + 2 * bytes(max_runs_, sizeof(ConvRun));
-  total += bytes(joins_ ? max_tiles_ : 0, sizeof(ConvLooks));
-  total += bytes(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps));
-  return total;
+  std::size_t total = bytes_of(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
+  total += bytes_of(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T));
+  total += bytes_of(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
+  total += bytes_of(late_ ? depth_ * MR_ : 0, sizeof(T));
+  return total + tables_bytes() + bytes_of(im2col_ ? max_runs_ : 0, sizeof(ConvRun));
 }
 
 template <class T>
 typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte* workspace) const {
   std::byte* at = workspace + static_cast<std::size_t>(rank) * scratch_bytes();
-  const auto take = [&at](index count, std::size_t size) {
-    std::byte* taken = at;
-    at += align_up(static_cast<std::size_t>(count) * size);
-    return taken;
-  };
   Scratch s;
-  s.source =
-      reinterpret_cast<T*>(take(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T)));
-  s.tile =
-      reinterpret_cast<T*>(take(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T)));
-  s.panels = reinterpret_cast<T*>(take(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T)));
-  s.weights = reinterpret_cast<T*>(take(late_ ? depth_ * MR_ : 0, sizeof(T)));
-  s.tiles = reinterpret_cast<Tile*>(take(max_tiles_, sizeof(Tile)));
-  s.runs = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
-  s.looks = reinterpret_cast<ConvRun*>(take(max_runs_, sizeof(ConvRun)));
-  s.joined = reinterpret_cast<ConvLooks*>(take(joins_ ? max_tiles_ : 0, sizeof(ConvLooks)));
-  s.gaps = reinterpret_cast<ConvGaps*>(take(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps)));
+  s.source = take<T>(at, shared_ ? 0 : source_.scratch_elements() * images_per_item_);
+  s.tile = take<T>(at, im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_);
+  s.panels = take<T>(at, im2col_ ? depth_ * panels_ * NR_ : 0);
+  s.weights = take<T>(at, late_ ? depth_ * MR_ : 0);
+  s.tables = take_tables(at);
+  s.looks = take<ConvRun>(at, im2col_ ? max_runs_ : 0);
   return s;
 }
 
@@ -348,14 +389,9 @@ std::size_t ShiftEngine<T>::packed_bytes() const {
 }
 
 template <class T>
-std::size_t ShiftEngine<T>::bias_bytes() const {
-  return align_up(static_cast<std::size_t>(problem_.groups * tiles_ * MR_) * sizeof(T));
-}
-
-template <class T>
 std::size_t ShiftEngine<T>::workspace(int threads) const {
   const auto members = static_cast<std::size_t>(threads);
-  return (own_ ? members : 1) * (packed_bytes() + bias_bytes()) + shared_bytes() + members * scratch_bytes();
+  return (own_ ? members : 1) * packed_bytes() + shared_bytes() + members * scratch_bytes();
 }
 
 template class ShiftEngine<float>;

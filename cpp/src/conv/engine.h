@@ -7,6 +7,7 @@
 #include "conv/source.h"
 #include "kernels/gemm.h"
 #include "tenfold/conv.h"
+#include "tenfold/memory.h"
 #include "tenfold/parallel.h"
 
 namespace tenfold {
@@ -38,26 +39,32 @@ class ShiftEngine {
     std::array<const ShiftPartAxis*, 3> axis;
     index K = 0;
     std::vector<index> offset, map;  // by k: where to look, where the weight lies
+    bool packs = false;              // its weights are packed; else they are read where they lie
     index packed = 0;                // elements before its packed weights of a group
     // The other half of the targets of a row: this part writes every second one, the next part those between.
     bool paired = false;
     bool rows = false;    // a row's weights lie side by side: map[k] is map[0] + k
     bool apart = false;   // no tile spans two rows of the target
     bool joined = false;  // tiles span rows, and only their pixels
+    bool closes = false;  // rows lie side by side in the target, and gaps between them are left out
   };
   struct Tile {  // columns of a tile: where they look and where they go
     index flat, run, runs, vectors;
+  };
+  struct Tables {  // which pixels lie in which tile
+    Tile* tiles;
+    ConvRun* runs;
+    ConvLooks* joined;  // by tile
+    ConvGaps* gaps;     // by tile
+    index count;        // of tiles
   };
   struct Scratch {
     T* source;
     T* tile;
     T* panels;
     T* weights;
-    Tile* tiles;
-    ConvRun* runs;
+    Tables tables;
     ConvRun* looks;
-    ConvLooks* joined;  // by tile
-    ConvGaps* gaps;     // by tile
   };
   struct Item {
     index image, images, group, strip, tile_begin, tile_end;
@@ -67,13 +74,17 @@ class ShiftEngine {
   double tile_time(index rows, index columns, index widest, double look, index pieces = 1) const;
   void build_parts();
   void pair_parts();
+  void keep_tables();
   Scratch scratch_of(int rank, std::byte* workspace) const;
+  std::size_t tables_bytes() const;
+  Tables take_tables(std::byte*& at) const;
   std::size_t scratch_bytes() const;
   std::size_t shared_bytes() const;
   std::size_t packed_bytes() const;
-  std::size_t bias_bytes() const;
   index slack_of(index strip) const;
-  void pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const;
+  void pack(const Team& team, const T* weight, T* packed) const;
+  void lay_tiles(std::size_t p, index strip, Tables& tables) const;
+  Tables tables_of(std::size_t p, index strip, const Scratch& s) const;
   ConvGaps gaps_of(const Tile& tile, const ConvRun* runs) const;
   ConvLooks looks_of(index first, index vectors, index rows, index length, index pitch) const;
   index rows_of_vector(index row) const;
@@ -81,7 +92,7 @@ class ShiftEngine {
   bool joinable(const ShiftPartAxis& rows, const ShiftPartAxis& row) const;
   void fetch_weights(index K, index rows, const T* weight, const index* map) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
-                  T* target) const;
+                  const T* weight, T* target) const;
   void run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
                   const T* packed, const T* weight, T* target) const;
 
@@ -90,6 +101,8 @@ class ShiftEngine {
   const GemmKernels<T>& gemm_;
   ShiftSource<T> source_;
   std::vector<Part> parts_;
+  Buffer kept_memory_;
+  std::vector<Tables> kept_;  // by strip and part, where they are few
   std::array<index, 3> target_pitch_;
   index target_plane_ = 0;
   bool im2col_ = false;

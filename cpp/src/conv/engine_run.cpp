@@ -7,23 +7,17 @@
 
 namespace tenfold {
 
-// packed[g][part][tile][k][m] <-- w[g][m][c][tap], bias[g][tile * MR + m] <-- bias[g][m]
+// packed[g][part][tile][k][m] <-- w[g][m][c][tap]
 template <class T>
-void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std::byte* workspace) const {
-  T* packed = reinterpret_cast<T*>(workspace);
-  T* packed_bias = reinterpret_cast<T*>(workspace + packed_bytes());
+void ShiftEngine<T>::pack(const Team& team, const T* weight, T* packed) const {
   team.for_each(problem_.groups * tiles_, [&](index piece) {
     const index g = piece / tiles_, first = piece % tiles_ * MR_;
     const index rows = std::min(MR_, problem_.target_channels - first);
     for (const Part& part : parts_) {
-      if (late_) break;
+      if (!part.packs) continue;
       k_.pack_weights(part.K, MR_, rows, weight + g * problem_.weight_group + first * problem_.weight_row,
                       problem_.weight_row, part.map.data(),
                       packed + g * packed_group_ + part.packed + first * part.K);
-    }
-    if (bias == nullptr) return;
-    for (index m = 0; m < MR_; ++m) {
-      packed_bias[piece * MR_ + m] = m < rows ? bias[g * problem_.target_channels + first + m] : 0;
     }
   });
 }
@@ -31,13 +25,11 @@ void ShiftEngine<T>::pack(const Team& team, const T* weight, const T* bias, std:
 template <class T>
 void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                          std::byte* workspace) const {
-  const std::size_t weights_bytes = packed_bytes() + bias_bytes();
-  std::byte* const weights = workspace + (own_ ? static_cast<std::size_t>(team.rank()) * weights_bytes : 0);
-  if (!own_) pack(team, weight, bias, weights);
+  T* const packed =
+      reinterpret_cast<T*>(workspace + (own_ ? static_cast<std::size_t>(team.rank()) * packed_bytes() : 0));
+  if (packed_group_ > 0 && !own_) pack(team, weight, packed);
   bool packed_yet = !own_;
-  const T* packed = reinterpret_cast<const T*>(weights);
-  const T* packed_bias = bias ? reinterpret_cast<const T*>(weights + packed_bytes()) : nullptr;
-  std::byte* at = workspace + (own_ ? static_cast<std::size_t>(team.size()) : 1) * weights_bytes;
+  std::byte* at = workspace + (own_ ? static_cast<std::size_t>(team.size()) : 1) * packed_bytes();
   T* shared = reinterpret_cast<T*>(at);
   at += shared_bytes();
   const Scratch s = scratch_of(team.rank(), at);
@@ -71,7 +63,7 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     });
   }
   team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
-    if (!packed_yet) pack(Team::alone(), weight, bias, weights);
+    if (!packed_yet) pack(Team::alone(), weight, packed);
     packed_yet = true;
     Item item;
     item.tile_begin = i % splits * tiles_per_item_;
@@ -82,7 +74,7 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     item.images = std::min(images_per_item_, problem_.images - item.image);
     const T* first = source + item.image * image_elements + item.group * problem_.source_channels * plane;
     T* to = target + (item.image * target_channels + item.group * problem_.target_channels) * target_plane_;
-    const T* group_bias = packed_bias ? packed_bias + item.group * tiles_ * MR_ : nullptr;
+    const T* group_bias = bias ? bias + item.group * problem_.target_channels : nullptr;
     const T* group_packed = packed + item.group * packed_group_;
     const T* group_weight = weight + item.group * problem_.weight_group;
     if (shared_) {
@@ -92,14 +84,14 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
       if (im2col_) {
         run_im2col(item, s, base, stride, group_bias, group_packed, group_weight, to);
       } else {
-        run_direct(item, s, base, group_bias, group_packed, to);
+        run_direct(item, s, base, group_bias, group_packed, group_weight, to);
       }
       return;
     }
     if (!im2col_) {
       const T* base = source_.load(k_, first, end, problem_.source_channels, item.strip,
                                    static_cast<T>(problem_.fill), s.source, slack_of(item.strip));
-      run_direct(item, s, base, group_bias, group_packed, to);
+      run_direct(item, s, base, group_bias, group_packed, group_weight, to);
     } else if (source_.in_place()) {
       run_im2col(item, s, first, image_elements, group_bias, group_packed, group_weight, to);
     } else {
@@ -165,107 +157,123 @@ ConvLooks ShiftEngine<T>::looks_of(index first, index vectors, index rows, index
   return looks;
 }
 
+// Part p, in the strip that begins at `strip`: flat positions over the pitch of the buffer, gaps belong to no run.
+template <class T>
+void ShiftEngine<T>::lay_tiles(std::size_t p, index strip, Tables& tables) const {
+  const int t = source_.strip_axis();
+  const index strip_end = std::min(source_.grid(), strip + source_.strip());
+  const Part& part = parts_[p];
+  const Part* const odd = part.paired ? &parts_[p + 1] : nullptr;
+  index begin[3], count[3], start[3];
+  for (int i = 0; i < 3; ++i) {
+    const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
+    begin[i] = a.begin, count[i] = a.count, start[i] = a.start;
+    if (i == t) {
+      begin[i] = std::max(a.begin, strip);
+      count[i] = std::min(a.begin + a.count, strip_end) - begin[i];
+      start[i] += (begin[i] - a.begin) * a.step;
+      begin[i] -= strip;
+    }
+  }
+  tables.count = 0;
+  if (count[t] <= 0) return;
+  const index step[3] = {part.axis[0]->step, part.axis[1]->step, part.axis[2]->step};
+  // Rows without gaps on either side are one row.
+  if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
+    count[2] *= count[1];
+    count[1] = 1;
+  }
+  const index pitch = source_.pitch(1);
+  // Of a pair: how many targets the rows of the other part lack.
+  const index lacking = odd ? part.axis[2]->count - odd->axis[2]->count : 0;
+
+  index tiles = 0, runs = 0;
+  for (index d = 0; d < count[0]; ++d) {
+    const index origin = (begin[0] + d) * source_.pitch(0) + begin[1] * pitch + begin[2];
+    const index to = (start[0] + d * step[0]) * target_pitch_[0] + start[1] * target_pitch_[1] + start[2];
+    const index flat = part.joined ? count[1] * count[2] : (count[1] - 1) * pitch + count[2];
+    const index stretches = part.apart ? count[1] : 1, length = part.apart ? count[2] : flat;
+    const index all = divide_up(length, k_.lanes), each = divide_up(all * k_.lanes, NR_);
+    index row = 0;
+    for (index i = 0; i < stretches * each; ++i) {
+      // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
+      const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
+      index at = i / each * pitch + first * k_.lanes;
+      if (source_.in_place() || part.joined) at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
+      const index end = std::min(flat, at + vectors * k_.lanes);
+      if (part.joined) {
+        tables.joined[tiles] = looks_of(at, vectors, count[1], count[2], pitch);
+        tables.tiles[tiles++] = {origin, runs, 1, vectors};
+        tables.runs[runs++] = {0, end - at, to + at};
+        continue;
+      }
+      Tile tile{origin + at, runs, 0, vectors};
+      while (row < count[1] && row * pitch + count[2] <= at) ++row;
+      for (index r = row; r < count[1] && r * pitch < end; ++r) {
+        const index from = std::max(at, r * pitch), until = std::min(end, r * pitch + count[2]);
+        if (until <= from) continue;
+        const bool end_of_row = until == r * pitch + count[2];
+        const index elements = odd ? 2 * (until - from) - (end_of_row ? lacking : 0) : until - from;
+        tables.runs[runs++] = {from - at, elements,
+                               to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
+      }
+      tile.runs = runs - tile.run;
+      if (tile.runs == 0) continue;
+      if (part.closes) tables.gaps[tiles] = gaps_of(tile, tables.runs + tile.run);
+      tables.tiles[tiles++] = tile;
+    }
+  }
+  tables.count = tiles;
+}
+
+template <class T>
+typename ShiftEngine<T>::Tables ShiftEngine<T>::tables_of(std::size_t p, index strip,
+                                                          const Scratch& s) const {
+  if (!kept_.empty()) return kept_[static_cast<std::size_t>(strip / source_.strip()) * parts_.size() + p];
+  Tables tables = s.tables;
+  lay_tiles(p, strip, tables);
+  return tables;
+}
+
 template <class T>
 void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* base, const T* bias,
-                                const T* packed, T* target) const {
-  const int t = source_.strip_axis();
-  const index strip_end = std::min(source_.grid(), item.strip + source_.strip());
+                                const T* packed, const T* weight, T* target) const {
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     const Part& part = parts_[p];
+    const Tables tables = tables_of(p, item.strip, s);
     const Part* const odd = part.paired ? &parts_[++p] : nullptr;  // computed along with it
-    index begin[3], count[3], start[3];
-    for (int i = 0; i < 3; ++i) {
-      const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
-      begin[i] = a.begin, count[i] = a.count, start[i] = a.start;
-      if (i == t) {
-        begin[i] = std::max(a.begin, item.strip);
-        count[i] = std::min(a.begin + a.count, strip_end) - begin[i];
-        start[i] += (begin[i] - a.begin) * a.step;
-        begin[i] -= item.strip;
-      }
-    }
-    if (count[t] <= 0) continue;
-    const index step[3] = {part.axis[0]->step, part.axis[1]->step, part.axis[2]->step};
-    const bool closes = !odd && adjoins(*part.axis[1], *part.axis[2]);
-    // Rows without gaps on either side are one row.
-    if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
-      count[2] *= count[1];
-      count[1] = 1;
-    }
-    const index pitch = source_.pitch(1);
-
-    // Of the pair: how much further the other part looks, and how many targets its rows lack.
+    // Of the pair: how much further the other part looks.
     const index further = odd ? odd->axis[2]->begin - part.axis[2]->begin : 0;
-    const index lacking = odd ? part.axis[2]->count - odd->axis[2]->count : 0;
-
-    // Which pixels lie in which tile: flat positions over the pitch of the buffer, gaps belong to no run.
-    index tiles = 0, runs = 0;
-    for (index d = 0; d < count[0]; ++d) {
-      const index origin = (begin[0] + d) * source_.pitch(0) + begin[1] * pitch + begin[2];
-      const index to = (start[0] + d * step[0]) * target_pitch_[0] + start[1] * target_pitch_[1] + start[2];
-      const index flat = part.joined ? count[1] * count[2] : (count[1] - 1) * pitch + count[2];
-      const index stretches = part.apart ? count[1] : 1, length = part.apart ? count[2] : flat;
-      const index all = divide_up(length, k_.lanes), each = divide_up(all * k_.lanes, NR_);
-      index row = 0;
-      for (index i = 0; i < stretches * each; ++i) {
-        // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
-        const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
-        index at = i / each * pitch + first * k_.lanes;
-        if (source_.in_place() || part.joined)
-          at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
-        const index end = std::min(flat, at + vectors * k_.lanes);
-        if (part.joined) {
-          s.joined[tiles] = looks_of(at, vectors, count[1], count[2], pitch);
-          s.tiles[tiles++] = {origin, runs, 1, vectors};
-          s.runs[runs++] = {0, end - at, to + at};
-          continue;
-        }
-        Tile tile{origin + at, runs, 0, vectors};
-        while (row < count[1] && row * pitch + count[2] <= at) ++row;
-        for (index r = row; r < count[1] && r * pitch < end; ++r) {
-          const index from = std::max(at, r * pitch), until = std::min(end, r * pitch + count[2]);
-          if (until <= from) continue;
-          const bool end_of_row = until == r * pitch + count[2];
-          const index elements = odd ? 2 * (until - from) - (end_of_row ? lacking : 0) : until - from;
-          s.runs[runs++] = {from - at, elements,
-                            to + r * step[1] * target_pitch_[1] + (from - r * pitch) * step[2]};
-        }
-        tile.runs = runs - tile.run;
-        if (tile.runs == 0) continue;
-        if (closes) s.gaps[tiles] = gaps_of(tile, s.runs + tile.run);
-        s.tiles[tiles++] = tile;
-      }
-    }
+    const index step = part.axis[2]->step;
 
     // Filters outermost: a tile's weights stay in the first-level cache while the strip passes.
     for (index f = item.tile_begin; f < item.tile_end; ++f) {
-      const T* a = packed + part.packed + f * MR_ * part.K;
-      const index rows = std::min(MR_, problem_.target_channels - f * MR_);
-      const T* start_value = bias ? bias + f * MR_ : nullptr;
-      T* out = target + f * MR_ * target_plane_;
-      for (index i = 0; i < tiles; ++i) {
-        const Tile& tile = s.tiles[i];
-        const ConvRun& run = s.runs[tile.run];
-        const auto compute = k_.tile[MR_][tile.vectors];
-        const ConvLooks* const looks = part.joined ? s.joined + i : nullptr;
+      const index first = f * MR_, rows = std::min(MR_, problem_.target_channels - first);
+      const T* start_value = bias ? bias + first : nullptr;
+      T* out = target + first * target_plane_;
+      for (index i = 0; i < tables.count; ++i) {
+        const Tile& tile = tables.tiles[i];
+        const ConvRun* const runs = tables.runs + tile.run;
+        const ConvLooks* const looks = part.joined ? tables.joined + i : nullptr;
+        const auto compute = [&](const Part& of, index ahead, T* c, index ldc, const ConvGaps* gaps) {
+          const T* const a =
+              of.packs ? packed + of.packed + first * of.K : weight + first * problem_.weight_row + of.map[0];
+          k_.tile[rows][tile.vectors](of.K, a, of.packs ? 1 : problem_.weight_row, of.packs ? MR_ : 1,
+                                      base + tile.flat + ahead, of.offset.data(), c, ldc, start_value, false,
+                                      problem_.activation, gaps, looks);
+        };
         if (odd) {
-          compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation, nullptr, nullptr);
-          compute(odd->K, packed + odd->packed + f * MR_ * odd->K, base + tile.flat + further,
-                  odd->offset.data(), s.tile + MR_ * NR_, NR_, start_value, false, problem_.activation,
-                  nullptr, nullptr);
-          k_.scatter_pair(rows, tile.runs, s.runs + tile.run, s.tile, s.tile + MR_ * NR_, NR_, out,
-                          target_plane_, nullptr, false);
-        } else if (rows == MR_ && run.count == tile.vectors * k_.lanes && step[2] == 1) {
-          compute(part.K, a, base + tile.flat, part.offset.data(), out + run.target, target_plane_,
-                  start_value, false, problem_.activation, nullptr, looks);
-        } else if (rows == MR_ && closes && !looks) {
-          compute(part.K, a, base + tile.flat, part.offset.data(), out, target_plane_, start_value, false,
-                  problem_.activation, s.gaps + i, nullptr);
+          compute(part, 0, s.tile, NR_, nullptr);
+          compute(*odd, further, s.tile + MR_ * NR_, NR_, nullptr);
+          k_.scatter_pair(rows, tile.runs, runs, s.tile, s.tile + MR_ * NR_, NR_, out, target_plane_, nullptr,
+                          false);
+        } else if (runs->count == tile.vectors * k_.lanes && step == 1) {
+          compute(part, 0, out + runs->target, target_plane_, nullptr);
+        } else if (part.closes && !looks) {
+          compute(part, 0, out, target_plane_, tables.gaps + i);
         } else {
-          compute(part.K, a, base + tile.flat, part.offset.data(), s.tile, NR_, start_value, false,
-                  problem_.activation, nullptr, looks);
-          k_.scatter(rows, tile.runs, s.runs + tile.run, s.tile, NR_, out, target_plane_, step[2]);
+          compute(part, 0, s.tile, NR_, nullptr);
+          k_.scatter(rows, tile.runs, runs, s.tile, NR_, out, target_plane_, step);
         }
       }
     }
@@ -310,12 +318,12 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
           index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
                      (start[1] + h * step[1]) * target_pitch_[1] + start[2];
           for (index left = count[2]; left > 0;) {
-            if (column == 0) s.tiles[tiles++] = {0, runs, 0, 0};
+            if (column == 0) s.tables.tiles[tiles++] = {0, runs, 0, 0};
             const index fits = std::min(left, NR_ - column);
             s.looks[runs] = {column, fits, look};
-            s.runs[runs++] = {column, fits, to};
-            ++s.tiles[tiles - 1].runs;
-            s.tiles[tiles - 1].vectors = divide_up(column + fits, k_.lanes);
+            s.tables.runs[runs++] = {column, fits, to};
+            ++s.tables.tiles[tiles - 1].runs;
+            s.tables.tiles[tiles - 1].vectors = divide_up(column + fits, k_.lanes);
             look += fits, to += fits * step[2], left -= fits;
             column = (column + fits) % NR_;
           }
@@ -328,8 +336,8 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
         const index K = std::min(depth_, part.K - k0);
         const bool finish = k0 + K == part.K;
         for (index i = first; i < last; ++i) {
-          k_.pack_panel(K, base, part.offset.data() + k0, s.tiles[i].runs, s.looks + s.tiles[i].run,
-                        s.panels + (i - first) * depth_ * NR_, NR_);
+          k_.pack_panel(K, base, part.offset.data() + k0, s.tables.tiles[i].runs,
+                        s.looks + s.tables.tiles[i].run, s.panels + (i - first) * depth_ * NR_, NR_);
         }
         for (index f = item.tile_begin; f < item.tile_end; ++f) {
           const index rows = std::min(MR_, problem_.target_channels - f * MR_);
@@ -357,8 +365,8 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
             t.activation = static_cast<int>(problem_.activation);
           }
           for (index i = first; i < last; ++i) {
-            const Tile& tile = s.tiles[i];
-            const ConvRun& run = s.runs[tile.run];
+            const Tile& tile = s.tables.tiles[i];
+            const ConvRun& run = s.tables.runs[tile.run];
             // A tile whose sum and place are each in one piece goes straight there.
             const bool straight = K == part.K && tile.runs == 1 && step[2] == 1;
             T* sums = s.tile + ((f - item.tile_begin) * panels_ + i - first) * MR_ * NR_;
@@ -368,7 +376,7 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
             t.n = straight ? run.count : tile.vectors * k_.lanes;
             gemm_.tile[0][tile.vectors - 1][rows - 1](t);
             if (finish && !straight)
-              k_.scatter(rows, tile.runs, s.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
+              k_.scatter(rows, tile.runs, s.tables.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
           }
         }
       }

@@ -75,8 +75,8 @@ constexpr bool kJoinsRows = false;
 #endif
 
 template <class T, int MR, int NV>
-void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc, const T* bias, bool resume,
-          ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps,
+void tile(index K, const T* a, index a_row, index a_step, const T* b, const index* offset, T* c, index ldc,
+          const T* bias, bool resume, ConvActivation activation, [[maybe_unused]] const ConvGaps* gaps,
           [[maybe_unused]] const ConvLooks* looks) {
   Vec<T> sum[MR][NV];
   if (resume) {
@@ -93,7 +93,7 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
       for (int v = 0; v < NV; ++v) sum[m][v] = start;
     }
   }
-  const auto add_up = [&](auto get) __attribute__((always_inline)) {
+  const auto add_up = [&](auto get, index row) __attribute__((always_inline)) {
 #pragma GCC unroll 1
     for (index k = 0; k < K; ++k) {
       const T* p = b + offset[k];
@@ -105,22 +105,28 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
       }
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
-        const Vec<T> weight = broadcast<T>(a + m);
+        const Vec<T> weight = broadcast<T>(a + m * row);
 #pragma GCC unroll 16
         for (int v = 0; v < NV; ++v) sum[m][v] = fma<T>(weight, pixels[v], sum[m][v]);
       }
-      a += MR;
+      a += a_step;
     }
   };
 #if defined(TENFOLD_ISA_avx512)
   const auto add_up_looks = [&](auto pieces) __attribute__((always_inline)) {
-    add_up([looks](const T* p, int v) __attribute__((always_inline)) {
+    const auto get = [looks](const T* p, int v) __attribute__((always_inline)) {
       Vec<T> pixels = load(p + looks->at[v][0]);
 #pragma GCC unroll 4
       for (int piece = 1; piece < decltype(pieces)::value; ++piece)
         pixels = load_lanes<T>(pixels, looks->lanes[v][piece - 1], p + looks->at[v][piece]);
       return pixels;
-    });
+    };
+    // Rows side by side need no registers of their own, of which these looks leave few.
+    if (a_row == 1) {
+      add_up(get, 1);
+    } else {
+      add_up(get, a_row);
+    }
   };
   if (looks && looks->pieces == 2) {
     add_up_looks(Pieces<2>{});
@@ -129,7 +135,7 @@ void tile(index K, const T* a, const T* b, const index* offset, T* c, index ldc,
   } else
 #endif
   {
-    add_up([](const T* p, int v) __attribute__((always_inline)) { return load(p + v * kLanes<T>); });
+    add_up([](const T* p, int v) __attribute__((always_inline)) { return load(p + v * kLanes<T>); }, a_row);
   }
 #if defined(TENFOLD_ISA_avx512)
   if (gaps) {

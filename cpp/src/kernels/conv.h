@@ -48,16 +48,17 @@ struct ConvKernels {
   ptrdiff_t max_rows;                   // largest legal MR below, at most kConvMaxRows
   ptrdiff_t vectors[kConvMaxRows + 1];  // widest legal NV below, by MR
 
-  // c[m * ldc + n] = act(sum_{k < K} a[k * MR + m] * b[offset[k] + n] + start), start = c itself (resume),
-  // bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
-  // element has the same bits whatever NV is. By MR and NV. Legal only where joins_rows: with `gaps` columns are moved
+  // c[m * ldc + n] = act(sum_{k < K} a[m * a_row + k * a_step] * b[offset[k] + n] + start), start = c itself
+  // (resume), bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
+  // element has the same bits whatever MR and NV are. By MR and NV. Legal only where joins_rows: with `gaps` columns are moved
   // together (c is the target's row 0, ldc its plane, and `resume` false); with `looks` column n looks at
   // b[offset[k] + its look] instead.
   bool joins_rows;
-  void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, const T* b,
-                                                      const ptrdiff_t* offset, T* c, ptrdiff_t ldc,
-                                                      const T* bias, bool resume, ConvActivation activation,
-                                                      const ConvGaps* gaps, const ConvLooks* looks);
+  void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, ptrdiff_t a_row,
+                                                      ptrdiff_t a_step, const T* b, const ptrdiff_t* offset,
+                                                      T* c, ptrdiff_t ldc, const T* bias, bool resume,
+                                                      ConvActivation activation, const ConvGaps* gaps,
+                                                      const ConvLooks* looks);
 
   // target[m * plane + run.target + i * step] <- c[m * ldc + run.column + i]  for m < rows and every run.
   void (*scatter)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* c, ptrdiff_t ldc, T* target,

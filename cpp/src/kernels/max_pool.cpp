@@ -336,10 +336,11 @@ struct Block {
   }
 };
 
-template <class T>
-Block<T> make_block(const PoolAxis& w, index first, index outputs, index column, bool two_planes) {
+// kNumbers: tap numbers are wanted too.
+template <bool kNumbers, class T>
+void make_block(const PoolAxis& w, index first, index outputs, index column, bool two_planes,
+                Block<T>& block) {
   constexpr index n = kLanes<T>;
-  Block<T> block;
   block.first = first, block.column = column;
   block.columns[0] = first_bits<T>(w.size - column);
   block.columns[1] = two_planes ? block.columns[0] : first_bits<T>(w.size - column - n);
@@ -354,15 +355,14 @@ Block<T> make_block(const PoolAxis& w, index first, index outputs, index column,
   for (index k = w.kernel - 1; k >= 0; --k) {  // outside on the left: the next tap that is inside
     const Mask<T> at = lane + splat_int<T>(k * w.dilation), inside = at >= begin;
     block.tap[k] = later = inside ? at : later;
-    block.number[k] = later_number = inside ? splat_int<T>(k) : later_number;
+    if constexpr (kNumbers) block.number[k] = later_number = inside ? splat_int<T>(k) : later_number;
   }
   for (index k = 1; k < w.kernel; ++k) {  // outside on the right: the tap before
     const Mask<T> inside = lane + splat_int<T>(k * w.dilation) < end;
     block.tap[k] = inside ? block.tap[k] : block.tap[k - 1];
-    block.number[k] = inside ? block.number[k] : block.number[k - 1];
+    if constexpr (kNumbers) block.number[k] = inside ? block.number[k] : block.number[k - 1];
   }
   for (index k = 0; k < w.kernel; ++k) block.tap[k] += second & splat_int<T>(n);
-  return block;
 }
 
 // Maxima and their positions.
@@ -478,7 +478,8 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
 template <int kTaps, class T, class P>
 TENFOLD_INLINE void max_two_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
   const index in = g.h.size * g.w.size, out = g.h.output * g.w.output;
-  Block<T> block = make_block<T>(g.w, 0, g.w.output, 0, true);
+  Block<T> block;
+  make_block<kTapNumbers<P>>(g.w, 0, g.w.output, 0, true, block);
   for (index p = 0; p < planes; p += 2) {
     if (p + 1 == planes) block.columns[1] = block.outputs[1] = 0;
     // The second plane's lanes begin behind the first one's.
@@ -510,13 +511,17 @@ TENFOLD_INLINE void max_blocks(const PoolGeometry& g, const Blocks& cut, index p
   constexpr index n = kLanes<T>;
   const PoolAxis &h = g.h, &w = g.w;
   const index m = cut.outputs;
-  Block<T> edges[1 + kMostRightBlocks] = {make_block<T>(w, 0, m, 0, false)}, inner = edges[0];
-  if (cut.inner > 0) inner = make_block<T>(w, m, m, m * w.stride - w.pad, false);
+  const auto make = [&](index first, index column, Block<T>& block) {
+    make_block<kTapNumbers<P>>(w, first, m, column, false, block);
+  };
+  Block<T> edges[1 + kMostRightBlocks], inner;
+  make(0, 0, edges[0]);
+  if (cut.inner > 0) make(m, m * w.stride - w.pad, inner);
   for (index i = 0; i < cut.right; ++i) {
     // The last one overlaps the one before it; computing an output twice does no harm.
     const index first = least((1 + cut.inner + i) * m, w.output - m);
     const index column = most(0, least(first * w.stride - w.pad, w.size - 2 * n));
-    edges[1 + i] = make_block<T>(w, first, m, column, false);
+    make(first, column, edges[1 + i]);
   }
   const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(T))));
   for (index p = 0; p < planes; ++p) {

@@ -31,13 +31,13 @@ inline Range adaptive_piece(index o, index in, index out) {
   return {o * whole + o * rest / out, (o + 1) * whole + ((o + 1) * rest + out - 1) / out};
 }
 
-// Planes that are handed out together: enough elements to be worth a call and its tables, a pair at least where they
-// are small since pairs fill a vector, and enough pieces of work for many threads.
+// Planes that are handed out together: enough elements to be worth a call and its tables, pairs where they are small
+// since pairs fill a vector, and enough pieces of work for many threads.
 inline index planes_of_item(index planes, index elements) {
-  constexpr index kMost = 16384, kFewest = 512, kItems = 32;
+  constexpr index kMost = 16384, kFewest = 2048, kSmall = 512, kItems = 32;
   elements = std::max<index>(1, elements);
-  const index least = elements < kFewest ? (kFewest / elements + 1) / 2 * 2 : 1;
-  return std::max(least, std::min(kMost / elements, planes / kItems));
+  const index pair = elements < kSmall ? 2 : 1;
+  return std::max(divide_up(kFewest, elements * pair) * pair, std::min(kMost / elements, planes / kItems));
 }
 
 // body(first, count) for blocks of planes.

@@ -161,6 +161,13 @@ void Program::Plan::name_values() {
     if (has_backward(producer) && producer.op->backward_needs_output(value.slot)) return false;
     return !(has_backward(node) && node.op->backward_needs_input(input));
   };
+  direct_output.assign(spec.outputs.size(), kNone);
+  // Without gradients nobody reads an output after the call: it is computed where the caller wants it.
+  const auto new_output = [&](ValueId id) {
+    const auto found = std::find(spec.outputs.begin(), spec.outputs.end(), id);
+    if (found == spec.outputs.end() || !spec.gradients.empty()) return kNone;
+    return direct_output[static_cast<std::size_t>(found - spec.outputs.begin())] = new_external();
+  };
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
     if (!live[i]) continue;
@@ -176,6 +183,7 @@ void Program::Plan::name_values() {
                           [&](ValueId id) { return value_buffer[at(id)] == candidate; });
           if (!taken && may_overwrite(node, static_cast<int>(k), static_cast<int>(j))) buffer = candidate;
         }
+        if (buffer == kNone) buffer = new_output(node.outputs[j]);
         if (buffer == kNone) buffer = new_buffer(graph.type(node.outputs[j]).bytes());
       }
       value_buffer[at(node.outputs[j])] = buffer;

@@ -79,6 +79,8 @@ struct Program::Plan {
   index batch() const {
     return input_types.empty() || input_types[0].shape.empty() ? 0 : input_types[0].shape[0];
   }
+  // Where output j is to go; memory of its own if null.
+  void set_output(std::size_t j, void* data);
   // The gradient of output j; zeros if null.
   void set_d_output(std::size_t j, const void* data);
   void* pointer(int buffer) const { return pointers[static_cast<std::size_t>(buffer)]; }
@@ -99,6 +101,8 @@ struct Program::Plan {
   std::vector<bool> written;                       // the gradient buffer has its first contribution
   std::vector<bool> borrowed;                   // ... which is the gradient of another value, or the caller's
   std::vector<std::vector<int>> saved_buffers;  // by node
+  std::vector<int> direct_output;               // by program output: external, kNone where it is copied
+  std::vector<Buffer> own_output;               // ... where the caller has no array for it
   std::vector<int> d_output_buffer;             // by program output: external
   std::vector<Buffer> no_gradient;              // zeros for outputs without a gradient
   std::vector<BufferInfo> buffers;

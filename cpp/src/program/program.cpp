@@ -100,6 +100,16 @@ void Program::Plan::prepare() {
   planned_threads = threads;
 }
 
+void Program::Plan::set_output(std::size_t j, void* data) {
+  if (direct_output[j] == kNone) return;
+  if (data == nullptr) {
+    own_output.resize(direct_output.size());
+    if (own_output[j].data() == nullptr) own_output[j] = Buffer(output_types[j].bytes());
+    data = own_output[j].data();
+  }
+  set_pointer(direct_output[j], data);
+}
+
 void Program::Plan::set_d_output(std::size_t j, const void* data) {
   if (data == nullptr) {
     no_gradient.resize(d_output_buffer.size());
@@ -246,11 +256,15 @@ void Program::forward(const std::vector<const void*>& inputs, const std::vector<
   p.prepare();
   for (std::size_t k = 0; k < inputs.size(); ++k)
     p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
+  for (std::size_t j = 0; j < p.direct_output.size(); ++j) {
+    p.set_output(j, j < outputs.size() ? outputs[j] : nullptr);
+  }
   p.resolve();
   p.errors.error = nullptr;
   run_timed(p.forward_work, p.forward_choice, 1, [&](const Team& team) {
     p.run(team, p.forward, random);
     for (std::size_t j = 0; j < outputs.size(); ++j) {
+      if (p.direct_output[j] != kNone) continue;
       copy_to(team, p.output_types[j], p.pointer(p.value_buffer[p.at(p.spec.outputs[j])]), outputs[j]);
     }
     if (update && !p.errors.error) p.run_updates(team);
@@ -287,6 +301,7 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
   p.prepare();
   for (std::size_t k = 0; k < inputs.size(); ++k)
     p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], inputs[k]);
+  for (std::size_t j = 0; j < p.direct_output.size(); ++j) p.set_output(j, nullptr);
   for (std::size_t j = 0; j < p.d_output_buffer.size(); ++j)
     p.set_d_output(j, j < d_outputs.size() ? d_outputs[j] : nullptr);
   for (ValueId id : p.spec.gradients) {
@@ -382,6 +397,7 @@ index Program::train(const TrainingRun& run) {
   const std::lock_guard<std::mutex> lock(p.mutex);
   p.check_training(run);
   p.prepare();
+  for (std::size_t j = 0; j < p.direct_output.size(); ++j) p.set_output(j, nullptr);
   const float one_float = 1;
   const double one_double = 1;
   const bool single = p.output_types[0].dtype == DType::float32;

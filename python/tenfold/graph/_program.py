@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ._trace import Array, Parameter, Symbol, Trace, Variable, contiguous
+from ._trace import Array, Parameter, Symbol, Trace, Variable, contiguous, rebinding
 
 # Parameters start at multiples of this many elements in a flat vector: a cache line of float32.
 _ALIGNMENT = 16
@@ -97,15 +97,20 @@ class _Bound:
             updates=[(trace.variable(variable).id, value.id) for variable, value in trace.updates], **spec
         )  # fmt: skip
         self._bound_to: list[tuple[Variable, Array]] = []
+        self._looked = -1  # the number of the last rebinding when they were compared
         for array, symbol in trace.constants:
             self.core.bind(symbol.id, contiguous(array))
         self._bind()
 
     def bind_variables(self) -> None:
+        if rebinding.number == self._looked:
+            return
+        looked = rebinding.number
         for variable, data in self._bound_to:
             if variable.data is not data:
                 self._bind()
                 return
+        self._looked = looked
 
     def _bind(self) -> None:
         bound_to = []
@@ -149,6 +154,14 @@ class InferenceProgram:
     def core(self) -> Any:
         """The compiled program."""
         return self._bound.core
+
+    def run_if_fits(self, arrays: tuple[Any, ...]) -> Any:
+        """Return the results for contiguous arrays of the types it was made for, None for anything else."""
+        self._bound.bind_variables()
+        results = self._bound.core.forward_if_fits(arrays, self._update)
+        if results is None:
+            return None
+        return results[0] if self._single else tuple(results)
 
     def __call__(self, *arrays: Array, seed: int = 0) -> Any:
         bound = self._bound

@@ -8,6 +8,7 @@ same C++ operation that will run.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,16 @@ def contiguous(array: npt.ArrayLike) -> Array:
     return np.ascontiguousarray(array).reshape(np.shape(array))  # keeps 0-d arrays 0-d
 
 
+class _Rebinding:
+    """Tells programs whether any variable got another array since they looked: ``number`` is new each time."""
+
+    number = 0
+
+
+rebinding = _Rebinding()
+_rebinding_numbers = itertools.count(1)
+
+
 class Variable(Operators):
     """An array that belongs to a model and changes: the common base of Parameter and Buffer.
 
@@ -41,6 +52,10 @@ class Variable(Operators):
 
     def __init__(self, data: npt.ArrayLike) -> None:
         self.data: Array = contiguous(data)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        rebinding.number = next(_rebinding_numbers)
 
     @property
     def shape(self) -> tuple[int, ...]:

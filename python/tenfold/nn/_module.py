@@ -12,6 +12,7 @@ import numpy as np
 from .._random import next_seed
 from ..graph import Array, Buffer, InferenceProgram, Parameter, Variable, active
 
+_NO_PROGRAM = (-1, None)
 _MAX_PROGRAMS = 8  # per module: as many input shapes are kept compiled
 
 
@@ -32,6 +33,7 @@ class Module:
     """
 
     training: bool
+    _recent: tuple[int, Any] = _NO_PROGRAM  # of the last call: the revision, the program
     _name: str | None = None  # under which its parent knows it, for people who read a graph
 
     def __init__(self) -> None:
@@ -66,7 +68,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave compiled programs out of copies and pickles; they are made again when needed."""
-        return {**self.__dict__, "_programs": OrderedDict()}
+        return {**self.__dict__, "_programs": OrderedDict(), "_recent": _NO_PROGRAM}
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
@@ -268,6 +270,10 @@ class Module:
         as running means are updated.
         """
         trace = active()
+        if trace is None and self._recent[0] == _revision.number:
+            results = self._recent[1].run_if_fits(inputs)
+            if results is not None:
+                return results
         if trace is None and inputs:
             for value in inputs:
                 if not isinstance(value, np.ndarray):
@@ -294,7 +300,10 @@ class Module:
             for k in set(self._programs) - set(kept):
                 self._programs.pop(k, None)  # another thread may have been here
             self._programs[key] = program
-        return program(*inputs, seed=next_seed() if program.random else 0)
+        if program.random:
+            return program(*inputs, seed=next_seed())
+        object.__setattr__(self, "_recent", (key[0], program))
+        return program(*inputs)
 
     def train(self, mode: bool = True) -> Module:
         """Switch dropout and batch normalisation to training behaviour; return self."""
