@@ -173,9 +173,11 @@ bool SampledProduct<T>::apart(int members) const {
 
 template <class T>
 std::size_t SampledProduct<T>::workspace(int threads) const {
-  if (apart(threads)) return static_cast<std::size_t>(threads) * image_bytes();
-  return source_bytes(images_) + target_bytes(images_) +
-         (adjoint_ ? inner_.adjoint_workspace(threads) : inner_.apply_workspace(threads));
+  const std::size_t together =
+      source_bytes(images_) + target_bytes(images_) +
+      (adjoint_ ? inner_.adjoint_workspace(threads) : inner_.apply_workspace(threads));
+  // A team may turn out smaller, and its shares uneven.
+  return large_ ? std::max(together, static_cast<std::size_t>(threads) * image_bytes()) : together;
 }
 
 // What the pixels of a channel are that no sample reaches.

@@ -118,7 +118,12 @@ namespace {
 // Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
 constexpr index kCostLanes = 16;
 
-double winograd_cost(const WinogradProblem& p, int tile) {
+struct WinogradCost {
+  double products, tiles, weights;  // of them and of their sums; of the transforms
+  double all() const { return products + tiles + weights; }
+};
+
+WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   WinogradProblem tried = p;
   tried.tile = tile;
   const WinogradForm& form = kWinogradForms[form_of(tried)];
@@ -131,7 +136,7 @@ double winograd_cost(const WinogradProblem& p, int tile) {
   const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
   const double elements = static_cast<double>(form.t * form.t);
   const double of_weights = (form.t == 4 ? 25 : form.r == 3 ? 40 : 60) * c * f;
-  return elements * (tiles * c * f + 8 * lines * (c + f)) + of_weights;
+  return {elements * (tiles * c * f + 8 * lines * f), elements * 8 * lines * c, of_weights};
 }
 
 double direct_cost(const WinogradProblem& p) {
@@ -150,7 +155,7 @@ double direct_cost(const WinogradProblem& p) {
 
 int winograd_tile(const WinogradProblem& p) {
   if (p.kernel == 5 || p.stride == 2) return 2;
-  return winograd_cost(p, 4) < winograd_cost(p, 2) ? 4 : 2;
+  return winograd_cost(p, 4).all() < winograd_cost(p, 2).all() ? 4 : 2;
 }
 
 int winograd_choice(const WinogradProblem& p) {
@@ -159,7 +164,7 @@ int winograd_choice(const WinogradProblem& p) {
   constexpr double kClearly = 0.8;
   if (p.source_channels < kLeastChannels) return 0;
   const int m = p.source_channels < kLeastChannelsOfFour ? 2 : winograd_tile(p);
-  return winograd_cost(p, m) < kClearly * direct_cost(p) ? m : 0;
+  return winograd_cost(p, m).all() < kClearly * direct_cost(p) ? m : 0;
 }
 
 template <class T>
@@ -191,6 +196,8 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
 
   const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
   filters_out_ = p.target_channels > tiles_;
+  const WinogradCost cost = winograd_cost(p, p.tile);
+  again_ = (filters_out_ ? cost.tiles : cost.weights) / cost.all();
   const index panel_sums = elements_ * most_rows_ * NR_;
   depth_ = divide_up(p.source_channels, divide_up(p.source_channels, kDepth));
   if (filters_out_) {
@@ -229,8 +236,8 @@ std::size_t Winograd<T>::shared_bytes() const {
 }
 
 template <class T>
-typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* workspace) const {
-  std::byte* at = workspace + shared_bytes() + static_cast<std::size_t>(rank) * scratch_bytes();
+typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) const {
+  at += static_cast<std::size_t>(rank) * scratch_bytes();
   const auto take = [&at](index count, std::size_t size) {
     std::byte* taken = at;
     at += align_up(static_cast<std::size_t>(count) * size);
@@ -267,7 +274,17 @@ std::size_t Winograd<T>::scratch_bytes() const {
 
 template <class T>
 std::size_t Winograd<T>::workspace(int threads) const {
-  return shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+  int copies = 1;  // a team may turn out smaller
+  while (copies < threads && own(copies + 1)) ++copies;
+  return static_cast<std::size_t>(copies) * shared_bytes() +
+         static_cast<std::size_t>(threads) * scratch_bytes();
+}
+
+template <class T>
+bool Winograd<T>::own(int members) const {
+  constexpr double kAgain = 0.25;
+  constexpr std::size_t kMostBytes = 3 * 1024 * 1024;
+  return again_ * (members - 1) <= kAgain && shared_bytes() <= kMostBytes;
 }
 
 // The runs of tiles begin .. end - 1, which begin a column panel; sources count from the first staged row.
@@ -429,21 +446,29 @@ void Winograd<T>::transform_products(index p_begin, index p_end, index tiles, co
 template <class T>
 void Winograd<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
                       std::byte* workspace) const {
-  T* shared = reinterpret_cast<T*>(workspace);
-  const Scratch s = scratch_of(team.rank(), workspace);
+  const bool each = own(team.size());
+  const Scratch s = scratch_of(
+      team.rank(), workspace + (each ? static_cast<std::size_t>(team.size()) : 1) * shared_bytes());
+  // u or v: of all members, or transformed by each one that needs it.
+  T* const shared =
+      reinterpret_cast<T*>(workspace + (each ? static_cast<std::size_t>(team.rank()) * shared_bytes() : 0));
+  bool ready = !each;
   const index C = problem_.source_channels, blocks = divide_up(tiles_, block_);
   const auto end_of = [&](index begin) { return std::min(tiles_, begin + block_); };
   if (filters_out_) {
     const index parts = divide_up(C, kStaged);
-    team.for_each(blocks * parts, [&](index item) {
-      const index begin = item / parts * block_, c = item % parts * kStaged;
+    const auto transform_part = [&](index part) {
+      const index begin = part / parts * block_, c = part % parts * kStaged;
       make_runs(begin, end_of(begin), s);
       transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s,
                       shared + begin / NR_ * v_panel());
-    });
+    };
+    if (!each) team.for_each(blocks * parts, transform_part);
     const index groups = divide_up(panels_, group_), room = whole_ ? depth_ : C;
     team.for_each(tiles_ > 0 ? groups : 0, [&](index item) {
       const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
+      for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
+      ready = true;
       if (whole_) make_runs(0, tiles_, s);
       for (index k = 0; k < C; k += room) {
         const index k_end = std::min(C, k + room);
@@ -463,8 +488,13 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
     });
     return;
   }
-  team.for_each(panels_, [&](index p) { transform_weights(p, 0, C, weight, s, shared + u_panel(p, C)); });
+  const auto transform_panel = [&](index p) {
+    transform_weights(p, 0, C, weight, s, shared + u_panel(p, C));
+  };
+  if (!each) team.for_each(panels_, transform_panel);
   team.for_each(blocks, [&](index item) {
+    for (index p = 0; !ready && p < panels_; ++p) transform_panel(p);
+    ready = true;
     const index begin = item * block_, end = end_of(begin);
     make_runs(begin, end, s);
     transform_tiles(begin, end, 0, C, source, s, s.own);

@@ -80,8 +80,11 @@ class Winograd {
   index v_step() const { return problem_.source_channels * NR_ + kSkew; }
   index v_panel() const { return elements_ * v_step(); }
   std::size_t shared_bytes() const;
+  // Whether every one of so many members transforms for itself what else they would share: lines that one has written
+  // travel to the others, and back before they are written again, which takes longer unless it is much of the work.
+  bool own(int members) const;
   std::size_t scratch_bytes() const;
-  Scratch scratch_of(int rank, std::byte* workspace) const;
+  Scratch scratch_of(int rank, std::byte* at) const;
 
   void make_runs(index begin, index end, const Scratch& s) const;
   void transform_weights(index panel, index k_begin, index k_end, const T* weight, const Scratch& s,
@@ -109,6 +112,7 @@ class Winograd {
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time
   bool filters_out_ = false;        // filters are shared out
+  double again_ = 0;                // time of transforming once more what is shared, as a part of all
   bool whole_ = false;              // ... and the products of all tiles exist at one time
   index block_ = 1;                 // tiles of an item, or whose products exist at one time
   index group_ = 1;                 // filter panels whose products exist at one time
