@@ -112,8 +112,8 @@ class Winograd {
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time
   bool filters_out_ = false;        // filters are shared out
-  double again_ = 0;                // time of transforming once more what is shared, as a part of all
   bool whole_ = false;              // ... and the products of all tiles exist at one time
+  double again_ = 0;                // time of transforming once more what is shared, as a part of all
   index block_ = 1;                 // tiles of an item, or whose products exist at one time
   index group_ = 1;                 // filter panels whose products exist at one time
   index pitch_ = 0, staged_rows_ = 0;

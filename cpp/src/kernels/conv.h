@@ -50,8 +50,8 @@ struct ConvKernels {
 
   // c[m * ldc + n] = act(sum_{k < K} a[m * a_row + k * a_step] * b[offset[k] + n] + start), start = c itself
   // (resume), bias[m], or 0 (bias null), for m < MR, n < NV * lanes. Any alignment; c does not overlap a or b. An
-  // element has the same bits whatever MR and NV are. By MR and NV. Legal only where joins_rows: with `gaps` columns are moved
-  // together (c is the target's row 0, ldc its plane, and `resume` false); with `looks` column n looks at
+  // element has the same bits whatever MR and NV are. By MR and NV. Legal only where joins_rows: with `gaps` columns
+  // are moved together (c is the target's row 0, ldc its plane, and `resume` false); with `looks` column n looks at
   // b[offset[k] + its look] instead.
   bool joins_rows;
   void (*tile[kConvMaxRows + 1][kConvMaxVectors + 1])(ptrdiff_t K, const T* a, ptrdiff_t a_row,

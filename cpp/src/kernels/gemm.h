@@ -66,7 +66,7 @@ struct GemmDot {
 
 constexpr int kGemmMaxRows = 12;  // of any ISA's tiles
 constexpr int kGemmMaxVectors = 4;
-constexpr int kGemmMaxFew = 4;
+constexpr int kGemmMaxFew = 4;  // columns
 constexpr int kGemmMaxDotRows = 4;
 constexpr int kGemmMaxDotColumns = 6;
 
@@ -80,7 +80,8 @@ struct GemmKernels {
   // would spill.
   void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
   // few[n - 1]: n columns, with the rows (at most `rows` above) of a packed panel in the lanes. A sum has other bits than
-  // in a tile. alpha is 1, beta 0 or 1, without bias and activation. Reads less than a vector behind the panel.
+  // in a tile. alpha is 1, beta 0 or 1, without bias and activation. Reads every row of the panel as whole vectors for
+  // `rows` elements, so up to 15 elements behind its last one.
   void (*few[kGemmMaxFew])(ptrdiff_t rows, const GemmTile<T>&);
   int ragged_store;  // time to write the end of a row that is no whole vector, in multiply-adds of a vector
   bool reads_ends;   // a tile reads a row of b up to n only
