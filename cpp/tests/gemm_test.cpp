@@ -169,7 +169,8 @@ TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
       {400, 5, 600, "bands of rows"},
       {37, 530, 700, "packed B, bands of columns"},
       {530, 37, 700, "few columns"},
-      {30, 230, 1021, "rows of A in the same sets of the caches: packed"},
+      {30, 230, 1021, "rows of A in the same sets of the caches: flat tiles"},
+      {600, 30, 550, "a packed B whose rows are apart, where it is T"},
       {110, 1023, 70, "likewise B"},
       {100, 7, 1100, "narrow"},
       {64, 10, 84, "the last layer of a LeNet"},
@@ -224,9 +225,8 @@ TYPED_TEST(Gemm, LetsNanThrough) {
 TYPED_TEST(Gemm, HasTheSameBitsForEveryTeam) {
   const struct {
     index m, n, k;
-  } shapes[] = {
-      {37, 530, 700},  {530, 37, 700}, {61, 77, 1300}, {3, 1000, 100},
-      {130, 120, 110}, {900, 3, 700},  {520, 240, 520}};  // the last one packs an A that is read across its rows
+  } shapes[] = {{37, 530, 700}, {530, 37, 700},  {61, 77, 1300},   {3, 1000, 100}, {130, 120, 110},
+                {900, 3, 700},  {520, 240, 520}, {1024, 1000, 260}};  // the last one packs A where it is T
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);
     for (const auto& s : shapes) {
@@ -397,6 +397,28 @@ TYPED_TEST(Gemm, PassesGradientsThroughTheKeptSign) {
 }
 
 // Every form, with copies of A, of B, of both and of none.
+// Where an operand's rows lie decides whether it is packed.
+TEST(StridedProducts, PackOnlyWhatLiesBadly) {
+  const auto plan = [](index m, index n, index k, Transpose ta, Transpose tb) {
+    return plan_strided<float>(m, n, k, layout(ta, ta == Transpose::yes ? m : k),
+                               layout(tb, tb == Transpose::yes ? k : n))
+        .tiles;
+  };
+  const Transpose no = Transpose::no, yes = Transpose::yes;
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    SCOPED_TRACE(name_of(isa));
+    const GemmPlan<float> few = plan(200, 200, 200, no, no);
+    EXPECT_TRUE(few.a_direct && few.b_direct);
+    EXPECT_FALSE(plan(1000, 600, 600, no, no).b_direct) << "rows apart, read again and again";
+    const GemmPlan<float> aliased_rows = plan(1000, 600, 1024, no, no);
+    EXPECT_TRUE(aliased_rows.a_direct) << "rows in the same sets";
+    EXPECT_LE(divide_up(aliased_rows.m, aliased_rows.m_panels), kFlatRows);
+    EXPECT_TRUE(plan(1000, 1000, 1000, yes, no).a_direct) << "read across its rows";
+    EXPECT_FALSE(plan(1024, 1024, 1000, yes, no).a_direct) << "read across rows in the same sets";
+  }
+}
+
 TEST(StridedProducts, ALateMemberTouchesNothing) {
   const int before = num_threads();
   set_num_threads(2);

@@ -84,7 +84,7 @@ class Pointwise {
     if (images_ == 1) return;
     rows_ = {pixels_, 1, {0}, source_channels * pixels_};
     weights_ = weights;
-    together_ = make_gemm_plan<T>(target_channels, images_ * pixels_, source_channels, in_place(weights));
+    together_ = plan_together(weights);
     for (index k = 0; k < source_channels; ++k) channel_.push_back(k * pixels_);
     if (form_ == PointwiseForm::plain && time_together() < plan_.time * static_cast<double>(images_))
       form_ = PointwiseForm::together;
@@ -115,12 +115,14 @@ class Pointwise {
                                           : 0;
   }
 
-  // Whether weights are read where they lie: not where the rows of a tile share their place in the caches, nor across
-  // the rows of a large matrix.
-  bool in_place(MatrixLayout weights) const {
-    constexpr index kPage = 4096, kNear = 1024 * 1024;  // bytes
-    constexpr index kElement = static_cast<index>(sizeof(T));
-    return weights.row == 1 ? plan_.m * plan_.k * kElement <= kNear : weights.row * kElement % kPage != 0;
+  // Weights are read where they lie, those whose rows alias in flat tiles; not across the aliased rows of a large matrix.
+  GemmPlan<T> plan_together(MatrixLayout weights) const {
+    constexpr index kNear = 1024 * 1024;  // bytes
+    const bool across = weights.row == 1;
+    const bool large = plan_.m * plan_.k * static_cast<index>(sizeof(T)) > kNear;
+    return make_gemm_plan<T>(plan_.m, images_ * pixels_, plan_.k,
+                             !(across && large && aliased<T>(weights.column)), false, 1,
+                             !across && aliased<T>(weights.row) ? kFlatRows : kGemmMaxRows);
   }
 
   // In multiply-adds of a vector, as the plan's time.

@@ -47,12 +47,6 @@ struct WindowsC {
   }
 };
 
-// Rows a multiple of a page apart lie in the same sets of the caches.
-template <class T>
-bool aliased(index pitch) {
-  return pitch * static_cast<index>(sizeof(T)) % 4096 == 0;
-}
-
 }  // namespace
 
 bool side_by_side_applies(const ConvGeometry& g, bool adjoint) {
@@ -81,7 +75,7 @@ SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation ac
       rows_.begin.push_back((d * w[0].kernel * w[1].size + h * w[1].kernel) * w[2].size);
   }
   if (adjoint) {
-    plan_ = make_gemm_plan<T>(elements, pixels, g.filters, false, !aliased<T>(pixels), taps);
+    plan_ = make_gemm_plan<T>(elements, pixels, g.filters, !aliased<T>(elements), !aliased<T>(pixels), taps);
     return;
   }
   plan_ = make_gemm_plan<T>(g.filters, pixels, elements, !aliased<T>(elements), false);

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "conv/pixel_rows.h"
-#include "gemm/driver.h"
+#include "gemm/strided.h"
 #include "tenfold/conv.h"
 #include "tenfold/parallel.h"
 

@@ -135,7 +135,9 @@ void cut_into_items(GemmPlan<T>& plan) {
   };
   const index depth = std::min(plan.k, plan.kc * plan.chunks_at_once);
   const bool stays = fit(depth) >= 2;  // with all chunks; else one chunk at a time
-  plan.n_bands = shares(n_panels, std::max<index>(1, fit(stays ? depth : plan.kc)));
+  // Where A does not stay near, a panel of it is not fetched for one tile alone.
+  const index least = plan.m * plan.kc * kElement > kBandBytes ? 2 : 1;
+  plan.n_bands = shares(n_panels, std::max(least, fit(stays ? depth : plan.kc)));
   if (n_panels <= 2 * fit(depth)) plan.n_bands = 1;  // nothing comes next
   // Bands are what members share out where that keeps their lines of C apart, or saves packing the same columns.
   if (plan.turned) {
@@ -152,10 +154,11 @@ void cut_into_items(GemmPlan<T>& plan) {
   plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
 }
 
-// `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to. `grain` divides m.
+// `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to. `grain` divides m. Tiles
+// have up to `tallest_tile` rows.
 template <class T>
 GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, bool b_direct = false,
-                           index grain = 1) {
+                           index grain = 1, index tallest_tile = kGemmMaxRows) {
   const GemmKernels<T>& kernels = tenfold::kernels<GemmKernels, T>();
   // A part of the sum: its panel of A (12 rows) is 24 KB and stays in L1.
   constexpr index kChunkBytes = 2048;
@@ -166,7 +169,9 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   plan.a_direct = a_direct, plan.b_direct = b_direct;
   plan.grain = grain, plan.groups = m / grain;
   // Whole groups of rows that a tile so many vectors wide holds.
-  const auto tallest_of = [&](int wide) { return kernels.rows_at_most[wide - 1] / grain * grain; };
+  const auto tallest_of = [&](int wide) {
+    return std::min<index>(kernels.rows_at_most[wide - 1], tallest_tile) / grain * grain;
+  };
 
   // The tile with the least time: a multiply-add per element, but no less than the loads or the latency of a
   // chain; a wide tile reads more of B per multiply-add.

@@ -7,20 +7,21 @@ namespace {
 
 // Times in multiply-adds of a vector, measured on AMD Zen 4 with bench_gemm's shapes: what it takes, for a vector of
 // elements, ...
-constexpr double kPackRows = 11;   // to pack A: its panels are narrower than a vector
-constexpr double kPackTurned = 5;  // to pack B where a column lies side by side
-constexpr double kPackCopied = 5;  // ... where a row does
-constexpr double kPackRagged = 3;  // to pack the end of a B that is read in place
-constexpr double kTurn = 6;        // to write C in the transposed form, of a square that has it
-// Rows that lie a multiple of so many bytes apart fall into the same sets of the caches.
-constexpr index kAliased = 4096;
-constexpr double kPassA =
-    1.6;  // to read such an A where it lies, each time; or a larger one than kNear across rows,
-          // one page or more at each step, which no processor fetches ahead
-constexpr double kPassB = 0.6;    // likewise such a B
-constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 80;   // ... and for each of its tiles
-constexpr double kDotCopy = 1.5;  // to copy an element so that it runs along k
+constexpr double kPackRows = 60;     // to pack A: little by itself, but others read what one member packed
+constexpr double kPackTurned = 5;    // to pack B where a column lies side by side
+constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
+constexpr double kPackCopied = 5;    // ... where a row does
+constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
+constexpr double kTurn = 6;          // to write C in the transposed form, of a square that has it
+// ... and to read an operand where it lies, each time. The processor does not fetch ahead rows that share no page.
+constexpr index kApart = 2048;       // bytes
+constexpr double kPassA = 1.6;       // an A whose rows alias, in tiles of more than kFlatRows
+constexpr double kPassAcross = 2;    // a large A that is read across rows that alias
+constexpr double kPassB = 0.6;       // a B whose rows alias
+constexpr double kPassApart = 0.11;  // a B whose rows are apart
+constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 80;      // ... and for each of its tiles
+constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
 
 // Elements of an operand that stays near. The dot form fetches a larger B ahead.
 template <class T>
@@ -32,27 +33,34 @@ struct Choice {
   double time = 0;
 };
 
+// What reading an A with panels of so many rows takes, and a B, each time.
 template <class T>
-bool aliased(index pitch) {
-  return pitch * static_cast<index>(sizeof(T)) % kAliased == 0;
+double pass_of_a(MatrixLayout a, double size, index rows) {
+  if (a.row == 1) return size > kNear<T> && aliased<T>(a.column) ? kPassAcross : 0;
+  return aliased<T>(a.row) && rows > kFlatRows ? kPassA : 0;
+}
+template <class T>
+double pass_of_b(MatrixLayout b) {
+  if (aliased<T>(b.row)) return kPassB;
+  return b.row * static_cast<index>(sizeof(T)) >= kApart ? kPassApart : 0;
 }
 
-// Tiles for a product whose operands have these layouts, each operand packed or read in place, whichever is
-// cheaper.
+// Tiles of up to so many rows for a product whose operands have these layouts, each operand packed or read in place,
+// whichever is cheaper.
 template <class T>
-Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
-  GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true);
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned, index tallest) {
+  GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true, 1, tallest);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
-  const bool a_far = a.row == 1 ? a_size > kNear<T> : aliased<T>(a.row);
-  const double a_passes = a_far ? kPassA * static_cast<double>(plan.n_panels) : 0;
-  const double b_passes = aliased<T>(b.row) ? kPassB * static_cast<double>(plan.m_panels) : 0;
-  const double a_pack = kPackRows, b_pack = b.column == 1 ? kPackCopied : kPackTurned;
-  plan.a_direct = a_passes <= a_pack;
+  const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
+  const double a_passes = pass_of_a<T>(a, a_size, rows) * static_cast<double>(plan.n_panels);
+  const double b_passes = pass_of_b<T>(b) * static_cast<double>(plan.m_panels);
+  const double b_pack = b.column == 1 ? kPackCopied : aliased<T>(b.column) ? kPackAliased : kPackTurned;
+  plan.a_direct = a_passes <= kPackRows;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
   cut_into_items(plan);
-  double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : a_pack) +
+  double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : kPackRows) +
                 b_size / lanes * (plan.b_direct ? b_passes : b_pack);
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
@@ -60,6 +68,15 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
                        plan.kernels->ragged_store * static_cast<double>(m * plan.chunks));
   }
   return {plan, time};
+}
+
+// The same in tiles of any height, or in flat ones.
+template <class T>
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
+  const Choice<T> any = plan_tiles<T>(m, n, k, a, b, turned, kGemmMaxRows);
+  if (a.row == 1 || !aliased<T>(a.row)) return any;
+  const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, turned, kFlatRows);
+  return flat.time < any.time ? flat : any;
 }
 
 // to[i][kk] <-- from[i * row + kk * column]

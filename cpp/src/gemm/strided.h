@@ -17,6 +17,14 @@ inline MatrixLayout layout(Transpose transpose, index pitch) {
   return transpose == Transpose::yes ? MatrixLayout{1, pitch} : MatrixLayout{pitch, 1};
 }
 
+// Rows a multiple of so many bytes apart lie in the same sets of the caches, which hold those of a flat tile.
+constexpr index kAliasedBytes = 4096;
+constexpr index kFlatRows = 6;
+template <class T>
+bool aliased(index pitch) {
+  return pitch * static_cast<index>(sizeof(T)) % kAliasedBytes == 0;
+}
+
 // tiles: rows of A in the rows of a register tile, columns of B in its vectors.
 // transposed: the transposed product in that form; a tile is turned when it is written.
 // dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. For operands
