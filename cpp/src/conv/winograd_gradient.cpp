@@ -8,10 +8,13 @@
 namespace tenfold {
 namespace {
 
-// Transformed tiles of a chunk, of x and dy together: all of them where that is little, else parts that stay in the
-// last-level cache of small machines.
+// Transformed tiles of a chunk, of x and dy together: all of them where that is little, else what stays in the last-level
+// cache of small machines.
 constexpr index kWholeBytes = 16 * 1024 * 1024;
 constexpr index kChunkBytes = 6 * 1024 * 1024;
+// The sums of all parts, which are added in the end, and how many there are at most.
+constexpr index kPartsBytes = 7 * 1024 * 1024;
+constexpr index kParts = 8;
 // Tiles that a register tile sums at a time: two panels of them stay in the first-level cache.
 constexpr index kDepth = 160;
 // Sums of an item: they stay in the second-level cache.
@@ -118,34 +121,45 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
   panels_ = divide_up(geometry_.filters, width_);
 
   const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
-  const index of_line = std::max<index>(1, elements_ * TW_ * (blocks_ * L + panels_ * width_));
-  chunk_lines_ =
-      lines_ * of_line <= elements(kWholeBytes)
-          ? lines_
-          : std::max(elements(kChunkBytes) / of_line, divide_up(kDepth / 2, std::max<index>(1, TW_)));
-  chunk_lines_ = std::clamp<index>(chunk_lines_, 1, std::max<index>(1, lines_));
-  chunks_ = std::max<index>(1, divide_up(lines_, chunk_lines_));
-  chunk_lines_ = std::max<index>(1, divide_up(lines_, chunks_));
-  v_block_ = chunk_tiles() * L + kSkew;
-  u_panel_ = chunk_tiles() * width_ + kSkew;
   together_ = std::clamp<index>(elements(kTurnedBytes) / (pitch_ * L * step_), 1, std::max<index>(1, TH_));
 
   // An item: about a square of channels and filters whose sums fit, smaller where there would be few items.
   const auto too_many = [&] { return elements_ * group_ * L * filters_ * width_ > elements(kSumBytes); };
-  const auto few = [&] { return divide_up(blocks_, group_) * divide_up(panels_, filters_) < kItems; };
+  const auto few = [&] { return items() < kItems; };
   group_ = blocks_, filters_ = panels_;
   while (group_ * filters_ > 1 && (too_many() || few())) {
     index& larger = group_ * L >= filters_ * width_ && group_ > 1 ? group_ : filters_ > 1 ? filters_ : group_;
     larger = divide_up(larger, 2);
   }
+
+  const index tiles = lines_ * TW_;
+  while (parts_ < kParts && 2 * parts_ * part_step() <= elements(kPartsBytes) &&
+         tiles >= 2 * parts_ * kDepth && lines_ >= 2 * parts_)
+    parts_ *= 2;
+  const index of_line = std::max<index>(1, elements_ * TW_ * (blocks_ * L + panels_ * width_));
+  const index lines = std::max<index>(1, divide_up(lines_, parts_));
+  const index least = divide_up(kDepth / 2, std::max<index>(1, TW_));
+  const index most =
+      elements(kChunkBytes) / of_line / std::min<index>(parts_, 2);  // each of some members has one
+  chunk_lines_ = parts_ == 1 && lines * of_line <= elements(kWholeBytes) ? lines : std::max(most, least);
+  chunk_lines_ = std::clamp<index>(chunk_lines_, 1, lines);
+  const index chunks = std::clamp<index>(divide_up(lines, chunk_lines_), 1,
+                                         std::max<index>(1, lines_ / parts_));  // none is empty
+  chunk_lines_ = divide_up(lines, chunks);
+  chunks_ = parts_ * chunks;
+  v_block_ = chunk_tiles() * L + kSkew;
+  u_panel_ = chunk_tiles() * width_ + kSkew;
 }
 
 template <class T>
-std::size_t WinogradGradient<T>::shared_bytes() const {
-  const index items = divide_up(blocks_, group_) * divide_up(panels_, filters_);
+std::size_t WinogradGradient<T>::tiles_bytes() const {
   const auto bytes = [](index count) { return align_up(static_cast<std::size_t>(count) * sizeof(T)); };
-  return bytes(elements_ * v_step()) + bytes(elements_ * u_step()) +
-         (chunks_ > 1 ? bytes(items * elements_ * item_step()) : 0);
+  return bytes(elements_ * v_step()) + bytes(elements_ * u_step());
+}
+
+template <class T>
+std::size_t WinogradGradient<T>::sums_bytes() const {
+  return keeps_sums() ? align_up(static_cast<std::size_t>(parts_ * part_step()) * sizeof(T)) : 0;
 }
 
 // Elements of the buffers of a Scratch, in order.
@@ -164,8 +178,7 @@ std::size_t WinogradGradient<T>::scratch_bytes() const {
 }
 
 template <class T>
-typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(int rank, std::byte* workspace) const {
-  std::byte* at = workspace + shared_bytes() + static_cast<std::size_t>(rank) * scratch_bytes();
+typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(std::byte* at) const {
   T* buffers[5];
   const auto counts = scratch_elements();
   for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -177,7 +190,8 @@ typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(int rank, 
 
 template <class T>
 std::size_t WinogradGradient<T>::workspace(int threads) const {
-  return shared_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+  const auto copies = static_cast<std::size_t>(std::min<index>(threads, parts_));
+  return sums_bytes() + copies * tiles_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
 }
 
 // pixels[row][column][l] <-- source[l][first_row + row][column] through the look's tables; zeros for channels <= l.
@@ -204,13 +218,18 @@ void WinogradGradient<T>::turn(const std::array<ShiftPhase, 2>& look, index heig
   }
 }
 
-// A chunk's rows of tiles, `together_` of an image at a time: a block of channels, or a panel of filters.
 template <class T>
-void WinogradGradient<T>::transform(index begin, index end, index piece, const T* x, const T* dy, T* v, T* u,
-                                    const Scratch& s) const {
+typename WinogradGradient<T>::Chunk WinogradGradient<T>::chunk(index number) const {
+  return {lines_ * number / chunks_, lines_ * (number + 1) / chunks_, number % (chunks_ / parts_) == 0};
+}
+
+// A strip of a chunk, `together_` of its rows of tiles at most: a block of channels, or a panel of filters.
+template <class T>
+void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece, const T* x, const T* dy,
+                                    T* v, T* u, const Scratch& s) const {
   const Window& w = geometry_.window;
-  const index L = k_.lanes;
-  for (index line = begin; line < end;) {
+  const index L = k_.lanes, begin = chunk.begin, end = std::min(chunk.end, begin + (strip + 1) * together_);
+  for (index line = begin + strip * together_; line < end;) {
     const index image = line / TH_, th = line % TH_;
     const index count = std::min({end - line, TH_ - th, together_});
     const auto turn_block = [&](bool of_x, index channel) {
@@ -243,11 +262,11 @@ void WinogradGradient<T>::transform(index begin, index end, index piece, const T
   }
 }
 
-// sums[element][channel panel][filter panel] (+)= v u over a chunk's tiles.
+// sums[element][channel panel][filter panel] of an item (+)= v u over a chunk's tiles.
 template <class T>
-void WinogradGradient<T>::multiply(index c_group, index f_group, index tiles, bool resume, const T* v,
-                                   const T* u, T* sums) const {
-  const index L = k_.lanes, parts = divide_up(tiles, kDepth);
+void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const {
+  const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
+  const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, parts = divide_up(tiles, kDepth);
   const index first = c_group * group_, last = std::min(blocks_, first + group_);
   const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
   for (index e = 0; e < elements_; ++e) {
@@ -264,7 +283,7 @@ void WinogradGradient<T>::multiply(index c_group, index f_group, index tiles, bo
           t.b = u + e * u_step() + q * u_panel_ + k * width_, t.b_step = width_;
           t.c = sums + e * item_step() + ((c - first * L) / R_ * filters_ + q - q_begin) * R_ * width_;
           t.ldc = width_, t.n = vectors * L;
-          t.alpha = 1, t.beta = resume || part > 0 ? T(1) : T(0);
+          t.alpha = 1, t.beta = chunk.first && part == 0 ? T(0) : T(1);
           gemm_.tile[0][vectors - 1][rows - 1](t);
         }
       }
@@ -274,7 +293,8 @@ void WinogradGradient<T>::multiply(index c_group, index f_group, index tiles, bo
 
 // dw[f][c][tap] <-- the taps of an item's sums.
 template <class T>
-void WinogradGradient<T>::finish(index c_group, index f_group, const T* sums, T* dw, const Scratch& s) const {
+void WinogradGradient<T>::finish(index item, const T* sums, T* dw, const Scratch& s) const {
+  const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
   const index L = k_.lanes, C = geometry_.channels;
   const index c_begin = c_group * group_ * L, c_end = std::min(C, c_begin + group_ * L),
               run = taps_ * (c_end - c_begin);
@@ -296,34 +316,49 @@ void WinogradGradient<T>::finish(index c_group, index f_group, const T* sums, T*
 
 template <class T>
 void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
-  const auto bytes = [](index count) { return align_up(static_cast<std::size_t>(count) * sizeof(T)); };
-  T* v = reinterpret_cast<T*>(workspace);
-  T* u = reinterpret_cast<T*>(workspace + bytes(elements_ * v_step()));
-  T* all_sums = reinterpret_cast<T*>(workspace + bytes(elements_ * v_step()) + bytes(elements_ * u_step()));
-  const Scratch s = scratch_of(team.rank(), workspace);
-  const index c_groups = divide_up(blocks_, group_), f_groups = divide_up(panels_, filters_);
   if (lines_ * TW_ == 0) {  // sums of nothing
     team.for_range(geometry_.filters * geometry_.channels * taps_, 1024,
                    [&](index begin, index end) { conv_.fill(end - begin, 0, dw + begin); });
     return;
   }
-  for (index chunk = 0; chunk < chunks_; ++chunk) {
-    const index begin = lines_ * chunk / chunks_, end = lines_ * (chunk + 1) / chunks_;
-    // Strips of a chunk: as many rows of tiles as are turned together.
-    const index strips = divide_up(end - begin, together_);
-    team.for_each(strips * (blocks_ + panels_), [&](index i) {
-      const index piece = i % (blocks_ + panels_), from = begin + i / (blocks_ + panels_) * together_;
-      const index tile = (from - begin) * TW_;
-      transform(from, std::min(end, from + together_), piece, x, dy, v + tile * k_.lanes, u + tile * width_,
-                s);
+  const bool alone = takes_parts(team.size());
+  T* const sums = reinterpret_cast<T*>(workspace);
+  std::byte* const tiles = workspace + sums_bytes();
+  std::byte* const scratch = tiles + static_cast<std::size_t>(alone ? team.size() : 1) * tiles_bytes();
+  T* const v =
+      reinterpret_cast<T*>(tiles + (alone ? static_cast<std::size_t>(team.rank()) * tiles_bytes() : 0));
+  T* const u = v + align_up(static_cast<std::size_t>(elements_ * v_step()) * sizeof(T)) / sizeof(T);
+  const Scratch s = scratch_of(scratch + static_cast<std::size_t>(team.rank()) * scratch_bytes());
+  const index pieces = blocks_ + panels_, chunks = chunks_ / parts_;
+  const auto sums_of = [&](index part, index item) {
+    return sums + part * part_step() + item * elements_ * item_step();
+  };
+  if (alone) {
+    team.for_each(parts_, [&](index part) {
+      for (index i = part * chunks; i < (part + 1) * chunks; ++i) {
+        const Chunk c = chunk(i);
+        for (index j = 0; j < strips(c) * pieces; ++j) transform(c, j / pieces, j % pieces, x, dy, v, u, s);
+        for (index item = 0; item < items(); ++item) multiply(item, c, v, u, sums_of(part, item));
+      }
     });
-    team.for_each(c_groups * f_groups, [&](index item) {
-      const index c_group = item / f_groups, f_group = item % f_groups;
-      T* sums = chunks_ > 1 ? all_sums + item * elements_ * item_step() : s.sums;
-      multiply(c_group, f_group, (end - begin) * TW_, chunk > 0, v, u, sums);
-      if (chunk + 1 == chunks_) finish(c_group, f_group, sums, dw, s);
-    });
+  } else {
+    for (index i = 0; i < chunks_; ++i) {
+      const Chunk c = chunk(i);
+      const bool done = parts_ == 1 && i + 1 == chunks_;
+      team.for_each(strips(c) * pieces,
+                    [&](index j) { transform(c, j / pieces, j % pieces, x, dy, v, u, s); });
+      team.for_each(items(), [&](index item) {
+        T* const to = keeps_sums() ? sums_of(i / chunks, item) : s.sums;
+        multiply(item, c, v, u, to);
+        if (done) finish(item, to, dw, s);
+      });
+    }
   }
+  if (parts_ == 1) return;
+  team.for_each(items(), [&](index item) {
+    gemm_.add_rows(parts_, elements_ * item_step(), sums_of(0, item), part_step(), false, s.sums);
+    finish(item, s.sums, dw, s);
+  });
 }
 
 template class WinogradGradient<float>;

@@ -20,11 +20,16 @@ int winograd_gradient_choice(const ConvGeometry& geometry);
 // The same, but never 0.
 int winograd_gradient_tile(const ConvGeometry& geometry);
 
-// Rows of tiles are cut into chunks by shape alone. All members transform a chunk's tiles of x and of dy, then
-// they share out groups of channels and filters and add the products; of the last chunk they make the taps.
+// Rows of tiles are cut into parts, and these into chunks, by shape alone. A chunk's tiles of x and of dy are transformed,
+// then the products are added item by item, which is a group of channels with one of filters; in the end the sums of
+// the parts are added in order and make the taps.
 //
 //   v[element][block of L channels][tile][L]          <-- x
 //   u[element][panel of filters][tile][panel's width] <-- dy
+//   sums[part][item][element] ...
+//
+// Where there are as many parts as members, a member takes whole parts: it reads no tile that another one transformed.
+// Else all of them transform a chunk and share out its items.
 template <class T>
 class WinogradGradient {
  public:
@@ -42,10 +47,21 @@ class WinogradGradient {
     T* taps;    // of an item's channels and a panel of filters
     T* turned;  // the same, filter by filter
   };
-  std::size_t shared_bytes() const;  // v, u, and the sums of all items where there are several chunks
+  // Of a chunk: where its rows of tiles begin and end, and whether it is the first of its part.
+  struct Chunk {
+    index begin, end;
+    bool first;
+  };
+
+  bool takes_parts(int members) const { return parts_ > 1 && members <= parts_; }
+  bool keeps_sums() const { return chunks_ > 1; }  // else an item's stay in its member's cache
+  index items() const { return divide_up(blocks_, group_) * divide_up(panels_, filters_); }
+  index part_step() const { return items() * elements_ * item_step(); }  // between the sums of parts
+  std::size_t tiles_bytes() const;                                       // v and u
+  std::size_t sums_bytes() const;
   std::array<index, 5> scratch_elements() const;
   std::size_t scratch_bytes() const;
-  Scratch scratch_of(int rank, std::byte* workspace) const;
+  Scratch scratch_of(std::byte* at) const;
 
   index chunk_tiles() const { return chunk_lines_ * TW_; }
   index v_step() const { return blocks_ * v_block_; }
@@ -54,11 +70,12 @@ class WinogradGradient {
 
   void turn(const std::array<ShiftPhase, 2>& look, index height, index width, const T* source, index channels,
             index first_row, index rows, T fill, const Scratch& s) const;
-  void transform(index begin, index end, index piece, const T* x, const T* dy, T* v, T* u,
+  Chunk chunk(index number) const;
+  index strips(const Chunk& chunk) const { return divide_up(chunk.end - chunk.begin, together_); }
+  void transform(const Chunk& chunk, index strip, index piece, const T* x, const T* dy, T* v, T* u,
                  const Scratch& s) const;
-  void multiply(index c_group, index f_group, index tiles, bool resume, const T* v, const T* u,
-                T* sums) const;
-  void finish(index c_group, index f_group, const T* sums, T* dw, const Scratch& s) const;
+  void multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const;
+  void finish(index item, const T* sums, T* dw, const Scratch& s) const;
 
   ConvGeometry geometry_;
   const WinogradKernels<T>& k_;
@@ -73,9 +90,9 @@ class WinogradGradient {
   index blocks_, panels_;          // of L channels; of `width_` filters
   index group_ = 1, filters_ = 1;  // blocks and panels of an item
   index together_ = 1;             // rows of tiles that are turned at a time
-  index chunk_lines_ = 1, chunks_ = 1;
-  index v_block_ = 0, u_panel_ = 0;  // elements between blocks and panels
-  index pitch_ = 0;                  // columns of padded rows
+  index parts_ = 1, chunk_lines_ = 1, chunks_ = 1;  // chunks of all parts, each has as many
+  index v_block_ = 0, u_panel_ = 0;                 // elements between blocks and panels
+  index pitch_ = 0;                                 // columns of padded rows
 };
 
 }  // namespace tenfold
