@@ -266,12 +266,12 @@ void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece
 template <class T>
 void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const {
   const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
-  const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, parts = divide_up(tiles, kDepth);
+  const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, slices = divide_up(tiles, kDepth);
   const index first = c_group * group_, last = std::min(blocks_, first + group_);
   const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
   for (index e = 0; e < elements_; ++e) {
-    for (index part = 0; part < parts; ++part) {
-      const index k = tiles * part / parts, k_end = tiles * (part + 1) / parts;
+    for (index slice = 0; slice < slices; ++slice) {
+      const index k = tiles * slice / slices, k_end = tiles * (slice + 1) / slices;
       for (index q = q_begin; q < q_end; ++q) {
         const index columns = std::min(width_, geometry_.filters - q * width_);
         const index vectors = divide_up(columns, L);
@@ -283,7 +283,7 @@ void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, c
           t.b = u + e * u_step() + q * u_panel_ + k * width_, t.b_step = width_;
           t.c = sums + e * item_step() + ((c - first * L) / R_ * filters_ + q - q_begin) * R_ * width_;
           t.ldc = width_, t.n = vectors * L;
-          t.alpha = 1, t.beta = chunk.first && part == 0 ? T(0) : T(1);
+          t.alpha = 1, t.beta = chunk.first && slice == 0 ? T(0) : T(1);
           gemm_.tile[0][vectors - 1][rows - 1](t);
         }
       }

@@ -28,8 +28,8 @@ int winograd_gradient_tile(const ConvGeometry& geometry);
 //   u[element][panel of filters][tile][panel's width] <-- dy
 //   sums[part][item][element] ...
 //
-// Where there are as many parts as members, a member takes whole parts: it reads no tile that another one transformed.
-// Else all of them transform a chunk and share out its items.
+// A member takes whole parts where these give all members about as much to do: it reads no tile that another one
+// transformed. Else all of them transform a chunk and share out its items.
 template <class T>
 class WinogradGradient {
  public:
@@ -53,7 +53,10 @@ class WinogradGradient {
     bool first;
   };
 
-  bool takes_parts(int members) const { return parts_ > 1 && members <= parts_; }
+  // At least four fifths of the members' time are used.
+  bool takes_parts(int members) const {
+    return parts_ > 1 && 5 * parts_ >= 4 * members * divide_up(parts_, members);
+  }
   bool keeps_sums() const { return chunks_ > 1; }  // else an item's stay in its member's cache
   index items() const { return divide_up(blocks_, group_) * divide_up(panels_, filters_); }
   index part_step() const { return items() * elements_ * item_step(); }  // between the sums of parts
