@@ -15,6 +15,14 @@ constexpr index kItems = 16;
 
 }  // namespace
 
+bool weight_gradient_dots(index filters, index looks, index row) {
+  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along rows. The other
+  // form packs dy, which few looks do not repay (measured: 9 and 27 do not, 32 do).
+  constexpr index kMostSums = 10 * 1024, kMostFilters = 16, kFewLooks = 32, kLeastRow = 8;
+  return filters <= 4 ||
+         (filters * looks <= kMostSums && (filters <= kMostFilters || looks < kFewLooks) && row >= kLeastRow);
+}
+
 template <class T>
 WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups,
                                   index channels, index filters, double fill)
@@ -32,12 +40,8 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   taps_ = kernel;
   pixels_ = axes_[0].grid * axes_[1].grid * axes_[2].grid;
 
-  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along
-  // rows.
   const index sums = filters * channels * taps_;
-  // The other form packs dy, which so few looks do not repay (measured: 9 and 27 do not, 32 do).
-  const bool few_looks = channels * taps_ < 32;
-  dot_ = filters <= 4 || (sums <= 10 * 1024 && (filters <= 16 || few_looks) && axes_[2].grid >= 8);
+  dot_ = weight_gradient_dots(filters, channels * taps_, axes_[2].grid);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
