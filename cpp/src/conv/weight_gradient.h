@@ -35,10 +35,10 @@ class WeightGradient {
   };
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* workspace) const;
-  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
-           bool resume) const;
+  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume,
+           Ahead<T> ahead) const;
   void outer(const Scratch& s, index strip, index channels, index block_begin, index block_end, const T* base,
-             const T* dy, T* slot, bool resume) const;
+             const T* dy, T* slot, bool resume, Ahead<T> ahead) const;
   void reduce(const Team& team, T* slots, T* dw) const;
 
   std::array<ShiftAxis, 3> axes_;
