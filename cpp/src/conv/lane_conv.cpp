@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "conv/weight_gradient.h"
 #include "kernels/lanes_row_winograd.h"
 #include "tenfold/memory.h"
 
@@ -130,6 +131,36 @@ std::size_t bytes_of(index elements) {
   return align_up(static_cast<std::size_t>(elements) * sizeof(T));
 }
 
+// Multiply-adds at the peak of 16 images in the other forms: the gaps between rows are computed too, unless rows are whole
+// vectors; sums of few rows are bound by loads.
+double other_time(const ConvGeometry& g, bool adjoint) {
+  const Window& w = g.window;
+  const index strides = adjoint ? w[1].stride * w[2].stride : 1;
+  const index height = adjoint ? w[1].size : w[1].output, width = adjoint ? w[2].size : w[2].output;
+  const index row = std::max<index>(1, width / (adjoint ? w[2].stride : 1));
+  const bool whole = row % kLanes == 0 && row >= 2 * kLanes;
+  const index gap = whole ? 0 : w[2].dilation * (w[2].kernel - 1) / w[2].stride;
+  const index targets = adjoint ? g.channels : g.filters;
+  const double vectors = static_cast<double>(height * width / strides) * static_cast<double>(row + gap) /
+                         static_cast<double>(row);
+  const double finish = whole ? 4 : 20;  // to write a vector of sums into rows
+  const double full = w[2].stride > 1 && !whole ? 0.72 : 0.8;
+  return static_cast<double>(g.filters * g.channels * w.kernel_count()) * vectors /
+             (targets < 3 ? full / 2 : full) +
+         finish * static_cast<double>(targets * height * width);
+}
+
+// The same of a weight gradient: sums end at every row, or filters lie in the lanes.
+double other_gradient_time(const ConvGeometry& g) {
+  constexpr double kDot = 0.65, kOuter = 0.8;  // shares of the peak
+  const index looks = g.channels * g.window.kernel_count(), row = g.window[2].output;
+  const index rows = g.window[1].output;
+  const auto whole = [](index n) { return divide_up(n, kLanes) * kLanes; };
+  return weight_gradient_dots(g.filters, looks, row)
+             ? static_cast<double>(g.filters * looks * rows * whole(row)) / kDot
+             : static_cast<double>(whole(g.filters) * looks * rows * row) / kOuter;
+}
+
 }  // namespace
 
 bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t element_size) {
@@ -145,7 +176,6 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
 
   // Cycles of 16 images: multiply-adds, and turning (measured).
   constexpr double kTurn = 6, kClearly = 0.9;
-  const double taps = static_cast<double>(g.channels * w.kernel_count()), f = static_cast<double>(g.filters);
   const double filling =
       static_cast<double>(divide_up(g.images, kLanes) * kLanes) / static_cast<double>(g.images);
   // Rows that several strips look at are turned for each of them.
@@ -156,22 +186,8 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double product =
       op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size)) : direct_time(g);
   const double lanes = filling * (product + kTurn * turned);
-  // Of the other forms: the gaps between rows are computed too; sums of few rows are bound by loads, and those of a
-  // weight gradient end at every row.
-  const index strides = adjoint ? w[1].stride * w[2].stride : 1;
-  const index height = (adjoint ? w[1].size : w[1].output), width = adjoint ? w[2].size : w[2].output;
-  const index row = std::max<index>(1, width / (adjoint ? w[2].stride : 1));
-  const index gap = w[2].dilation * (w[2].kernel - 1) / w[2].stride;
-  const bool weights = op == LaneOperator::weight_gradient;
-  const double vectors = weights ? static_cast<double>(height * divide_up(width, kLanes) * kLanes)
-                                 : static_cast<double>(height * width / strides) *
-                                       static_cast<double>(row + gap) / static_cast<double>(row);
-  constexpr double kFinish = 20;  // to write a vector of sums into rows
-  const double finish =
-      weights ? 0 : kFinish * static_cast<double>((adjoint ? g.channels : g.filters) * height * width);
-  const double full = w[2].stride > 1 ? 0.72 : 0.8;
-  const double share = weights ? 0.65 : (adjoint ? g.channels : g.filters) < 3 ? full / 2 : full;
-  return lanes < kClearly * (f * taps * vectors / share + finish);
+  return lanes <
+         kClearly * (op == LaneOperator::weight_gradient ? other_gradient_time(g) : other_time(g, adjoint));
 }
 
 template <class T>

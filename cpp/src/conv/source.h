@@ -13,6 +13,32 @@ namespace tenfold {
 // Elements that a look may read behind the last one that it needs.
 constexpr index kShiftSlack = 256;
 
+// Memory that is read next, asked for little by little while something else is computed: what a copy waits for is
+// then in the second-level cache.
+template <class T>
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const T* first, index channels, index plane, index span)
+      : channel_(first), plane_(plane), span_(span), left_(channels * divide_up(span, kLine)) {}
+
+  // In `calls` calls of more(lines(calls)) everything is asked for.
+  index lines(index calls) const { return divide_up(left_, std::max<index>(1, calls)); }
+  void more(index lines) {
+    for (lines = std::min(lines, left_), left_ -= lines; lines > 0; --lines) {
+      __builtin_prefetch(channel_ + at_, 0, 2);
+      at_ += kLine;
+      if (at_ >= span_) at_ = 0, channel_ += plane_;
+    }
+  }
+
+ private:
+  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+
+  const T* channel_ = nullptr;
+  index at_ = 0, plane_ = 0, span_ = 0, left_ = 0;
+};
+
 template <class T>
 class ShiftSource {
  public:
@@ -110,6 +136,25 @@ class ShiftSource {
       }
     }
     return scratch;
+  }
+
+  // What `load` of a strip will copy; nothing where it copies nothing, or so few channels that the processor follows them
+  // by itself.
+  Ahead<T> ahead(const T* source, index channels, index begin) const {
+    constexpr index kLeastChannels = 8;
+    if (in_place_ || channels < kLeastChannels) return {};
+    const ShiftAxis& along = axis(strip_axis_);
+    const index last = begin + std::min(strip_, grid() - begin) + along.reach - 1;
+    index inner = 1, low = along.source, high = -1;
+    for (int i = strip_axis_ + 1; i < 3; ++i) inner *= axis(i).source;
+    for (const ShiftPhase& phase : along.phases) {
+      const index from = std::max(begin, phase.inside_begin), to = std::min(last, phase.inside_end - 1);
+      if (from > to) continue;
+      low = std::min(low, phase.first + from * along.step);
+      high = std::max(high, phase.first + to * along.step);
+    }
+    if (high < low) return {};
+    return {source + low * inner, channels, source_plane(), (high + 1 - low) * inner};
   }
 
  private:

@@ -15,6 +15,14 @@ constexpr index kItems = 16;
 
 }  // namespace
 
+bool weight_gradient_dots(index filters, index looks, index row) {
+  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along rows. The other
+  // form packs dy, which few looks do not repay (measured: 9 and 27 do not, 32 do).
+  constexpr index kMostSums = 10 * 1024, kMostFilters = 16, kFewLooks = 32, kLeastRow = 8;
+  return filters <= 4 ||
+         (filters * looks <= kMostSums && (filters <= kMostFilters || looks < kFewLooks) && row >= kLeastRow);
+}
+
 template <class T>
 WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups,
                                   index channels, index filters, double fill)
@@ -32,12 +40,8 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   taps_ = kernel;
   pixels_ = axes_[0].grid * axes_[1].grid * axes_[2].grid;
 
-  // Dot sums are whole vectors until the end, so they only pay while they are few; its vectors run along
-  // rows.
   const index sums = filters * channels * taps_;
-  // The other form packs dy, which so few looks do not repay (measured: 9 and 27 do not, 32 do).
-  const bool few_looks = channels * taps_ < 32;
-  dot_ = filters <= 4 || (sums <= 10 * 1024 && (filters <= 16 || few_looks) && axes_[2].grid >= 8);
+  dot_ = weight_gradient_dots(filters, channels * taps_, axes_[2].grid);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
@@ -153,11 +157,16 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
       // Sums are over exactly the pixels: nothing is read behind them.
       const T* base = source_.load(k_, x + ((n * groups_ + g) * channels_ + first) * plane, end, channels,
                                    strip, fill_, s.source, 0);
+      Ahead<T> ahead;
+      if (unit + 1 < to) {
+        ahead = source_.ahead(x + (((unit + 1) / strips * groups_ + g) * channels_ + first) * plane, channels,
+                              (unit + 1) % strips * source_.strip());
+      }
       const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
       if (dot_) {
-        dot(s, strip, channels, base, d, slot, resume);
+        dot(s, strip, channels, base, d, slot, resume, ahead);
       } else {
-        outer(s, strip, channels, block_begin, block_end, base, d, slot, resume);
+        outer(s, strip, channels, block_begin, block_end, base, d, slot, resume, ahead);
       }
       resume = true;
     }
@@ -177,7 +186,7 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
 // slot[f][c][tap][lane] += dy[f] * look[c][tap] over the pixels of the strip
 template <class T>
 void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const T* base, const T* dy,
-                            T* slot, bool resume) const {
+                            T* slot, bool resume, Ahead<T> ahead) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid}, first[3] = {0, 0, 0};
   first[t] = strip;
@@ -196,9 +205,12 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
     }
   }
   const index looks = channels * taps_, stride = channels_ * taps_ * k_.lanes;
+  const index asked = ahead.lines(divide_up(filters_, k_.dot_filters) *
+                                  divide_up(looks, k_.dot_taps[std::min(k_.dot_filters, filters_)]));
   for (index f = 0; f < filters_;) {
     const index m = std::min(k_.dot_filters, filters_ - f);
     for (index j = 0; j < looks; j += k_.dot_taps[m]) {
+      ahead.more(asked);
       k_.dot[m](std::min(k_.dot_taps[m], looks - j), rows, columns, dy + f * pixels_, pixels_, s.dy_row, base,
                 offset_.data() + j, s.position, slot + f * stride + j * k_.lanes, stride, resume);
     }
@@ -209,7 +221,8 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
 // slot[block][c][tap][f] += look[c][tap] * dyt[f] over the pixels of the strip
 template <class T>
 void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, index block_begin,
-                              index block_end, const T* base, const T* dy, T* slot, bool resume) const {
+                              index block_end, const T* base, const T* dy, T* slot, bool resume,
+                              Ahead<T> ahead) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
   count[t] = std::min(source_.strip(), source_.grid() - strip);
@@ -223,6 +236,8 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
   // The axes before the strip axis have one position, so a strip is contiguous in dy.
   const T* from = dy + strip * (t == 0 ? axes_[1].grid * axes_[2].grid : t == 1 ? axes_[2].grid : 1);
   const index looks = channels * taps_;
+  const index asked = ahead.lines(divide_up(pixels, kPixelBlock) * (block_end - block_begin) *
+                                  divide_up(looks, k_.outer_taps[vectors_]));
   for (index p = 0; p < pixels; p += kPixelBlock) {
     const index n = std::min(kPixelBlock, pixels - p);
     for (index b = block_begin; b < block_end; ++b) {
@@ -235,6 +250,7 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
       }
       T* sums = slot + b * channels_ * taps_ * width_;
       for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {
+        ahead.more(asked);
         k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j,
                            s.position + p, s.packed, sums + j * width_, resume || p > 0);
       }

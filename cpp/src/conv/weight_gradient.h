@@ -13,6 +13,9 @@ namespace tenfold {
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
 // taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every
 // chunk has its own slot of sums, and slots are added in order.
+// Which of them for so many filters and looks (channels times taps), in rows of so many pixels.
+bool weight_gradient_dots(index filters, index looks, index row);
+
 template <class T>
 class WeightGradient {
  public:
@@ -32,10 +35,10 @@ class WeightGradient {
   };
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* workspace) const;
-  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot,
-           bool resume) const;
+  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume,
+           Ahead<T> ahead) const;
   void outer(const Scratch& s, index strip, index channels, index block_begin, index block_end, const T* base,
-             const T* dy, T* slot, bool resume) const;
+             const T* dy, T* slot, bool resume, Ahead<T> ahead) const;
   void reduce(const Team& team, T* slots, T* dw) const;
 
   std::array<ShiftAxis, 3> axes_;

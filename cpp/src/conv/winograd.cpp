@@ -118,6 +118,17 @@ namespace {
 // Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
 constexpr index kCostLanes = 16;
 
+// Of the transform of so many looks of a channel: in runs of tiles of one row, of so many vectors, or gathered first.
+double run_cost(int form, index vectors) {
+  const WinogradForm& f = kWinogradForms[form];
+  return static_cast<double>(8 * f.t * f.t * vectors);
+}
+double gather_cost(int form, index tiles, index lanes) {
+  const WinogradForm& f = kWinogradForms[form];
+  return static_cast<double>(divide_up(tiles, lanes) *
+                             (6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes));
+}
+
 struct WinogradCost {
   double products, tiles, weights;  // of them and of their sums; of the transforms
   double all() const { return products + tiles + weights; }
@@ -133,10 +144,12 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   // A few tiles behind the last vector take as long as so many of a register tile's twelve rows.
   const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / 12 : 1;
   const double tiles = static_cast<double>(all / kCostLanes) + rest;
-  const double lines = static_cast<double>(p.images * rows * divide_up(columns, kCostLanes));
+  const index lines = p.images * rows * divide_up(columns, kCostLanes);
   const double elements = static_cast<double>(form.t * form.t);
+  const double looks =
+      std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, kCostLanes));
   const double of_weights = (form.t == 4 ? 25 : form.r == 3 ? 40 : 60) * c * f;
-  return {elements * (tiles * c * f + 8 * lines * f), elements * 8 * lines * c, of_weights};
+  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c, of_weights};
 }
 
 double direct_cost(const WinogradProblem& p) {
@@ -219,6 +232,8 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
     group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
   }
+  gathers_ =
+      gather_cost(form_, tiles_, k_.lanes) < run_cost(form_, p.images * TH_ * divide_up(TW_, k_.lanes));
   // The last tiles' vectors look up to step * lanes further.
   pitch_ = ((TW_ - 1) * step_ + looks_ + 15) / 16 * 16;
   if (pitch_ * static_cast<index>(sizeof(T)) % 1024 == 0) pitch_ += 16;
@@ -249,6 +264,7 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) c
                    : block_ / NR_ * v_panel();
   Scratch s;
   s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)));
+  s.sources = reinterpret_cast<index*>(take(gathers_ ? block_ : 0, sizeof(index)));
   s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
   s.own = reinterpret_cast<T*>(take(own, sizeof(T)));
   s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
@@ -267,8 +283,8 @@ std::size_t Winograd<T>::scratch_bytes() const {
       filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
                    : block_ / NR_ * v_panel();
   return bytes(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)) +
-         bytes(kStaged * taps_room() * width, sizeof(T)) + bytes(own, sizeof(T)) +
-         bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
+         bytes(gathers_ ? block_ : 0, sizeof(index)) + bytes(kStaged * taps_room() * width, sizeof(T)) +
+         bytes(own, sizeof(T)) + bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
          bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
 }
 
@@ -334,7 +350,7 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
         // The rows of w lie far apart: no hardware fetches the next ones by itself.
         if (k + kStaged + i < k_end) {
           const T* next = from + (kStaged + i) * p.weight_channel;
-          for (index at = 0; at < taps * rows; at += 64 / static_cast<index>(sizeof(T)))
+          for (index at = 0; at < taps * count; at += 64 / static_cast<index>(sizeof(T)))
             __builtin_prefetch(next + at);
         }
         // More taps than there are, where something follows them: whole squares are transposed.
@@ -366,6 +382,15 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   const index* table = columns.table.data() + u_begin;
   const T fill = static_cast<T>(p.fill);
   const auto& transform = k_.input[form_];
+  const auto& gathered = k_.gathered_input[form_];
+  if (gathers_) {
+    index* at = s.sources;
+    for (index run = 0; run < runs; ++run) {
+      for (index i = 0; i < s.runs[run].count; ++i) *at++ = s.runs[run].source + i * step_;
+    }
+    // Lanes behind the last tile look where it looks.
+    for (index i = end - begin; i % k_.lanes != 0; ++i) s.sources[i] = s.sources[i - 1];
+  }
   for (index c = c_begin; c < c_end; ++c) {
     T* to = s.rows + u_begin;
     for (index line = begin / TW_; line <= (end - 1) / TW_;) {  // rows of tiles, image by image
@@ -383,7 +408,12 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
       }
       line += th_end - th;
     }
-    transform(runs, s.runs, s.rows, pitch_, v + c * NR_, v_step());
+    if (!gathers_) {
+      transform(runs, s.runs, s.rows, pitch_, v + c * NR_, v_step());
+      continue;
+    }
+    for (index i = 0; i < end - begin; i += k_.lanes)
+      gathered(s.sources + i, s.rows, pitch_, v + i / NR_ * v_panel() + i % NR_ + c * NR_, v_step());
   }
 }
 

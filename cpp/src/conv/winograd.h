@@ -60,10 +60,11 @@ class Winograd {
 
  private:
   struct Scratch {
-    T* rows;  // padded rows of a channel that a block of tiles looks at
-    T* taps;  // of some channels, filters side by side
-    T* own;   // transformed tiles of a block, or transformed weights of some filters
-    T* sums;  // products [row panel][column panel][element][row][column]
+    T* rows;         // padded rows of a channel that a block of tiles looks at
+    index* sources;  // of the block's tiles
+    T* taps;         // of some channels, filters side by side
+    T* own;          // transformed tiles of a block, or transformed weights of some filters
+    T* sums;         // products [row panel][column panel][element][row][column]
     WinogradRun* runs;
     index* first;  // first[q]: the run that begins column panel q of the block
   };
@@ -111,6 +112,7 @@ class Winograd {
   index TH_, TW_, tiles_;           // tiles of an image by rows and columns; of all images
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time
+  bool gathers_ = false;            // looks of a vector of tiles are gathered: rows of tiles are too short
   bool filters_out_ = false;        // filters are shared out
   bool whole_ = false;              // ... and the products of all tiles exist at one time
   double again_ = 0;                // time of transforming once more what is shared, as a part of all

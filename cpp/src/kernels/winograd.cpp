@@ -4,6 +4,10 @@
 #include "kernels/vec.h"
 #include "kernels/winograd_points.h"
 
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
@@ -174,6 +178,23 @@ TENFOLD_INLINE T* put(const Vec<T>* v, index step, index left, T* out) {
   return out;
 }
 
+// B^T (d B): by columns, as all looks are transformed, so that an element has the same bits wherever it lies.
+template <class T, int form>
+TENFOLD_INLINE void put_looks(const Vec<T> (&lines)[kWinogradForms[form].looks][kWinogradForms[form].t],
+                              index step, index left, T* first) {
+  constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
+#pragma GCC unroll 8
+  for (int c = 0; c < t; ++c, first += step) {
+    Vec<T> column[looks], v[t];
+#pragma GCC unroll 8
+    for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
+    form_input<T, form>(column, v);
+    T* out = first;
+    TENFOLD_OPAQUE(out);
+    put<T, t>(v, t * step, left, out);
+  }
+}
+
 template <class T, int form>
 void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
   constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
@@ -188,20 +209,57 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
         load_looks<T, apart, looks>(p + h * pitch, d);
         form_input<T, form>(d, lines[h]);
       }
-      T* first = to + run->column + i;
-      const index left = run->count - i;
-#pragma GCC unroll 8
-      for (int c = 0; c < t; ++c, first += step) {
-        Vec<T> column[looks], v[t];
-#pragma GCC unroll 8
-        for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
-        form_input<T, form>(column, v);
-        T* out = first;
-        TENFOLD_OPAQUE(out);
-        put<T, t>(v, t * step, left, out);
-      }
+      put_looks<T, form>(lines, step, run->count - i, to + run->column + i);
     }
   }
+}
+
+#if defined(__SSE__)
+// to[c * kLanes + i] <-- from[source[i] + c] for i, c < 4.
+TENFOLD_INLINE void turn_rows(const float* from, const index* source, float* to) {
+  __m128 a = _mm_loadu_ps(from + source[0]), b = _mm_loadu_ps(from + source[1]);
+  __m128 c = _mm_loadu_ps(from + source[2]), d = _mm_loadu_ps(from + source[3]);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(to, a);
+  _mm_storeu_ps(to + kLanes<float>, b);
+  _mm_storeu_ps(to + 2 * kLanes<float>, c);
+  _mm_storeu_ps(to + 3 * kLanes<float>, d);
+}
+#endif
+
+// to[(r * looks + c) * kLanes + i] <-- from[source[i] + r * pitch + c] for r, c < looks and every lane i.
+template <class T, int looks>
+TENFOLD_INLINE void gather(const index* source, const T* from, index pitch, T* to) {
+  for (int r = 0; r < looks; ++r, from += pitch, to += looks * kLanes<T>) {
+#if defined(__SSE__)
+    if constexpr (sizeof(T) == 4) {
+      // By fours; what those write behind a row's looks is written again with the next row.
+      for (int i = 0; i < kLanes<T>; i += 4) {
+        for (int c = 0; c < looks; c += 4) turn_rows(from + c, source + i, to + c * kLanes<T> + i);
+      }
+      continue;
+    }
+#endif
+    for (int i = 0; i < kLanes<T>; ++i) {
+      for (int c = 0; c < looks; ++c) to[c * kLanes<T> + i] = from[source[i] + c];
+    }
+  }
+}
+
+template <class T, int form>
+void gathered_input(const index* source, const T* from, index pitch, T* to, index step) {
+  constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
+  alignas(64) T gathered[(looks * looks + 3) * kLanes<T>];
+  gather<T, looks>(source, from, pitch, gathered);
+  Vec<T> lines[looks][t];  // d B
+#pragma GCC unroll 8
+  for (int h = 0; h < looks; ++h) {
+    Vec<T> d[looks];
+#pragma GCC unroll 8
+    for (int c = 0; c < looks; ++c) d[c] = load(gathered + (h * looks + c) * kLanes<T>);
+    form_input<T, form>(d, lines[h]);
+  }
+  put_looks<T, form>(lines, step, kLanes<T>, to);
 }
 
 template <class T, int form>
@@ -380,6 +438,7 @@ constexpr WinogradKernels<T> make_table() {
   }
   return {kLanes<T>,
           TENFOLD_FORMS(input),
+          TENFOLD_FORMS(gathered_input),
           TENFOLD_FORMS(weights),
           TENFOLD_FORMS(output),
           TENFOLD_GRADIENT_FORMS(looks),

@@ -60,6 +60,10 @@ struct WinogradKernels {
   // writes the run's columns only.
   void (*input[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch,
                                     T* to, ptrdiff_t step);
+  // The same, to the same bits, of a vector of tiles that may lie anywhere: tile i < lanes looks at
+  // from[source[i] + row * pitch + ...]. Reads up to 3 elements beyond a row's last look.
+  void (*gathered_input[kWinogradFormCount])(const ptrdiff_t* source, const T* from, ptrdiff_t pitch, T* to,
+                                             ptrdiff_t step);
   // to[j * step + k * rows + f] <-- element j of u of filter f < rows, from taps[k * k_step + tap * tap_step +
   // f]. The lanes beyond `rows` are read up to the next whole vector.
   void (*weights[kWinogradFormCount])(ptrdiff_t K, ptrdiff_t rows, const T* taps, ptrdiff_t k_step,
