@@ -10,12 +10,12 @@
 
 namespace tenfold {
 
+// Whether the form `dot` below takes so many filters and looks (channels times taps), in rows of so many pixels.
+bool weight_gradient_dots(index filters, index looks, index row);
+
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
 // taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every
 // chunk has its own slot of sums, and slots are added in order.
-// Which of them for so many filters and looks (channels times taps), in rows of so many pixels.
-bool weight_gradient_dots(index filters, index looks, index row);
-
 template <class T>
 class WeightGradient {
  public:
