@@ -21,6 +21,7 @@ constexpr double kPassB = 0.6;       // a B whose rows alias
 constexpr double kPassApart = 0.11;  // a B whose rows are apart
 constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
 constexpr double kDotCall = 80;      // ... and for each of its tiles
+constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
 
 // Elements of an operand that stays near. The dot form fetches a larger B ahead.
@@ -165,7 +166,8 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
         std::max({height * width, height + width, 4.0}) * depth / lanes +
         static_cast<double>(chunks) * (std::ceil(height * width / lanes) * kDotSums + kDotCall);
     const double copies = kDotCopy * depth * ((a.column == 1 ? 0 : rows) + (b.row == 1 ? 0 : columns));
-    const double time = static_cast<double>(m_panels * n_panels) * tile + copies;
+    const double slower = aliased<T>(b.row == 1 ? b.column : k) ? kDotAliased : 1;
+    const double time = slower * static_cast<double>(m_panels * n_panels) * tile + copies;
     if (time < best.time) {
       best.time = time;
       plan.form = ProductForm::dots;
