@@ -117,12 +117,9 @@ class Pointwise {
 
   // Weights are read where they lie, those whose rows alias in flat tiles; not across the aliased rows of a large matrix.
   GemmPlan<T> plan_together(MatrixLayout weights) const {
-    constexpr index kNear = 1024 * 1024;  // bytes
-    const bool across = weights.row == 1;
-    const bool large = plan_.m * plan_.k * static_cast<index>(sizeof(T)) > kNear;
     return make_gemm_plan<T>(plan_.m, images_ * pixels_, plan_.k,
-                             !(across && large && aliased<T>(weights.column)), false, 1,
-                             !across && aliased<T>(weights.row) ? kFlatRows : kGemmMaxRows);
+                             !aliased_across<T>(weights, plan_.m * plan_.k), false, 1,
+                             tallest_tile<T>(weights));
   }
 
   // In multiply-adds of a vector, as the plan's time.

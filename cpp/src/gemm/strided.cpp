@@ -24,10 +24,6 @@ constexpr double kDotCall = 80;      // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
 
-// Elements of an operand that stays near. The dot form fetches a larger B ahead.
-template <class T>
-constexpr double kNear = 1024 * 1024 / sizeof(T);
-
 template <class T>
 struct Choice {
   GemmPlan<T> plan;
@@ -36,9 +32,9 @@ struct Choice {
 
 // What reading an A with panels of so many rows takes, and a B, each time.
 template <class T>
-double pass_of_a(MatrixLayout a, double size, index rows) {
-  if (a.row == 1) return size > kNear<T> && aliased<T>(a.column) ? kPassAcross : 0;
-  return aliased<T>(a.row) && rows > kFlatRows ? kPassA : 0;
+double pass_of_a(MatrixLayout a, index elements, index rows) {
+  if (aliased_across<T>(a, elements)) return kPassAcross;
+  return rows > tallest_tile<T>(a) ? kPassA : 0;
 }
 template <class T>
 double pass_of_b(MatrixLayout b) {
@@ -54,7 +50,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
-  const double a_passes = pass_of_a<T>(a, a_size, rows) * static_cast<double>(plan.n_panels);
+  const double a_passes = pass_of_a<T>(a, m * k, rows) * static_cast<double>(plan.n_panels);
   const double b_passes = pass_of_b<T>(b) * static_cast<double>(plan.m_panels);
   const double b_pack = b.column == 1 ? kPackCopied : aliased<T>(b.column) ? kPackAliased : kPackTurned;
   plan.a_direct = a_passes <= kPackRows;
@@ -75,8 +71,8 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
 template <class T>
 Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
   const Choice<T> any = plan_tiles<T>(m, n, k, a, b, turned, kGemmMaxRows);
-  if (a.row == 1 || !aliased<T>(a.row)) return any;
-  const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, turned, kFlatRows);
+  if (tallest_tile<T>(a) == kGemmMaxRows) return any;
+  const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, turned, tallest_tile<T>(a));
   return flat.time < any.time ? flat : any;
 }
 
@@ -109,7 +105,7 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
   };
   const index R = kernels.dot_rows, S = kernels.dot_columns;
   const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
-  const bool far = static_cast<double>(plan.n * plan.k) > kNear<T>;
+  const bool far = plan.n * plan.k > kNear<T>;
   team.for_each(bands * plan.cuts, [&](index item) {
     if (!copied) copy_operands();
     T sums[kGemmMaxDotRows * kGemmMaxDotColumns];

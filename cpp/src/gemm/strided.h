@@ -25,6 +25,20 @@ bool aliased(index pitch) {
   return pitch * static_cast<index>(sizeof(T)) % kAliasedBytes == 0;
 }
 
+// Elements of an operand that stays near.
+template <class T>
+constexpr index kNear = 1024 * 1024 / static_cast<index>(sizeof(T));
+// Whether an A of so many elements is large and read across rows that alias: no height of a tile helps.
+template <class T>
+bool aliased_across(MatrixLayout a, index elements) {
+  return a.row == 1 && elements > kNear<T> && aliased<T>(a.column);
+}
+// The rows of a tile for which the sets hold an A that is read along its rows.
+template <class T>
+index tallest_tile(MatrixLayout a) {
+  return a.row != 1 && aliased<T>(a.row) ? kFlatRows : kGemmMaxRows;
+}
+
 // tiles: rows of A in the rows of a register tile, columns of B in its vectors.
 // transposed: the transposed product in that form; a tile is turned when it is written.
 // dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. For operands
