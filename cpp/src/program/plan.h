@@ -110,7 +110,7 @@ struct Program::Plan {
   int time = 0;
   int forward_end = 0;
   double forward_work = 0;
-  TeamChoice forward_choice, training_choice;
+  TeamChoice forward_choice, backward_choice, training_choice;
 
   std::mutex mutex;
   int planned_threads = 0;

@@ -40,16 +40,17 @@ void zero(const Team& team, const TensorType& type, void* target) {
   });
 }
 
-// Work below this many multiply-adds (some hundred microseconds) may be faster alone: it is tried.
-constexpr double kSmallWork = 32e6;
+// Work below this many multiply-adds a thread (some hundred microseconds) may be faster with fewer: that is tried.
+constexpr double kSmallWork = 16e6;
 
 // Runs body(team), which does `work` so many times.
 template <class Body>
 void run_timed(double work, TeamChoice& choice, index times, Body&& body) {
-  if (work < kSerialWork || work > kSmallWork || num_threads() == 1) return parallel(work, body);
+  const int threads = num_threads();
+  if (threads == 1 || work < kSerialWork || work > kSmallWork * threads) return parallel(work, body);
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
-  parallel(choice.alone() ? 0 : work, body);
+  parallel_with(choice.members(threads), body);
   choice.took(std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(times));
 }
 
@@ -288,7 +289,8 @@ void Program::backward(const std::vector<const void*>& d_outputs, const std::vec
   }
   p.resolve();
   p.errors.error = nullptr;
-  parallel(p.forward_work, [&](const Team& team) { p.run(team, p.backward, p.last_random); });
+  run_timed(p.forward_work, p.backward_choice, 1,
+            [&](const Team& team) { p.run(team, p.backward, p.last_random); });
   if (p.errors.error) std::rethrow_exception(p.errors.error);
 }
 

@@ -1,29 +1,38 @@
-// Alone or with the team? For work of some microseconds that comes again and again, by how long it took.
+// How many members of the team? For work of some microseconds that comes again and again, by how long it took.
 //
-// A team's members lose time when they wait for each other and fetch what the others wrote: several times as much when
-// they sit on different parts of the processor, which a virtual machine does not see and which changes while a program
-// runs. No rule by shapes knows that. Results do not depend on the choice (parallel.h).
+// A team's members lose time when they wait for each other and fetch what the others wrote: the more, the more of them
+// there are, and several times as much when they sit on different parts of the processor, which a virtual machine does
+// not see and which changes while a program runs. No rule by shapes knows that. Results do not depend on the choice
+// (parallel.h).
 #pragma once
 
 namespace tenfold {
 
 class TeamChoice {
  public:
-  // How the next run is to be made.
-  bool alone() const { return alone_; }
-  // It took so long, in seconds.
+  // Members of a team of `threads` that are to make the next run: all, half of them, a quarter, ..., one.
+  int members(int threads);
+  // That run took so long, in seconds.
   void took(double time);
 
  private:
-  // The other way is tried for some runs in a row, because the first ones find members asleep, and seldom enough to
+  // Another size is tried for some runs in a row, because the first ones find members asleep, and seldom enough to
   // cost little: waking them takes longer than a small run.
   static constexpr int kTrial = 4, kBetween = 250;
   static constexpr double kBetweenWakes = 0.01;
+  static constexpr int kMaxHalvings = 10;  // of 1024 threads
+
+  bool exists(int halvings) const { return halvings >= 0 && halvings <= last_; }
+  bool seems_faster(int halvings) const;
   bool due() const;
 
-  double time_[2] = {0, 0};  // with the team, alone; 0: not known
-  bool alone_ = false, trying_ = true;
-  int runs_ = 0;  // since the way or the trial changed
+  int threads_ = 0;
+  int last_ = 0;                        // so many halvings leave one member
+  double time_[kMaxHalvings + 1] = {};  // by halvings; 0: not known
+  int best_ = 0, now_ = 0;              // halvings: those that took least time, and the next run's
+  int step_ = 1;                        // from the last size that was tried to the next one
+  bool trying_ = true;
+  int runs_ = 0;  // since the size or the trial changed
 };
 
 }  // namespace tenfold
