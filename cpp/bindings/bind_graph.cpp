@@ -1,16 +1,26 @@
 // Op (one eager operation) and Graph.
 #include <cstring>
+#include <mutex>
 
 #include "bindings.h"
 #include "tenfold/error.h"
 #include "tenfold/gemm.h"
 #include "tenfold/memory.h"
 #include "tenfold/parallel.h"
+#include "tenfold/team_choice.h"
 
 namespace tenfold::bindings {
 namespace {
 
-std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays, std::uint64_t seed) {
+// One operation that Python calls again and again.
+struct EagerOp {
+  std::shared_ptr<const Op> op;
+  TeamChoice choice;
+  std::mutex choosing;
+};
+
+std::vector<py::array> run_op(EagerOp& eager, const std::vector<py::array>& arrays, std::uint64_t seed) {
+  const Op& op = *eager.op;
   std::vector<const void*> inputs;
   if (arrays.size() != op.inputs().size()) {
     reject("Op", "inputs", "must be ", op.inputs().size(), " arrays; received ", arrays.size());
@@ -39,7 +49,13 @@ std::vector<py::array> run_op(const Op& op, const std::vector<py::array>& arrays
     if (op.is_view()) {
       std::memcpy(outputs[0], inputs[0], op.outputs()[0].bytes());
     } else {
-      parallel(op.work(), [&](const Team& team) { op.forward(team, call); });
+      auto forward = [&](const Team& team) { op.forward(team, call); };
+      // Calls at the same time take each other's threads: their times say nothing.
+      if (const std::unique_lock<std::mutex> only(eager.choosing, std::try_to_lock); only) {
+        eager.choice.run(op.work(), 1, forward);
+      } else {
+        parallel(op.work(), forward);
+      }
     }
   }
   if (errors.error) std::rethrow_exception(errors.error);
@@ -79,17 +95,18 @@ void bind_graph(py::module_& module) {
   module.def("gemm", &product, py::arg("a"), py::arg("b"), py::arg("out"), py::arg("transpose_a") = false,
              py::arg("transpose_b") = false);
 
-  py::class_<Op, std::shared_ptr<Op>>(module, "Op")
+  py::class_<EagerOp>(module, "Op")
       .def(py::init(
                [](const std::string& kind, const py::dict& attributes, const std::vector<py::array>& inputs) {
                  std::vector<TensorType> types;
                  for (const py::array& array : inputs) types.push_back(type_of(array));
-                 return std::const_pointer_cast<Op>(
-                     OpRegistry::global().create(kind, to_attributes(attributes), types));
+                 auto made = std::make_unique<EagerOp>();
+                 made->op = OpRegistry::global().create(kind, to_attributes(attributes), types);
+                 return made;
                }),
            py::arg("kind"), py::arg("attributes"), py::arg("inputs"))
       .def("__call__", &run_op, py::arg("inputs"), py::arg("seed") = 0)
-      .def_property_readonly("flops", &Op::flops);
+      .def_property_readonly("flops", [](const EagerOp& eager) { return eager.op->flops(); });
 
   py::class_<Graph>(module, "Graph")
       .def(py::init<>())

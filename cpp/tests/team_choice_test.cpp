@@ -1,4 +1,4 @@
-#include "runtime/team_choice.h"
+#include "tenfold/team_choice.h"
 
 #include <gtest/gtest.h>
 

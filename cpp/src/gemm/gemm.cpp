@@ -3,8 +3,8 @@
 #include <chrono>
 
 #include "gemm/strided.h"
-#include "runtime/team_choice.h"
 #include "tenfold/error.h"
+#include "tenfold/team_choice.h"
 
 namespace tenfold {
 namespace {

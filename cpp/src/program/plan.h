@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "program/arena.h"
-#include "runtime/team_choice.h"
 #include "tenfold/program.h"
+#include "tenfold/team_choice.h"
 
 namespace tenfold {
 

@@ -40,20 +40,6 @@ void zero(const Team& team, const TensorType& type, void* target) {
   });
 }
 
-// Work below this many multiply-adds a thread (some hundred microseconds) may be faster with fewer: that is tried.
-constexpr double kSmallWork = 16e6;
-
-// Runs body(team), which does `work` so many times.
-template <class Body>
-void run_timed(double work, TeamChoice& choice, index times, Body&& body) {
-  const int threads = num_threads();
-  if (threads == 1 || work < kSerialWork || work > kSmallWork * threads) return parallel(work, body);
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point begin = Clock::now();
-  parallel_with(choice.members(threads), body);
-  choice.took(std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(times));
-}
-
 double scalar(const TensorType& type, const void* data) {
   switch (type.dtype) {
     case DType::float32:
@@ -262,7 +248,7 @@ void Program::forward(const std::vector<const void*>& inputs, const std::vector<
   }
   p.resolve();
   p.errors.error = nullptr;
-  run_timed(p.forward_work, p.forward_choice, 1, [&](const Team& team) {
+  p.forward_choice.run(p.forward_work, 1, [&](const Team& team) {
     p.run(team, p.forward, random);
     for (std::size_t j = 0; j < outputs.size(); ++j) {
       if (p.direct_output[j] != kNone) continue;
@@ -289,8 +275,7 @@ void Program::backward(const std::vector<const void*>& d_outputs, const std::vec
   }
   p.resolve();
   p.errors.error = nullptr;
-  run_timed(p.forward_work, p.backward_choice, 1,
-            [&](const Team& team) { p.run(team, p.backward, p.last_random); });
+  p.backward_choice.run(p.forward_work, 1, [&](const Team& team) { p.run(team, p.backward, p.last_random); });
   if (p.errors.error) std::rethrow_exception(p.errors.error);
 }
 
@@ -418,10 +403,10 @@ index Program::train(const TrainingRun& run) {
   // Set once, by one member; all others, late ones too, leave at this step.
   std::atomic<index> failed{std::numeric_limits<index>::max()};
   // The work of one step decides: its barriers cost the same however many steps follow. Small steps go by groups, each
-  // alone or with the team.
-  const double work = 3 * p.forward_work;
+  // with as many members as are chosen for it.
+  const double work = 3 * p.forward_work, small = TeamChoice::small_work();
   const index group =
-      work < kSmallWork ? std::max<index>(1, static_cast<index>(2 * kSmallWork / (work + 1))) : run.steps;
+      work < small ? std::max<index>(1, static_cast<index>(2 * small / (work + 1))) : run.steps;
   const auto steps = [&](const Team& team, index begin, index end) {
     for (index step = begin; step < end; ++step) {
       p.gather(team, run, run.order + step * p.batch());
@@ -447,7 +432,7 @@ index Program::train(const TrainingRun& run) {
   };
   for (index begin = 0; begin < run.steps && done == begin; begin += group) {
     const index end = std::min(run.steps, begin + group);
-    run_timed(work, p.training_choice, end - begin, [&](const Team& team) { steps(team, begin, end); });
+    p.training_choice.run(work, end - begin, [&](const Team& team) { steps(team, begin, end); });
   }
   if (p.errors.error) std::rethrow_exception(p.errors.error);
   return done;

@@ -6,10 +6,29 @@
 // (parallel.h).
 #pragma once
 
+#include <chrono>
+
+#include "tenfold/parallel.h"
+
 namespace tenfold {
 
 class TeamChoice {
  public:
+  // Work below this many multiply-adds (some hundred microseconds a thread) may be faster with fewer members.
+  static double small_work() { return 16e6 * num_threads(); }
+
+  // Runs body(team), which does `work` so many times: with the members that were fastest of late, or with all where it
+  // is not small.
+  template <class Body>
+  void run(double work, index times, Body&& body) {
+    const int threads = num_threads();
+    if (threads == 1 || work < kSerialWork || work > small_work()) return parallel(work, body);
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point begin = Clock::now();
+    parallel_with(members(threads), body);
+    took(std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(times));
+  }
+
   // Members of a team of `threads` that are to make the next run: all, half of them, a quarter, ..., one.
   int members(int threads);
   // That run took so long, in seconds.
