@@ -1,5 +1,6 @@
 // Op (one eager operation) and Graph.
 #include <cstring>
+#include <memory>
 #include <mutex>
 
 #include "bindings.h"

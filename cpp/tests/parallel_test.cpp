@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <numeric>
 #include <thread>
@@ -40,22 +39,6 @@ TEST(Parallel, EveryIndexIsVisitedOnce) {
       });
       EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << count << " on " << threads;
     }
-  }
-}
-
-TEST(Parallel, ATeamMayLeaveThreadsOut) {
-  const WithThreads with(7);
-  for (int members : {1, 2, 4, 7}) {
-    std::vector<int> visits(1000), ranks(7);
-    parallel_with(members, [&](const Team& team) {
-      EXPECT_EQ(team.size(), members);
-      ++ranks[static_cast<std::size_t>(team.rank())];
-      team.for_each(1000, [&](index i) { ++visits[static_cast<std::size_t>(i)]; });
-      team.barrier();
-    });
-    EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << members;
-    EXPECT_EQ(std::accumulate(ranks.begin(), ranks.end(), 0), members);
-    EXPECT_EQ(*std::max_element(ranks.begin(), ranks.end()), 1);
   }
 }
 

@@ -149,27 +149,21 @@ class Team {
 };
 
 namespace detail {
-// Calls body(context, team) on every member of a team of so many, at most num_threads() (of one when already inside a
-// region), denormals flushed to zero.
-void run_region(int members, void (*body)(void*, const Team&), void* context);
+// Calls body(context, team) on every member of a team of num_threads() (of one when already inside a region, or when
+// `alone`), denormals flushed to zero.
+void run_region(bool alone, void (*body)(void*, const Team&), void* context);
 }  // namespace detail
-
-// Runs body(team) on a team of so many members, from 1 to num_threads().
-template <class Body>
-void parallel_with(int members, Body&& body) {
-  auto call = [](void* context, const Team& team) {
-    (*static_cast<std::remove_reference_t<Body>*>(context))(team);
-  };
-  detail::run_region(members, call, &body);
-}
 
 // Work below this many multiply-adds (or elements moved) is not worth waking other threads for.
 constexpr double kSerialWork = 100e3;
 
-// Runs body(team) on a team of num_threads(); alone on the calling thread when `work` (multiply-adds or elements) is small.
+// Runs body(team) on a team; alone on the calling thread when `work` (multiply-adds or elements) is small.
 template <class Body>
 void parallel(double work, Body&& body) {
-  parallel_with(work < kSerialWork ? 1 : num_threads(), body);
+  auto call = [](void* context, const Team& team) {
+    (*static_cast<std::remove_reference_t<Body>*>(context))(team);
+  };
+  detail::run_region(work < kSerialWork, call, &body);
 }
 
 }  // namespace tenfold

@@ -36,22 +36,20 @@ Recent<T>& recent(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
   return found;
 }
 
-// Runs body(team) for a product: small ones alone, large ones with the team, and those between with as many members as
-// were fastest of late.
+// Runs body(team) for a product: small ones alone, large ones with the team, and those between in whichever way was
+// faster of late.
 template <class T, class Body>
 void run(Recent<T>& product, Body&& body) {
-  constexpr double kSmall = 8000, kMedium = 32000;  // in multiply-adds of a vector
-  constexpr double kLarge = 32000;                  // ... a thread
-  constexpr std::chrono::milliseconds kAwake{1};    // the team's threads spin for longer
+  constexpr double kSmall = 8000, kMedium = 32000, kLarge = 64000;  // in multiply-adds of a vector
+  constexpr std::chrono::milliseconds kAwake{1};                    // the team's threads spin for longer
   const double time = product.plan.time;
-  const int threads = num_threads();
-  if (threads == 1 || time < kSmall || time > kLarge * threads) {
-    return parallel_with(time < kSmall ? 1 : threads, body);
+  if (time < kSmall || time > kLarge || num_threads() == 1) {
+    return parallel(time < kSmall ? 0 : kSerialWork, body);
   }
   const Clock::time_point begin = Clock::now();
   const bool asleep = begin - product.left > kAwake;
-  const int members = product.choice.members(threads);
-  parallel_with(!asleep ? members : time < kMedium ? 1 : threads, body);
+  const bool alone = asleep ? time < kMedium : product.choice.alone();
+  parallel(alone ? 0 : kSerialWork, body);
   product.left = Clock::now();
   if (!asleep) product.choice.took(std::chrono::duration<double>(product.left - begin).count());
 }

@@ -403,8 +403,8 @@ index Program::train(const TrainingRun& run) {
   // Set once, by one member; all others, late ones too, leave at this step.
   std::atomic<index> failed{std::numeric_limits<index>::max()};
   // The work of one step decides: its barriers cost the same however many steps follow. Small steps go by groups, each
-  // with as many members as are chosen for it.
-  const double work = 3 * p.forward_work, small = TeamChoice::small_work();
+  // alone or with the team.
+  const double work = 3 * p.forward_work, small = TeamChoice::kSmallWork;
   const index group =
       work < small ? std::max<index>(1, static_cast<index>(2 * small / (work + 1))) : run.steps;
   const auto steps = [&](const Team& team, index begin, index end) {

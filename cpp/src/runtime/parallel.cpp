@@ -148,25 +148,20 @@ void Progress::wait(index pieces) const {
 
 namespace detail {
 
-void run_region(int members, void (*body)(void*, const Team&), void* context) {
+void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
 #ifdef _OPENMP
-  const int threads = num_threads();
-  if (members > 1 && threads > 1 && !omp_in_parallel()) {
+  const int threads = alone ? 1 : num_threads();
+  if (threads > 1 && !omp_in_parallel()) {
     Progress progress(threads);
-    // All threads, though some may have nothing to do: libgomp ends those that a smaller region leaves over, and makes
-    // new ones for the next.
 #pragma omp parallel num_threads(threads)
     {
-      const int rank = omp_get_thread_num(), size = std::min(members, omp_get_num_threads());
-      if (rank < size) {
-        FlushDenormals guard;
-        body(context, Team(rank, size, &progress));
-      }
+      FlushDenormals guard;
+      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), &progress));
     }
     return;
   }
 #endif
-  static_cast<void>(members);
+  static_cast<void>(alone);
   FlushDenormals guard;
   body(context, Team::alone());
   drain_stores();
