@@ -23,6 +23,8 @@ constexpr index kDepth = 512;
 constexpr index kStaged = 16;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
+// Filters of a panel, at least, where more panels make the shares even.
+constexpr index kFewRows = 8;
 
 WinogradProblem common_problem(const ConvGeometry& g) {
   WinogradProblem p;
@@ -205,10 +207,13 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
   }
   NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
   panels_ = divide_up(p.target_channels, gemm_.rows);
+  filters_out_ = p.target_channels > tiles_;
+  // Even shares for two and four threads, rather than the tallest tiles.
+  const auto even = [](index count) { return divide_up(count, 4) * 4; };
+  if (filters_out_ && p.target_channels >= kFewRows * even(panels_)) panels_ = even(panels_);
   most_rows_ = divide_up(p.target_channels, panels_);
 
   const auto elements = [](index bytes) { return bytes / static_cast<index>(sizeof(T)); };
-  filters_out_ = p.target_channels > tiles_;
   const WinogradCost cost = winograd_cost(p, p.tile);
   again_ = (filters_out_ ? cost.tiles : cost.weights) / cost.all();
   const index panel_sums = elements_ * most_rows_ * NR_;
