@@ -86,35 +86,67 @@ std::size_t room_for(const SampledPlane& plane, index planes) {
   return plane.all() ? 0 : align_up(static_cast<std::size_t>(planes * plane.count()) * sizeof(T));
 }
 
-// B[k][j] = the j-th sample of plane k, gathered already: what is asked for ahead, instead of the next band, is a share of
-// the pixels that the next image's samples are gathered from.
+// The samples of an image, gathered a share of their rows at a time.
 template <class T>
-class GatheredB : public StridedB<T> {
+class Gathering {
  public:
-  // `next`: the next image's planes, or null.
-  GatheredB(const GemmPlan<T>& plan, const SampledPlane& plane, const T* gathered, const T* next)
-      : StridedB<T>{gathered, plane.count(), 1},
-        next_(next),
-        rows_(plane.rows() * plan.k),
-        pitch_(plane.axes[1].step * plane.axes[2].size),
-        lines_((plane.width() - 1) * plane.axes[2].step / kLine + 1),
-        band_(plan.column(plan.n_begin(1))) {
-    const index turns = divide_up(rows_, plan.kc) * lines_;
-    if (next != nullptr && plan.n_bands > 1) turns_ = divide_up(turns, plan.n_bands - 1);
-  }
+  Gathering(const SampledPlane& plane, index planes, index shares)
+      : plane_(plane), rows_(plane.rows() * planes), shares_(shares) {}
 
-  index turns(index /*n*/, index /*kc*/) const { return turns_; }
-  // The same line of so many rows of samples, which are as far from each other at the end of a plane as well, or nearly.
-  GemmFetch<T> ahead(index turn, index j, index k, index kc) const {
-    const index all = (j / band_ - 1) * turns_ + turn, row = all / lines_ * kc;
-    if (k > 0 || row >= rows_) return {};
-    return {next_ + row * pitch_ + all % lines_ * kLine, pitch_};
+  // Those of `from`, into `to`; none where `from` is null.
+  void begin(const T* from, T* to) { from_ = from, to_ = to, done_ = share_ = 0; }
+  void gather_share() {
+    if (from_) gather_until(rows_ * ++share_ / shares_);
+  }
+  void gather_rest() { gather_until(rows_); }
+
+  // So many lines of the pixels that the share after the next one is gathered from.
+  GemmFetch<T> ahead(index lines) const {
+    constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+    const index begin = rows_ * (share_ + 1) / shares_, end = rows_ * (share_ + 2) / shares_;
+    if (!from_ || end > rows_) return {};
+    const index pixels = (end - begin) * plane_.axes[1].step * plane_.axes[2].size;
+    return {row(begin), kLine * std::max<index>(1, divide_up(pixels, kLine * lines))};
   }
 
  private:
-  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-  const T* next_;
-  index rows_, pitch_, lines_, band_, turns_ = 0;
+  const T* row(index i) const {
+    const index in_plane = plane_.rows();
+    return from_ + i / in_plane * plane_.pixels() + plane_.pixel_row(i % in_plane) * plane_.axes[2].size +
+           plane_.axes[2].begin;
+  }
+  void gather_until(index end) {
+    const auto& k = kernels<ConvKernels, T>();
+    const index together = plane_.axes[1].count, pitch = plane_.axes[1].step * plane_.axes[2].size;
+    while (done_ < end) {
+      const index rows = std::min(end - done_, together - done_ % together);
+      k.pick_rows(rows, plane_.width(), row(done_), pitch, plane_.axes[2].step, to_ + done_ * plane_.width());
+      done_ += rows;
+    }
+  }
+
+  const SampledPlane& plane_;
+  index rows_, shares_;
+  const T* from_ = nullptr;
+  T* to_ = nullptr;
+  index done_ = 0, share_ = 0;
+};
+
+// C of an image. With every tile goes a share of the next image's samples, whose pixels the tile before has asked for:
+// gathered at once, they wait for memory.
+template <class T>
+struct GatheringC {
+  StridedC<T> to;
+  Gathering<T>* next;
+  template <class Kernel>
+  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
+                  bool last) const {
+    const GemmFetch<T> fetch = next->ahead(tile.k);
+    if (fetch.data)
+      tile.next = fetch.data, tile.next_step = fetch.step;  // the columns of this image are near
+    to(kernel, tile, i, j, rows, first, last);
+    next->gather_share();
+  }
 };
 
 }  // namespace
@@ -162,7 +194,7 @@ std::size_t SampledProduct<T>::target_bytes(index images) const {
 // Of one member that takes an image for itself.
 template <class T>
 std::size_t SampledProduct<T>::image_bytes() const {
-  return source_bytes(1) + target_bytes(1) + align_up(plan_.workspace(1));
+  return 2 * source_bytes(1) + target_bytes(1) + align_up(plan_.workspace(1));
 }
 
 // Whether members take whole images.
@@ -215,11 +247,19 @@ void SampledProduct<T>::run(const Team& team, const T* source, const T* weight, 
 template <class T>
 void SampledProduct<T>::run_apart(const Team& team, const T* source, const T* weight, const T* bias,
                                   T* target, std::byte* workspace) const {
-  std::byte* const own = workspace + static_cast<std::size_t>(team.rank()) * image_bytes();
-  T* const gathered = reinterpret_cast<T*>(own);
-  T* const room = reinterpret_cast<T*>(own + source_bytes(1));
-  std::byte* const scratch = own + source_bytes(1) + target_bytes(1);
+  std::byte* own = workspace + static_cast<std::size_t>(team.rank()) * image_bytes();
+  const auto take = [&own](std::size_t bytes) {
+    T* const taken = reinterpret_cast<T*>(own);
+    own += bytes;
+    return taken;
+  };
+  T *samples = take(source_bytes(1)), *next_samples = take(source_bytes(1));
+  T* const room = take(target_bytes(1));
   const index source_image = source_channels_ * source_.pixels();
+  const GemmPlan<T>& tiles = plan_.tiles;
+  Gathering<T> gathering(source_, source_channels_, tiles.chunks * tiles.m_panels * tiles.n_panels);
+  index gathered = -1;  // the image whose samples have been begun
+  const auto owner = [&](index n) { return ((n + 1) * team.size() - 1) / images_; };
   team.for_each(images_, [&](index n) {
     const T* const from = source + n * source_image;
     T* const to = target + n * target_channels_ * target_.pixels();
@@ -228,13 +268,15 @@ void SampledProduct<T>::run_apart(const Team& team, const T* source, const T* we
     c.bias_row = bias;
     c.activation = !relu_ ? kGemmNone : keep_sign_ ? kGemmReluKeepSign : kGemmRelu;
     if (source_.all()) {
-      run_strided(Team::alone(), plan_, weight, from, c, scratch);
+      run_strided(Team::alone(), plan_, weight, from, c, own);
     } else {
-      gather(Team::alone(), source_, source_channels_, from, gathered);
-      gemm_driver(
-          Team::alone(), plan_.tiles, StridedA<T>{weight, plan_.a.row, plan_.a.column},
-          GatheredB<T>(plan_.tiles, source_, gathered, n + 1 < images_ ? from + source_image : nullptr), c,
-          scratch);
+      std::swap(samples, next_samples);
+      if (gathered != n) gathering.begin(from, samples);
+      gathering.gather_rest();
+      gathered = n + 1 < images_ && owner(n + 1) == owner(n) ? n + 1 : -1;
+      gathering.begin(gathered < 0 ? nullptr : from + source_image, next_samples);
+      gemm_driver(Team::alone(), tiles, StridedA<T>{weight, plan_.a.row, plan_.a.column},
+                  StridedB<T>{samples, source_.count(), 1}, GatheringC<T>{c, &gathering}, own);
     }
     if (!target_.all()) {
       for (index i = 0; i < target_channels_; ++i) {
