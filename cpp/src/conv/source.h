@@ -1,4 +1,5 @@
-// The padded, phase-split copy of a group's channels, strip by strip (see shift.h for its layout).
+// The padded, phase-split copy of a group's channels, strip by strip (see shift.h for its layout), or the channels where
+// they lie.
 #pragma once
 
 #include <algorithm>
@@ -42,8 +43,10 @@ class Ahead {
 template <class T>
 class ShiftSource {
  public:
-  ShiftSource(const std::array<ShiftAxis, 3>* axes, index channels) : axes_(*axes), channels_(channels) {
-    in_place_ = true;
+  // `single`: elements of a look are read one by one, so that a look may have gaps.
+  ShiftSource(const std::array<ShiftAxis, 3>* axes, index channels, bool single = false)
+      : axes_(*axes), channels_(channels) {
+    in_place_ = true, gaps_ = single;
     for (int i = 0; i < 3; ++i) {
       const ShiftAxis& a = axis(i);
       const ShiftPhase& phase = a.phases[0];
@@ -51,13 +54,18 @@ class ShiftSource {
       // The source is its own buffer: one phase, position u is source u, and nothing is missing.
       if (a.phases.size() != 1 || a.step != 1 || phase.first != 0 || a.grid + a.reach != a.source)
         in_place_ = false;
+      for (const ShiftTap& t : a.parts[0].taps) {
+        const ShiftPhase& of_tap = a.phases[static_cast<std::size_t>(t.phase)];
+        if (t.shift < of_tap.inside_begin || t.shift + a.grid > of_tap.inside_end) gaps_ = false;
+      }
     }
+    if (in_place_) gaps_ = false;
     strip_axis_ = axis(0).grid > 1 ? 0 : axis(1).grid > 1 ? 1 : 2;
     set_strip(std::max<index>(1, axis(strip_axis_).grid));
   }
 
   const ShiftAxis& axis(int i) const { return axes_[static_cast<std::size_t>(i)]; }
-  bool in_place() const { return in_place_; }
+  bool in_place() const { return in_place_ || gaps_; }
   int strip_axis() const { return strip_axis_; }
   index grid() const { return axis(strip_axis_).grid; }  // along the strip axis
   index strip() const { return strip_; }
@@ -75,8 +83,8 @@ class ShiftSource {
           (i == strip_axis_ && !in_place_ ? std::min(strip, a.grid) : a.grid) + a.reach;
     }
     block_ = extent(0) * extent(1) * extent(2);
-    channel_stride_ = phases_ * block_;
-    if (!in_place_) {
+    channel_stride_ = gaps_ ? source_plane() : phases_ * block_;
+    if (!in_place()) {
       channel_stride_ = (channel_stride_ + 15) / 16 * 16;
       // Channels a multiple of 4096 bytes apart would fight for the same lines of the first-level cache.
       if (channel_stride_ * static_cast<index>(sizeof(T)) % 4096 == 0) channel_stride_ += 16;
@@ -92,11 +100,24 @@ class ShiftSource {
     return product;
   }
 
-  index scratch_elements() const { return channels_ * channel_stride_ + kShiftSlack; }
-  index pitch(int i) const { return i == 0 ? extent(1) * extent(2) : i == 1 ? extent(2) : 1; }
+  index scratch_elements() const { return gaps_ ? 0 : channels_ * channel_stride_ + kShiftSlack; }
+  // From a grid position to the next one.
+  index pitch(int i) const {
+    index product = gaps_ ? axis(i).step : 1;
+    for (int j = i + 1; j < 3; ++j) product *= gaps_ ? axis(j).source : extent(j);
+    return product;
+  }
 
   // Where a tap of a channel looks, relative to the grid position.
   index offset(index channel, const ShiftTap& t0, const ShiftTap& t1, const ShiftTap& t2) const {
+    if (gaps_) {
+      const auto position = [&](int i, const ShiftTap& t) {
+        return axis(i).phases[static_cast<std::size_t>(t.phase)].first + t.shift * axis(i).step;
+      };
+      return ((channel * axis(0).source + position(0, t0)) * axis(1).source + position(1, t1)) *
+                 axis(2).source +
+             position(2, t2);
+    }
     const index phase = (t0.phase * static_cast<index>(axis(1).phases.size()) + t1.phase) *
                             static_cast<index>(axis(2).phases.size()) +
                         t2.phase;
@@ -107,6 +128,7 @@ class ShiftSource {
   // channel 0 of `channels` lies. `source` is the first channel's plane; `end` is the end of the tensor.
   const T* load(const ConvKernels<T>& k, const T* source, const T* end, index channels, index begin, T fill,
                 T* scratch, index slack = kShiftSlack) const {
+    if (gaps_) return source + begin * pitch(strip_axis_);
     const index rows = std::min(strip_, grid() - begin) + axis(strip_axis_).reach;
     if (in_place_) {
       const index skip = begin * pitch(strip_axis_);
@@ -138,8 +160,8 @@ class ShiftSource {
     return scratch;
   }
 
-  // What `load` of a strip will copy; nothing where it copies nothing, or so few channels that the processor follows them
-  // by itself.
+  // What `load` of a strip will copy, or what lies there with gaps; nothing where it has fetched it, or where the processor
+  // follows so few channels by itself.
   Ahead<T> ahead(const T* source, index channels, index begin) const {
     constexpr index kLeastChannels = 8;
     if (in_place_ || channels < kLeastChannels) return {};
@@ -192,7 +214,7 @@ class ShiftSource {
   const std::array<ShiftAxis, 3>& axes_;  // outlives this
   index channels_;
   index phases_ = 1;
-  bool in_place_ = false;
+  bool in_place_ = false, gaps_ = false;
   int strip_axis_ = 2;
   index strip_ = 1;
   std::array<index, 3> extent_ = {};

@@ -13,6 +13,12 @@ constexpr index kChunks = 16;
 constexpr index kChunkPixels = 512;  // fewer are not worth a slot of their own
 constexpr index kItems = 16;
 
+index taps_of(const std::array<ShiftAxis, 3>& axes) {
+  index taps = 1;
+  for (const ShiftAxis& a : axes) taps *= static_cast<index>(a.parts[0].taps.size());
+  return taps;
+}
+
 }  // namespace
 
 bool weight_gradient_dots(index filters, index looks, index row) {
@@ -29,19 +35,17 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
     : axes_(std::move(forward_axes)),
       k_(kernels<ConvKernels, T>()),
       gemm_(kernels<GemmKernels, T>()),
-      source_(&axes_, channels),
       images_(images),
       groups_(groups),
       channels_(channels),
       filters_(filters),
+      taps_(taps_of(axes_)),
+      dot_(weight_gradient_dots(filters, channels * taps_, axes_[2].grid)),
+      source_(&axes_, channels, !dot_),
       fill_(static_cast<T>(fill)) {
-  index kernel = 1;
-  for (const ShiftAxis& a : axes_) kernel *= static_cast<index>(a.parts[0].taps.size());
-  taps_ = kernel;
   pixels_ = axes_[0].grid * axes_[1].grid * axes_[2].grid;
 
   const index sums = filters * channels * taps_;
-  dot_ = weight_gradient_dots(filters, channels * taps_, axes_[2].grid);
   if (dot_) {
     slot_ = groups * sums * k_.lanes;
   } else {
@@ -162,11 +166,11 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
         ahead = source_.ahead(x + (((unit + 1) / strips * groups_ + g) * channels_ + first) * plane, channels,
                               (unit + 1) % strips * source_.strip());
       }
-      const T* d = dy + (n * groups_ + g) * filters_ * pixels_;
       if (dot_) {
-        dot(s, strip, channels, base, d, slot, resume, ahead);
+        dot(s, strip, channels, base, dy + (n * groups_ + g) * filters_ * pixels_, slot, resume, ahead);
       } else {
-        outer(s, strip, channels, block_begin, block_end, base, d, slot, resume, ahead);
+        outer(s, strip, channels, block_begin, block_end, base, strip_of_dy(dy, g, unit),
+              unit + 1 < to ? strip_of_dy(dy, g, unit + 1) : nullptr, slot, resume, ahead);
       }
       resume = true;
     }
@@ -218,11 +222,18 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
   }
 }
 
+// Where a strip begins in dy. The axes before the strip axis have one position, so it is contiguous there.
+template <class T>
+const T* WeightGradient<T>::strip_of_dy(const T* dy, index group, index unit) const {
+  const index n = unit / source_.strips(), strip = unit % source_.strips() * source_.strip();
+  return dy + (n * groups_ + group) * filters_ * pixels_ + strip * (pixels_ / source_.grid());
+}
+
 // slot[block][c][tap][f] += look[c][tap] * dyt[f] over the pixels of the strip
 template <class T>
 void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, index block_begin,
-                              index block_end, const T* base, const T* dy, T* slot, bool resume,
-                              Ahead<T> ahead) const {
+                              index block_end, const T* base, const T* dy, const T* next_dy, T* slot,
+                              bool resume, Ahead<T> ahead) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
   count[t] = std::min(source_.strip(), source_.grid() - strip);
@@ -230,19 +241,26 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
   for (index d = 0; d < count[0]; ++d) {
     for (index h = 0; h < count[1]; ++h) {
       for (index w = 0; w < count[2]; ++w)
-        s.position[pixels++] = d * source_.pitch(0) + h * source_.pitch(1) + w;
+        s.position[pixels++] = d * source_.pitch(0) + h * source_.pitch(1) + w * source_.pitch(2);
     }
   }
-  // The axes before the strip axis have one position, so a strip is contiguous in dy.
-  const T* from = dy + strip * (t == 0 ? axes_[1].grid * axes_[2].grid : t == 1 ? axes_[2].grid : 1);
-  const index looks = channels * taps_;
-  const index asked = ahead.lines(divide_up(pixels, kPixelBlock) * (block_end - block_begin) *
-                                  divide_up(looks, k_.outer_taps[vectors_]));
+  const index looks = channels * taps_, calls = divide_up(looks, k_.outer_taps[vectors_]);
+  const index asked = ahead.lines(divide_up(pixels, kPixelBlock) * (block_end - block_begin) * calls);
   for (index p = 0; p < pixels; p += kPixelBlock) {
     const index n = std::min(kPixelBlock, pixels - p);
     for (index b = block_begin; b < block_end; ++b) {
       const index filters = std::min(width_, filters_ - b * width_);
-      const T* of_block = from + b * width_ * pixels_ + p;
+      const T* of_block = dy + b * width_ * pixels_ + p;
+      // What is packed next.
+      const bool last_block = b + 1 == block_end, last = last_block && p + n == pixels;
+      const T* const row = last ? next_dy : last_block ? dy + p + n : dy + p;
+      const index next = last_block ? block_begin : b + 1;
+      Ahead<T> ahead_of_dy;
+      if (row) {
+        ahead_of_dy = {row + next * width_ * pixels_, std::min(width_, filters_ - next * width_), pixels_,
+                       last_block && !last ? std::min(kPixelBlock, pixels - p - n) : n};
+      }
+      const index asked_of_dy = ahead_of_dy.lines(calls);
       if (filters >= k_.lanes) {
         gemm_.pack(filters, n, of_block, pixels_, 1, width_, s.packed);
       } else {
@@ -251,6 +269,7 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
       T* sums = slot + b * channels_ * taps_ * width_;
       for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {
         ahead.more(asked);
+        ahead_of_dy.more(asked_of_dy);
         k_.outer[vectors_](std::min(k_.outer_taps[vectors_], looks - j), n, base, offset_.data() + j,
                            s.position + p, s.packed, sums + j * width_, resume || p > 0);
       }

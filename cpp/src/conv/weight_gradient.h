@@ -38,17 +38,18 @@ class WeightGradient {
   void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume,
            Ahead<T> ahead) const;
   void outer(const Scratch& s, index strip, index channels, index block_begin, index block_end, const T* base,
-             const T* dy, T* slot, bool resume, Ahead<T> ahead) const;
+             const T* dy, const T* next_dy, T* slot, bool resume, Ahead<T> ahead) const;
+  const T* strip_of_dy(const T* dy, index group, index unit) const;
   void reduce(const Team& team, T* slots, T* dw) const;
 
   std::array<ShiftAxis, 3> axes_;
   const ConvKernels<T>& k_;
   const GemmKernels<T>& gemm_;
-  ShiftSource<T> source_;
   index images_, groups_, channels_, filters_, taps_;
+  bool dot_;
+  ShiftSource<T> source_;
   T fill_;
-  index pixels_ = 0;  // of an output plane
-  bool dot_ = false;
+  index pixels_ = 0;   // of an output plane
   index vectors_ = 1;  // outer: of a block of filters
   index width_ = 1;    // outer: filters of a block, vectors_ * lanes
   index blocks_ = 1;   // outer: blocks of filters
