@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "conv/shift.h"
+#include "gemm/driver.h"
 #include "kernels/conv.h"
 
 namespace tenfold {
@@ -14,30 +15,52 @@ namespace tenfold {
 // Elements that a look may read behind the last one that it needs.
 constexpr index kShiftSlack = 256;
 
-// Memory that is read next, asked for little by little while something else is computed: what a copy waits for is
-// then in the second-level cache.
+// Memory that is read or written next, so many elements of each row of some planes, asked for little by little while
+// something else is computed: what a copy waits for is then in the second-level cache.
 template <class T>
 class Ahead {
  public:
   Ahead() = default;
-  Ahead(const T* first, index channels, index plane, index span)
-      : channel_(first), plane_(plane), span_(span), left_(channels * divide_up(span, kLine)) {}
+  Ahead(const T* first, index planes, index plane, index span) : Ahead(first, planes, plane, 1, span, span) {}
+  Ahead(const T* first, index planes, index plane, index rows, index pitch, index span)
+      : from_(first), planes_(planes), plane_(plane), rows_(rows), pitch_(pitch), span_(span) {
+    if (pitch == span) rows_ = 1, span_ *= rows;
+  }
 
   // In `calls` calls of more(lines(calls)) everything is asked for.
-  index lines(index calls) const { return divide_up(left_, std::max<index>(1, calls)); }
+  index lines(index calls) const {
+    return divide_up(planes_ * rows_ * divide_up(span_, kLine), std::max<index>(1, calls));
+  }
   void more(index lines) {
-    for (lines = std::min(lines, left_), left_ -= lines; lines > 0; --lines) {
-      __builtin_prefetch(channel_ + at_, 0, 2);
-      at_ += kLine;
-      if (at_ >= span_) at_ = 0, channel_ += plane_;
+    for (; lines > 0 && planes_ > 0; --lines) {
+      __builtin_prefetch(from_ + at_, 0, 2);
+      go_on(kLine);
     }
+  }
+  // What a register tile asks for on its way that sums so many products, step(products) elements apart.
+  index step(index products) const {
+    const index tiles = divide_up(span_, products * kLine);
+    return divide_up(span_, std::max<index>(1, tiles * products));
+  }
+  GemmFetch<T> with_tile(index products, index step) {
+    if (planes_ == 0) return {};
+    const GemmFetch<T> fetch{from_ + at_, step};
+    go_on(step * products);
+    return fetch;
   }
 
  private:
   static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  void go_on(index elements) {
+    at_ += elements;
+    if (at_ < span_) return;
+    at_ = 0, from_ += pitch_;
+    if (++row_ < rows_) return;
+    row_ = 0, from_ += plane_ - rows_ * pitch_, --planes_;
+  }
 
-  const T* channel_ = nullptr;
-  index at_ = 0, plane_ = 0, span_ = 0, left_ = 0;
+  const T* from_ = nullptr;
+  index planes_ = 0, plane_ = 0, rows_ = 1, pitch_ = 0, span_ = 0, row_ = 0, at_ = 0;
 };
 
 template <class T>

@@ -21,6 +21,8 @@ constexpr index kWholeBytes = 384 * 1024;
 constexpr index kDepth = 512;
 // Channels whose taps are staged at a time, and those of a piece of the shared transform of tiles.
 constexpr index kStaged = 16;
+// Channels from which on asking for the outputs' lines is worth its instructions.
+constexpr index kLeastSums = 32;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
 // Filters of a panel, at least, where more panels make the shares even.
@@ -422,12 +424,44 @@ void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c
   }
 }
 
+// What tiles begin .. end - 1 look at and those before do not, as far as it belongs to one image.
+template <class T>
+Ahead<T> Winograd<T>::rows_ahead(index begin, index end, const T* source) const {
+  const WinogradProblem& p = problem_;
+  const index first = divide_up(begin, TW_), image = first / TH_, th = first % TH_;  // rows of tiles
+  const index last = std::min((end - 1) / TW_ - image * TH_, TH_ - 1);
+  if (begin >= end || last < th) return {};
+  const index from = look_[0].first + th * step_ + (th > 0 ? std::max<index>(0, looks_ - step_) : 0);
+  const index to = look_[0].first + last * step_ + looks_;
+  const index H = p.axes[0].size, W = p.axes[1].size;
+  const index h = std::clamp<index>(from, 0, H), rows = std::clamp<index>(to, h, H) - h;
+  if (rows * W == 0) return {};
+  return {source + (image * p.source_channels * H + h) * W, p.source_channels, H * W, rows * W};
+}
+
+// What the outputs of these tiles and channels are written to, as far as it belongs to the first one's image.
+template <class T>
+Ahead<T> Winograd<T>::target_ahead(index begin, index end, index c_begin, index c_end,
+                                   const T* target) const {
+  const Axis &height = problem_.axes[0], &width = problem_.axes[1];
+  const index image = begin / TW_ / TH_, th = begin / TW_ % TH_, area = height.output * width.output;
+  const index last = std::min((end - 1) / TW_ - image * TH_, TH_ - 1);
+  const bool single = begin / TW_ == (end - 1) / TW_;
+  const index w = single ? begin % TW_ * m_ : 0,
+              w_end = single ? std::min(width.output, ((end - 1) % TW_ + 1) * m_) : width.output;
+  const index h = th * m_, h_end = std::min(height.output, (last + 1) * m_);
+  const T* const from = target + (image * problem_.target_channels + c_begin) * area + h * width.output + w;
+  return {from, c_end - c_begin, area, h_end - h, width.output, w_end - w};
+}
+
 // sums[panel][column panel][element] (+)= the products of filter panels p_begin .. p_end - 1 and of v's column panels over
-// K channels; u begins with panel p_begin.
+// K channels; u begins with panel p_begin. Meanwhile the next rows of the source and where the outputs go are asked for.
 template <class T>
 void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v,
-                           index tiles, const Scratch& s) const {
+                           index tiles, const Scratch& s, Ahead<T>* next_rows, Ahead<T> outputs) const {
   const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
+  const index asked = outputs.lines(elements_ * (p_end - p_begin) * panels);
+  const index step = next_rows ? next_rows->step(depth_) : 0;
   for (index e = 0; e < elements_; ++e) {
     for (index p = p_begin; p < p_end; ++p) {
       const index rows = row(p + 1) - row(p);
@@ -442,11 +476,16 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
         tile.c = s.sums + ((p - p_begin) * panels + q) * room + e * rows * NR_, tile.ldc = NR_;
         tile.n = vectors * gemm_.lanes;
         tile.alpha = 1;
+        outputs.more(asked);
         // One tile's parts follow each other: both operands are read on where they come from the third-level cache.
         for (index k = 0; k < K; k += depth_) {
           tile.k = std::min(depth_, K - k);
           tile.a = a + k * rows, tile.b = b + k * NR_;
           tile.beta = resume || k > 0 ? T(1) : T(0);
+          if (next_rows) {
+            const GemmFetch<T> fetch = next_rows->with_tile(tile.k, step);
+            tile.next = fetch.data, tile.next_step = fetch.step;
+          }
           if (vectors > 0) gemm_.tile[0][vectors - 1][rows - 1](tile);
           if (few == 0) continue;
           GemmTile<T> rest = tile;
@@ -533,9 +572,11 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
     const index begin = item * block_, end = end_of(begin);
     make_runs(begin, end, s);
     transform_tiles(begin, end, 0, C, source, s, s.own);
+    Ahead<T> next_rows = rows_ahead(end, end_of(end), source);
     for (index p = 0; p < panels_; p += group_) {
       const index p_end = std::min(panels_, p + group_);
-      multiply(p, p_end, C, false, shared + u_panel(p, C), s.own, end - begin, s);
+      multiply(p, p_end, C, false, shared + u_panel(p, C), s.own, end - begin, s, &next_rows,
+               C < kLeastSums ? Ahead<T>() : target_ahead(begin, end, row(p), row(p_end), target));
       transform_products(p, p_end, end - begin, bias, s, target);
     }
   });

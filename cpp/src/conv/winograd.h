@@ -7,7 +7,7 @@
 #include <array>
 #include <vector>
 
-#include "conv/shift.h"
+#include "conv/source.h"
 #include "kernels/gemm.h"
 #include "kernels/winograd.h"
 #include "tenfold/conv.h"
@@ -92,8 +92,10 @@ class Winograd {
                          T* u) const;
   void transform_tiles(index begin, index end, index c_begin, index c_end, const T* source, const Scratch& s,
                        T* v) const;
+  Ahead<T> rows_ahead(index begin, index end, const T* source) const;
+  Ahead<T> target_ahead(index begin, index end, index c_begin, index c_end, const T* target) const;
   void multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v, index tiles,
-                const Scratch& s) const;
+                const Scratch& s, Ahead<T>* next_rows = nullptr, Ahead<T> outputs = {}) const;
   void transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
                           T* target) const;
 
