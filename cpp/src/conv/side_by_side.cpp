@@ -34,6 +34,12 @@ struct WindowsC {
     // The tile's rows are the parts of windows that lie in one row of pixels, in pairs.
     const index taps = window.kernel_count(), channels = rows / taps, plane = window.input_count();
     T* const target = x + i / taps * plane;
+    for (index c = 0; c < channels; ++c) {
+      for (index d = 0; d < window[0].kernel; ++d) {
+        for (index h = 0; h < window[1].kernel; ++h)
+          ask_for(target + c * plane + (d * window[1].size + h) * window[2].size, runs, run);
+      }
+    }
     kernel(tile);
     index tap = 0;
     for (index d = 0; d < window[0].kernel; ++d) {
@@ -43,6 +49,13 @@ struct WindowsC {
                              target + (d * window[1].size + h) * window[2].size, plane,
                              last && bias ? bias + i / taps : nullptr, !first);
       }
+    }
+  }
+  static void ask_for(const T* to, index runs, const ConvRun* run) {
+    constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+    for (index r = 0; r < runs; ++r) {
+      for (index i = 0; i < run[r].count; i += kLine) __builtin_prefetch(to + run[r].target + i, 1);
+      __builtin_prefetch(to + run[r].target + run[r].count - 1, 1);
     }
   }
 };

@@ -103,7 +103,7 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
     for (index p = 0; p < tiles * m_; ++p) dy.table.push_back(p < outputs ? p : -1);
     dy.inside_end = outputs;
   }
-  pitch_ = divide_up(std::max<index>(0, TW_ - 1) * step_ + looks_, L) * L;
+  pitch_ = std::max<index>(0, TW_ - 1) * step_ + looks_;
 
   // A register tile: half a vector or a vector of channels, and as many vectors of filters as leave least over.
   R_ = L;
@@ -164,10 +164,9 @@ std::size_t WinogradGradient<T>::sums_bytes() const {
 
 // Elements of the buffers of a Scratch, in order.
 template <class T>
-std::array<index, 5> WinogradGradient<T>::scratch_elements() const {
+std::array<index, 4> WinogradGradient<T>::scratch_elements() const {
   const index L = k_.lanes, of_taps = group_ * L * taps_ * width_;
-  return {L * pitch_, ((together_ - 1) * step_ + looks_) * pitch_ * L, elements_ * item_step(), of_taps,
-          of_taps};
+  return {((together_ - 1) * step_ + looks_) * pitch_ * L, elements_ * item_step(), of_taps, of_taps};
 }
 
 template <class T>
@@ -179,13 +178,13 @@ std::size_t WinogradGradient<T>::scratch_bytes() const {
 
 template <class T>
 typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(std::byte* at) const {
-  T* buffers[5];
+  T* buffers[4];
   const auto counts = scratch_elements();
   for (std::size_t i = 0; i < counts.size(); ++i) {
     buffers[i] = reinterpret_cast<T*>(at);
     at += align_up(static_cast<std::size_t>(counts[i]) * sizeof(T));
   }
-  return {buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]};
+  return {buffers[0], buffers[1], buffers[2], buffers[3]};
 }
 
 template <class T>
@@ -201,20 +200,26 @@ void WinogradGradient<T>::turn(const std::array<ShiftPhase, 2>& look, index heig
                                const Scratch& s) const {
   const ShiftPhase &h = look[0], &w = look[1];
   const auto columns = static_cast<index>(w.table.size());
-  const index L = k_.lanes;
-  for (index l = channels; l < L; ++l) conv_.fill(pitch_, 0, s.rows + l * pitch_);
+  const index L = k_.lanes, plane = height * width;
+  const auto turn_outside = [&](index begin, index end, const T* row, T* to) {
+    for (index i = begin; i < end; ++i) {
+      const index at = w.table[static_cast<std::size_t>(i)];
+      for (index l = 0; l < L; ++l)
+        to[i * L + l] = l >= channels ? T(0) : at < 0 ? fill : row[l * plane + at];
+    }
+  };
   for (index r = 0; r < rows; ++r) {
     const index from = h.table[static_cast<std::size_t>(first_row + r)];
-    for (index l = 0; l < channels; ++l) {
-      T* row = s.rows + l * pitch_;
-      if (from < 0) {
-        conv_.fill(columns, fill, row);
-      } else {
-        conv_.pad_row(columns, w.table.data(), w.inside_begin, w.inside_end, w.first, 1,
-                      source + (l * height + from) * width, fill, row);
-      }
+    T* const to = s.pixels + r * pitch_ * L;
+    if (from < 0) {
+      conv_.fill(columns * L, fill, to);
+      continue;
     }
-    gemm_.pack(L, divide_up(columns, L) * L, s.rows, pitch_, 1, L, s.pixels + r * pitch_ * L);
+    const T* const row = source + from * width;
+    turn_outside(0, w.inside_begin, row, to);
+    gemm_.pack(channels, w.inside_end - w.inside_begin, row + w.first + w.inside_begin, plane, 1, L,
+               to + w.inside_begin * L);
+    turn_outside(w.inside_end, columns, row, to);
   }
 }
 

@@ -41,7 +41,6 @@ class WinogradGradient {
 
  private:
   struct Scratch {
-    T* rows;    // padded rows of L channels, side by side: [L][pitch]
     T* pixels;  // turned: [row][column][L]
     T* sums;    // products of an item: [element][channel panel][filter panel][row][column]
     T* taps;    // of an item's channels and a panel of filters
@@ -62,7 +61,7 @@ class WinogradGradient {
   index part_step() const { return items() * elements_ * item_step(); }  // between the sums of parts
   std::size_t tiles_bytes() const;                                       // v and u
   std::size_t sums_bytes() const;
-  std::array<index, 5> scratch_elements() const;
+  std::array<index, 4> scratch_elements() const;
   std::size_t scratch_bytes() const;
   Scratch scratch_of(std::byte* at) const;
 
@@ -95,7 +94,7 @@ class WinogradGradient {
   index together_ = 1;             // rows of tiles that are turned at a time
   index parts_ = 1, chunk_lines_ = 1, chunks_ = 1;  // chunks of all parts, each has as many
   index v_block_ = 0, u_panel_ = 0;                 // elements between blocks and panels
-  index pitch_ = 0;                                 // columns of padded rows
+  index pitch_ = 0;                                 // columns of turned rows
 };
 
 }  // namespace tenfold
