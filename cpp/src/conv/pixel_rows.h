@@ -33,7 +33,7 @@ struct PixelRows {
   }
 };
 
-// B[k][j] = source[look[k] + the place of pixel j]
+// B[k][j] = source[look[k] + the place of pixel j]; pixels of a row lie side by side.
 template <class T>
 struct LooksB {
   static constexpr bool kDirect = false;
@@ -49,30 +49,10 @@ struct LooksB {
     if (n < width) {
       for (index kk = 0; kk < kc; ++kk) std::fill(to + kk * width + n, to + (kk + 1) * width, T(0));
     }
-    if (rows.step == 1) return kernels.pack_panel(kc, source, look + k, runs, run, to, width);
-    ConvRun next[kMostColumns];
-    const index next_runs = rows.runs(j + n, width, next);
-    for (index kk = 0; kk < kc; ++kk, to += width) {
-      const T* const from = source + look[k + kk];
-      // Looks side by side share their lines.
-      if (kk == 0 || look[k + kk] != look[k + kk - 1] + 1) fetch(from, next_runs, next);
-      for (index r = 0; r < runs; ++r) {
-        kernels.pick_rows(1, run[r].count, from + run[r].target, 0, rows.step, to + run[r].column);
-      }
-    }
+    kernels.pack_panel(kc, source, look + k, runs, run, to, width);
   }
   index turns(index /*n*/, index /*kc*/) const { return 0; }
   GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
-
- private:
-  // Asks for what the next panel picks: more streams than the processor follows by itself.
-  void fetch(const T* from, index runs, const ConvRun* run) const {
-    constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-    for (index r = 0; r < runs; ++r) {
-      const index span = (run[r].count - 1) * rows.step + 1;
-      for (index i = 0; i < span; i += kLine) __builtin_prefetch(from + run[r].target + i);
-    }
-  }
 };
 
 }  // namespace tenfold

@@ -10,6 +10,19 @@ namespace {
 
 constexpr index kPair = 2;  // pixels of a window along a row
 
+// Asks for the elements of each run, which lie at from + run.target. These are more streams than the processor follows by
+// itself.
+template <class T>
+void ask_for(const T* from, index runs, const ConvRun* run, index elements) {
+  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  for (index r = 0; r < runs; ++r) {
+    const T* const first = from + run[r].target;
+    const index span = run[r].count * elements;
+    for (index i = 0; i < span; i += kLine) __builtin_prefetch(first + i);
+    __builtin_prefetch(first + span - 1);
+  }
+}
+
 // Row i and column j of the product is pixel i % taps, of channel i / taps, of window j.
 template <class T>
 struct WindowsC {
@@ -37,7 +50,7 @@ struct WindowsC {
     for (index c = 0; c < channels; ++c) {
       for (index d = 0; d < window[0].kernel; ++d) {
         for (index h = 0; h < window[1].kernel; ++h)
-          ask_for(target + c * plane + (d * window[1].size + h) * window[2].size, runs, run);
+          ask_for(target + c * plane + (d * window[1].size + h) * window[2].size, runs, run, 1);
       }
     }
     kernel(tile);
@@ -51,13 +64,61 @@ struct WindowsC {
       }
     }
   }
-  static void ask_for(const T* to, index runs, const ConvRun* run) {
-    constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-    for (index r = 0; r < runs; ++r) {
-      for (index i = 0; i < run[r].count; i += kLine) __builtin_prefetch(to + run[r].target + i, 1);
-      __builtin_prefetch(to + run[r].target + run[r].count - 1, 1);
+};
+
+// Row k of B is the k-th element of all windows: elements 2 p and 2 p + 1 lie side by side, those of the first window at
+// source[pair[p]].
+template <class T>
+struct PairsB {
+  static constexpr bool kDirect = false;
+  const ConvKernels<T>& kernels;
+  const Window& window;
+  const PixelRows& rows;
+  const std::ptrdiff_t* pair;
+  const T* source;
+  index band;  // columns
+
+  bool columns_together() const { return true; }
+  void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
+    ConvRun run[kMostColumns];
+    const index runs = rows.runs(j, n, run);
+    if (n < width) {
+      for (index kk = 0; kk < kc; ++kk) std::fill(to + kk * width + n, to + (kk + 1) * width, T(0));
     }
+    const auto pack_one = [&](index of, T* row) {
+      for (index r = 0; r < runs; ++r) {
+        kernels.pick_rows(1, run[r].count, source + pair[of / kPair] + of % kPair + run[r].target, 0, kPair,
+                          row + run[r].column);
+      }
+    };
+    // A chunk of K may begin or end inside a pair.
+    index kk = 0;
+    if (k % kPair != 0) pack_one(k + kk, to), ++kk;
+    const index pairs = (kc - kk) / kPair;
+    ConvRun next[kMostColumns];
+    const index next_runs = rows.runs(j + n, width, next);
+    for (index p = 0; p < pairs; p += kTogether) {
+      const index first = (k + kk) / kPair + p, count = std::min(kTogether, pairs - p);
+      for (index i = 0; i < count; ++i) ask_for(source + pair[first + i], next_runs, next, kPair);
+      kernels.pack_pairs(count, source, pair + first, runs, run, to + (kk + kPair * p) * width, width);
+    }
+    kk += kPair * pairs;
+    if (kk < kc) pack_one(k + kk, to + kk * width);
   }
+
+  // A channel in every turn: what the windows of a band look at there. (In a volume, in their first rows of pixels.)
+  index turns(index /*n*/, index kc) const { return divide_up(kc, window.kernel_count()); }
+  GemmFetch<T> ahead(index turn, index j, index k, index kc) const {
+    const index channel = k / window.kernel_count() + turn, row = j / rows.length;
+    const index last = std::min((j + band - 1) / rows.length, static_cast<index>(rows.begin.size()) - 1);
+    const index at = j % rows.length * kPair;
+    const index span = (last + 1 - row) * window[1].kernel * window[2].size - at;
+    return {source + channel * window.input_count() + rows.begin[static_cast<std::size_t>(row)] + at,
+            std::min(divide_up(span, kc), kLine)};
+  }
+
+ private:
+  static constexpr index kLine = 64 / static_cast<index>(sizeof(T)), kTogether = 4;
 };
 
 }  // namespace
@@ -92,13 +153,11 @@ SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation ac
     return;
   }
   plan_ = make_gemm_plan<T>(g.filters, pixels, elements, !aliased<T>(elements), false);
-  looks_.reserve(static_cast<std::size_t>(elements));
+  pairs_.reserve(static_cast<std::size_t>(elements / kPair));
   for (index c = 0; c < g.channels; ++c) {
     for (index d = 0; d < w[0].kernel; ++d) {
-      for (index h = 0; h < w[1].kernel; ++h) {
-        for (index v = 0; v < w[2].kernel; ++v)
-          looks_.push_back(((c * w[0].size + d) * w[1].size + h) * w[2].size + v);
-      }
+      for (index h = 0; h < w[1].kernel; ++h)
+        pairs_.push_back(((c * w[0].size + d) * w[1].size + h) * w[2].size);
     }
   }
 }
@@ -126,7 +185,9 @@ void SideBySide<T>::run(const Team& team, const T* source, const T* weight, cons
                  StridedC<T> c{target + n * y_image, plan_.n};
                  c.bias_row = bias, c.activation = activation_;
                  gemm_driver(members, plan_, StridedA<T>{weight, plan_.k, 1},
-                             LooksB<T>{k, rows_, looks_.data(), source + n * x_image}, c, scratch);
+                             PairsB<T>{k, g.window, rows_, pairs_.data(), source + n * x_image,
+                                       plan_.column(plan_.n_begin(1))},
+                             c, scratch);
                }
              });
 }

@@ -37,7 +37,7 @@ class SideBySide {
   GemmActivation activation_;
   GemmPlan<T> plan_;
   PixelRows rows_;                     // of windows
-  std::vector<std::ptrdiff_t> looks_;  // of apply, by c and tap: where the first window looks
+  std::vector<std::ptrdiff_t> pairs_;  // of apply, by c and pair of taps: where the first window looks
 };
 
 }  // namespace tenfold

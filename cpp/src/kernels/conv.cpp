@@ -214,6 +214,36 @@ void pack_panel(index K, const T* b, const index* offset, index runs, const Conv
   }
 }
 
+template <class T>
+void pack_pairs(index pairs, const T* b, const index* offset, index runs, const ConvRun* run, T* panel,
+                index columns) {
+  constexpr index L = kLanes<T>;
+  for (index p = 0; p < pairs; ++p, panel += 2 * columns) {
+    for (index r = 0; r < runs; ++r) {
+      const T* from = b + offset[p] + run[r].target;
+      T *even = panel + run[r].column, *odd = even + columns;
+      index i = 0;
+      Vec<T> evens, odds;
+      for (; i + L <= run[r].count; i += L) {
+        separate<T>(load(from + 2 * i), load(from + 2 * i + L), evens, odds);
+        store(even + i, evens);
+        store(odd + i, odds);
+      }
+#if defined(TENFOLD_ISA_avx512)
+      if (const index left = run[r].count - i; left > 0) {
+        const index low = 2 * left < L ? 2 * left : L;
+        separate<T>(load_first(from + 2 * i, low), load_first(from + 2 * i + low, 2 * left - low), evens,
+                    odds);
+        store_first(even + i, evens, left);
+        store_first(odd + i, odds, left);
+      }
+#else
+      for (; i < run[r].count; ++i) even[i] = from[2 * i], odd[i] = from[2 * i + 1];
+#endif
+    }
+  }
+}
+
 #if defined(__SSE__)
 // to[i * width + j] <- from[j * pitch + i] for i, j < 4.
 TENFOLD_INLINE void turn(const float* from, index pitch, float* to, index width) {
@@ -612,6 +642,7 @@ constexpr ConvKernels<T> make_table() {
   t.scatter = scatter<T>;
   t.scatter_pair = scatter_pair<T>;
   t.pack_panel = pack_panel<T>;
+  t.pack_pairs = pack_pairs<T>;
   t.pack_weights = pack_weights<T>;
   t.pad_row = pad_row<T>;
   t.fold_row = fold_row<T>;

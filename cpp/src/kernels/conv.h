@@ -73,6 +73,10 @@ struct ConvKernels {
   // panel[k * columns + run.column + i] <- b[offset[k] + run.target + i]; other columns are left alone.
   void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,
                      T* panel, ptrdiff_t columns);
+  // Rows 2 p and 2 p + 1 of a panel, p < pairs: to[2 p * columns + run.column + i] <- b[offset[p] + run.target + 2 i] and
+  // to[(2 p + 1) * columns + run.column + i] <- b[offset[p] + run.target + 2 i + 1], i < run.count. Reads nothing beyond.
+  void (*pack_pairs)(ptrdiff_t pairs, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,
+                     T* panel, ptrdiff_t columns);
 
   // packed[k * MR + m] <- weight[m * row_stride + map[k]]  for m < rows, 0 for rows <= m < MR.
   void (*pack_weights)(ptrdiff_t K, ptrdiff_t MR, ptrdiff_t rows, const T* weight, ptrdiff_t row_stride,
