@@ -12,6 +12,13 @@ constexpr std::size_t align_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+namespace detail {
+struct FreeAligned {
+  std::size_t alignment = kAlignment;
+  void operator()(std::byte* data) const;
+};
+}  // namespace detail
+
 // A block of `bytes` aligned to kAlignment; throws std::bad_alloc when there is no memory.
 class Buffer {
  public:
@@ -26,10 +33,7 @@ class Buffer {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* data) const;
-  };
-  std::unique_ptr<std::byte, Free> data_;
+  std::unique_ptr<std::byte, detail::FreeAligned> data_;
   std::size_t bytes_ = 0;
 };
 
