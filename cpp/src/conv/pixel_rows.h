@@ -33,6 +33,13 @@ struct PixelRows {
   }
 };
 
+// Zeros behind the n columns of a packed panel.
+template <class T>
+void clear_behind(index n, index width, index kc, T* panel) {
+  if (n == width) return;
+  for (index k = 0; k < kc; ++k) std::fill(panel + k * width + n, panel + (k + 1) * width, T(0));
+}
+
 // B[k][j] = source[look[k] + the place of pixel j]; pixels of a row lie side by side.
 template <class T>
 struct LooksB {
@@ -46,9 +53,7 @@ struct LooksB {
   void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
     ConvRun run[kMostColumns];
     const index runs = rows.runs(j, n, run);
-    if (n < width) {
-      for (index kk = 0; kk < kc; ++kk) std::fill(to + kk * width + n, to + (kk + 1) * width, T(0));
-    }
+    clear_behind(n, width, kc, to);
     kernels.pack_panel(kc, source, look + k, runs, run, to, width);
   }
   index turns(index /*n*/, index /*kc*/) const { return 0; }

@@ -43,14 +43,24 @@ ConvGeometry inner_geometry(const ConvGeometry& g) {
   return inner;
 }
 
-// to[row][i] <-- the samples of a plane
+// Where row i of the samples of planes one after the other begins.
 template <class T>
-void gather_plane(const SampledPlane& plane, const T* from, T* to) {
+const T* sample_row(const SampledPlane& plane, const T* from, index i) {
+  const index rows = plane.rows();
+  return from + i / rows * plane.pixels() + plane.pixel_row(i % rows) * plane.axes[2].size +
+         plane.axes[2].begin;
+}
+
+// to[row][i] <-- these rows of samples
+template <class T>
+void gather_rows(const SampledPlane& plane, const T* from, index begin, index end, T* to) {
   const auto& k = kernels<ConvKernels, T>();
   const auto& [depth, height, width] = plane.axes;
-  for (index row = 0; row < plane.rows(); row += height.count, to += height.count * width.count) {
-    k.pick_rows(height.count, width.count, from + plane.pixel_row(row) * width.size + width.begin,
-                height.step * width.size, width.step, to);
+  for (index row = begin; row < end;) {
+    const index rows = std::min(end - row, height.count - row % height.count);
+    k.pick_rows(rows, width.count, sample_row(plane, from, row), height.step * width.size, width.step,
+                to + row * width.count);
+    row += rows;
   }
 }
 
@@ -74,8 +84,7 @@ template <class T>
 const T* gather(const Team& team, const SampledPlane& plane, index planes, const T* from, T* room) {
   if (plane.all()) return from;
   team.for_range(planes, kPlanes, [&](index begin, index end) {
-    for (index i = begin; i < end; ++i)
-      gather_plane(plane, from + i * plane.pixels(), room + i * plane.count());
+    gather_rows(plane, from, begin * plane.rows(), end * plane.rows(), room);
   });
   return room;
 }
@@ -106,23 +115,13 @@ class Gathering {
     const index begin = rows_ * (share_ + 1) / shares_, end = rows_ * (share_ + 2) / shares_;
     if (!from_ || end > rows_) return {};
     const index pixels = (end - begin) * plane_.axes[1].step * plane_.axes[2].size;
-    return {row(begin), kLine * std::max<index>(1, divide_up(pixels, kLine * lines))};
+    return {sample_row(plane_, from_, begin), kLine * std::max<index>(1, divide_up(pixels, kLine * lines))};
   }
 
  private:
-  const T* row(index i) const {
-    const index in_plane = plane_.rows();
-    return from_ + i / in_plane * plane_.pixels() + plane_.pixel_row(i % in_plane) * plane_.axes[2].size +
-           plane_.axes[2].begin;
-  }
   void gather_until(index end) {
-    const auto& k = kernels<ConvKernels, T>();
-    const index together = plane_.axes[1].count, pitch = plane_.axes[1].step * plane_.axes[2].size;
-    while (done_ < end) {
-      const index rows = std::min(end - done_, together - done_ % together);
-      k.pick_rows(rows, plane_.width(), row(done_), pitch, plane_.axes[2].step, to_ + done_ * plane_.width());
-      done_ += rows;
-    }
+    gather_rows(plane_, from_, done_, end, to_);
+    done_ = end;
   }
 
   const SampledPlane& plane_;

@@ -82,9 +82,7 @@ struct PairsB {
   void pack(const GemmKernels<T>& /*gemm*/, index j, index n, index k, index kc, index width, T* to) const {
     ConvRun run[kMostColumns];
     const index runs = rows.runs(j, n, run);
-    if (n < width) {
-      for (index kk = 0; kk < kc; ++kk) std::fill(to + kk * width + n, to + (kk + 1) * width, T(0));
-    }
+    clear_behind(n, width, kc, to);
     const auto pack_one = [&](index of, T* row) {
       for (index r = 0; r < runs; ++r) {
         kernels.pick_rows(1, run[r].count, source + pair[of / kPair] + of % kPair + run[r].target, 0, kPair,
