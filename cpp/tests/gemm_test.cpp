@@ -177,6 +177,8 @@ TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
       {90, 2, 223, "dot products with a copied B"},
       {2, 90, 700, "dot products with a copied A"},
       {3, 4, 600, "dot products with both copied"},
+      {50, 300, 4000, "dot products of long sums: columns of B go by"},
+      {310, 45, 4100, "dot products of long sums: rows of A go by"},
   };
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);

@@ -5,6 +5,7 @@
 
 #include "conv/depthwise.h"
 #include "conv/engine.h"
+#include "conv/few_pixels.h"
 #include "conv/lane_conv.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
@@ -91,8 +92,9 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
 // Behind apply and adjoint.
 template <class T>
-using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, SampledProduct<T>,
-                      SideBySide<T>, LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
+using Product =
+    OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>, SampledProduct<T>,
+          SideBySide<T>, LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
@@ -152,13 +154,16 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
   if (automatic) {
     if (depthwise_applies(g)) return make_depthwise<T>(g, problem);
     if (is_whole_window(g)) return std::make_unique<WholeWindow<T>>(g, false, activation);
+  }
+  if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
+    return form;
+  if (automatic) {
+    if (few_pixels_applies<T>(g)) return std::make_unique<FewPixels<T>>(g, options);
     if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, false);
     if (pointwise_form(g) != PointwiseForm::none)
       return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},
                                             activation);
   }
-  if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
-    return form;
   if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
     return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
   if (automatic && side_by_side_applies(g, false))

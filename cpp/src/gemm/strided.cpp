@@ -10,9 +10,10 @@ namespace {
 constexpr double kPackRows = 60;     // to pack A: little by itself, but others read what one member packed
 constexpr double kPackTurned = 5;    // to pack B where a column lies side by side
 constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
-constexpr double kPackCopied = 5;    // ... where a row does
-constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
-constexpr double kTurn = 6;          // to write C in the transposed form, of a square that has it
+constexpr double kPackFar = 12, kPackFarAliased = 24;  // ... of a B that does not stay near
+constexpr double kPackCopied = 5;                      // ... where a row does
+constexpr double kPackRagged = 3;                      // to pack the end of a B that is read in place
+constexpr double kTurn = 6;  // to write C in the transposed form, of a square that has it
 // ... and to read an operand where it lies, each time. The processor does not fetch ahead rows that share no page.
 constexpr index kApart = 2048;       // bytes
 constexpr double kPassA = 1.6;       // an A whose rows alias, in tiles of more than kFlatRows
@@ -20,7 +21,9 @@ constexpr double kPassAcross = 2;    // a large A that is read across rows that 
 constexpr double kPassB = 0.6;       // a B whose rows alias
 constexpr double kPassApart = 0.11;  // a B whose rows are apart
 constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 80;      // ... and for each of its tiles
+constexpr double kDotCall = 160;     // ... and for each of its tiles
+constexpr double kDotPart = 1.5;     // to put a vector of sums aside and take it up again
+constexpr double kDotPause = 40;     // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
 
@@ -42,6 +45,13 @@ double pass_of_b(MatrixLayout b) {
   return b.row * static_cast<index>(sizeof(T)) >= kApart ? kPassApart : 0;
 }
 
+// What packing a B takes of which a column lies side by side.
+template <class T>
+double pack_turned(MatrixLayout b, index elements) {
+  if (elements > kNear<T>) return aliased<T>(b.column) ? kPackFarAliased : kPackFar;
+  return aliased<T>(b.column) ? kPackAliased : kPackTurned;
+}
+
 // Tiles of up to so many rows for a product whose operands have these layouts, each operand packed or read in place,
 // whichever is cheaper.
 template <class T>
@@ -52,7 +62,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
   const double a_passes = pass_of_a<T>(a, m * k, rows) * static_cast<double>(plan.n_panels);
   const double b_passes = pass_of_b<T>(b) * static_cast<double>(plan.m_panels);
-  const double b_pack = b.column == 1 ? kPackCopied : aliased<T>(b.column) ? kPackAliased : kPackTurned;
+  const double b_pack = b.column == 1 ? kPackCopied : pack_turned<T>(b, n * k);
   plan.a_direct = a_passes <= kPackRows;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
@@ -88,7 +98,8 @@ template <class T>
 void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
               std::byte* workspace) {
   const GemmKernels<T>& kernels = plan.kernels();
-  T* own = reinterpret_cast<T*>(workspace) + team.rank() * plan.copies();
+  T* own = reinterpret_cast<T*>(workspace) + team.rank() * (plan.copies() + plan.parts());
+  T* const parts = own + plan.copies();
   index a_row = plan.a.row, b_row = plan.b.column;
   bool copied = false;
   // Called within the loop: a late member touches no scratch memory.
@@ -103,35 +114,90 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
     }
     copied = true;
   };
-  const index R = kernels.dot_rows, S = kernels.dot_columns;
-  const index m_panels = (plan.m + R - 1) / R, bands = (plan.n + plan.band - 1) / plan.band;
-  const bool far = plan.n * plan.k > kNear<T>;
-  team.for_each(bands * plan.cuts, [&](index item) {
+  const bool by_a = plan.streams_a;
+  const index S = kernels.dot_columns, passing = by_a ? plan.m : plan.n, near = by_a ? plan.n : plan.m;
+  const index passing_panels = plan.passing_panels(), near_panels = plan.near_panels();
+  const index tile_parts = kernels.dot_rows * S * kernels.lanes;
+  const bool far = passing * plan.k > kNear<T>;
+  team.for_each(divide_up(passing_panels, plan.band) * plan.cuts, [&](index item) {
     if (!copied) copy_operands();
+    const T *const from = by_a ? a : b, *const to = by_a ? b : a;
+    const index from_row = by_a ? a_row : b_row, to_row = by_a ? b_row : a_row;
+    const index cut = item % plan.cuts, q_begin = item / plan.cuts * plan.band,
+                q_end = std::min(passing_panels, q_begin + plan.band);
+    const index p_begin = near_panels * cut / plan.cuts, p_end = near_panels * (cut + 1) / plan.cuts;
+    const bool spread = p_end - p_begin >= S;  // what goes by next is asked for a row a tile
     T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
-    const index cut = item % plan.cuts, band = item / plan.cuts;
-    const index p_begin = m_panels * cut / plan.cuts, p_end = m_panels * (cut + 1) / plan.cuts;
-    const index j_end = std::min(plan.n, (band + 1) * plan.band);
     for (index k = 0; k < plan.k || k == 0; k += plan.kc) {
-      for (index j = band * plan.band; j < j_end; j += S) {
-        const index columns = std::min(S, j_end - j);
+      const bool last = k + plan.kc >= plan.k;
+      for (index q = q_begin; q < q_end; ++q) {
+        const index j = q * S, columns = std::min(S, passing - j);
+        const T* const here = from + j * from_row + k;
+        const T* const next = here + (q + 1 < q_end ? S * from_row
+                                      : last        ? S * from_row - k
+                                                    : plan.kc - (q - q_begin) * S * from_row);
         for (index p = p_begin; p < p_end; ++p) {
-          const index i = plan.m * p / m_panels, rows = plan.m * (p + 1) / m_panels - i;
+          const index i = near * p / near_panels, rows = near * (p + 1) / near_panels - i;
+          const index lds = by_a ? rows : columns;
           GemmDot<T> dot{};
           dot.k = std::min(plan.kc, plan.k - k);
-          dot.a = a + i * a_row + k, dot.a_row = a_row;
-          dot.b = b + j * b_row + k, dot.b_row = b_row;
-          dot.s = sums, dot.lds = columns;
-          dot.ahead = far && p == p_begin ? S * b_row : 0;
+          dot.a = to + i * to_row + k, dot.a_row = to_row;
+          dot.b = here, dot.b_row = from_row;
+          dot.s = sums, dot.s_row = by_a ? 1 : lds, dot.s_column = by_a ? lds : 1;
+          dot.parts = parts + ((q - q_begin) * (p_end - p_begin) + p - p_begin) * tile_parts;
+          dot.resumes = k > 0, dot.pauses = !last;
+          const index tile = p - p_begin, rows_at_once = spread ? 1 : S;
+          if (far && tile * rows_at_once < S) dot.next = next + tile * rows_at_once * from_row;
+          dot.next_row = from_row, dot.next_rows = !spread;
           kernels.dot[rows - 1][columns - 1](dot);
-          GemmTile<T> tile{};
-          tile.n = columns;
-          c([&](const GemmTile<T>& t) { kernels.finish(rows, columns, sums, t); }, tile, i, j, rows, k == 0,
-            k + plan.kc >= plan.k);
+          if (!last) continue;
+          GemmTile<T> target{};
+          target.n = lds;
+          const index height = by_a ? columns : rows;
+          c([&](const GemmTile<T>& t) { kernels.finish(height, lds, sums, t); }, target, by_a ? j : i,
+            by_a ? i : j, height, true, true);
         }
       }
     }
   });
+}
+
+// Completes a plan of the dot form, and returns its time.
+template <class T>
+double plan_dots(StridedPlan<T>& plan) {
+  // Of what stays near: beside the rows that go by it stays in the second-level cache.
+  constexpr index kPart = 512 * 1024 / static_cast<index>(sizeof(T));
+  constexpr index kMostPanels = 16;  // of what stays near, where K is cut
+  constexpr double kItem = 16384;    // enough to be worth taking
+  constexpr index kItems = 16;
+  const GemmKernels<T>& kernels = plan.kernels();
+  plan.streams_a = plan.m > plan.n;
+  const index passing_panels = plan.passing_panels(), near_panels = plan.near_panels();
+  const index parts = std::max<index>(1, divide_up(std::min(plan.m, plan.n) * plan.k, kPart));
+  plan.kc = parts == 1 ? std::max<index>(1, plan.k) : GemmPlan<T>::round_up(divide_up(plan.k, parts));
+
+  const double lanes = kernels.lanes, depth = static_cast<double>(plan.k);
+  const double rows = static_cast<double>(plan.streams_a ? plan.n : plan.m),
+               columns = static_cast<double>(plan.streams_a ? plan.m : plan.n);
+  const double height = rows / static_cast<double>(near_panels),
+               width = columns / static_cast<double>(passing_panels);
+  const double tile = std::max({height * width, height + width, 4.0}) * depth / lanes + kDotCall +
+                      std::ceil(height * width / lanes) * kDotSums +
+                      static_cast<double>(parts - 1) * (kDotPart * height * width + kDotPause);
+  const double copies = kDotCopy * depth *
+                        ((plan.a.column != 1 ? static_cast<double>(plan.m) : 0) +
+                         (plan.b.row != 1 ? static_cast<double>(plan.n) : 0));
+  const double slower = aliased<T>(plan.b.row == 1 ? plan.b.column : plan.k) ? kDotAliased : 1;
+  const double time = slower * static_cast<double>(near_panels * passing_panels) * tile + copies;
+
+  const index least = parts == 1 ? 1 : divide_up(near_panels, kMostPanels);
+  const index panels =
+      std::max<index>(1, static_cast<index>(kItem / tile / static_cast<double>(near_panels)));
+  plan.band = std::min(panels, std::max<index>(1, passing_panels / kItems));
+  const index bands = divide_up(passing_panels, plan.band);
+  const index most = std::min(near_panels, static_cast<index>(time / static_cast<double>(bands) / kItem));
+  plan.cuts = std::max(least, std::clamp<index>(divide_up(kItems, bands), 1, std::max<index>(1, most)));
+  return time;
 }
 
 }  // namespace
@@ -142,40 +208,20 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
   plan.m = m, plan.n = n, plan.k = k, plan.a = a, plan.b = b;
   Choice<T> best = plan_tiles<T>(m, n, k, a, b, false);
   const GemmKernels<T>& kernels = *best.plan.kernels;
-  const double lanes = kernels.lanes, rows = static_cast<double>(m), columns = static_cast<double>(n),
-               depth = static_cast<double>(k);
 
   Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
-  const double squares =
-      static_cast<double>(turned.plan.chunks * turned.plan.m_panels) * std::ceil(rows / lanes);
-  turned.time += squares * lanes * kTurn;
+  const index squares = turned.plan.chunks * turned.plan.m_panels * divide_up(m, index{kernels.lanes});
+  turned.time += static_cast<double>(squares * kernels.lanes) * kTurn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
   if (m > 0 && n > 0) {
-    constexpr index kChunk = 2048 / static_cast<index>(sizeof(T));
-    const index R = kernels.dot_rows, S = kernels.dot_columns;
-    const index m_panels = (m + R - 1) / R, n_panels = (n + S - 1) / S;
-    const index chunks = m_panels == 1 ? 1 : std::max<index>(1, (k + kChunk - 1) / kChunk);
-    const double height = rows / static_cast<double>(m_panels),
-                 width = columns / static_cast<double>(n_panels);
-    const double tile =
-        std::max({height * width, height + width, 4.0}) * depth / lanes +
-        static_cast<double>(chunks) * (std::ceil(height * width / lanes) * kDotSums + kDotCall);
-    const double copies = kDotCopy * depth * ((a.column == 1 ? 0 : rows) + (b.row == 1 ? 0 : columns));
-    const double slower = aliased<T>(b.row == 1 ? b.column : k) ? kDotAliased : 1;
-    const double time = slower * static_cast<double>(m_panels * n_panels) * tile + copies;
+    StridedPlan<T> dots = plan;
+    dots.tiles.kernels = &kernels;
+    const double time = plan_dots(dots);
     if (time < best.time) {
       best.time = time;
-      plan.form = ProductForm::dots;
-      plan.kc = chunks == 1 ? std::max<index>(1, k) : GemmPlan<T>::round_up((k + chunks - 1) / chunks);
-      constexpr double kItem = 16384;  // enough to be worth taking
-      constexpr index kItems = 16;
-      const index panels =
-          std::max<index>(1, static_cast<index>(kItem / tile / static_cast<double>(m_panels)));
-      plan.band = S * std::min(panels, std::max<index>(1, n_panels / kItems));
-      const index bands = (n + plan.band - 1) / plan.band;
-      const index most = std::min(m_panels, static_cast<index>(time / static_cast<double>(bands) / kItem));
-      plan.cuts = std::clamp<index>((kItems + bands - 1) / bands, 1, std::max<index>(1, most));
+      dots.form = ProductForm::dots;
+      plan = dots;
     }
   }
   plan.tiles = best.plan, plan.time = best.time;

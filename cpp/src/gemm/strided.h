@@ -41,8 +41,8 @@ index tallest_tile(MatrixLayout a) {
 
 // tiles: rows of A in the rows of a register tile, columns of B in its vectors.
 // transposed: the transposed product in that form; a tile is turned when it is written.
-// dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. For operands
-// that are used a few times.
+// dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. The larger
+// one goes by once, the other one stays near. For operands that are used a few times.
 enum class ProductForm { tiles, transposed, dots };
 
 template <class T>
@@ -52,16 +52,26 @@ struct StridedPlan {
   MatrixLayout a{}, b{};
   GemmPlan<T> tiles;  // of the transposed product in that form
   double time = 0;    // estimate for one thread, packing included, in multiply-adds of a vector
-  // Of the dot form: columns of B per item, items that share these columns' rows of A, and the part of K after which
-  // the sums are added to C.
+  // Of the dot form: whether it is A that goes by; how many panels of that an item takes, how many items share them, and
+  // the part of K that a tile sums at a time.
+  bool streams_a = false;
   index band = 0, cuts = 1, kc = 0;
 
   const GemmKernels<T>& kernels() const { return *tiles.kernels; }
   bool copies_a() const { return form == ProductForm::dots && a.column != 1; }
   bool copies_b() const { return form == ProductForm::dots && b.row != 1; }
   index copies() const { return GemmPlan<T>::round_up((copies_a() ? m * k : 0) + (copies_b() ? n * k : 0)); }
+  // Panels of the operand that goes by, and of the one that stays near.
+  index passing_panels() const { return divide_up(streams_a ? m : n, kernels().dot_columns); }
+  index near_panels() const { return divide_up(streams_a ? n : m, kernels().dot_rows); }
+  // What the tiles of an item leave between the parts of K.
+  index parts() const {
+    return kc >= k ? 0
+                   : band * divide_up(near_panels(), cuts) * kernels().dot_rows * kernels().dot_columns *
+                         kernels().lanes;
+  }
   std::size_t workspace(int threads) const {
-    return form == ProductForm::dots ? static_cast<std::size_t>(threads * copies()) * sizeof(T)
+    return form == ProductForm::dots ? static_cast<std::size_t>(threads * (copies() + parts())) * sizeof(T)
                                      : tiles.workspace(threads);
   }
 };

@@ -410,10 +410,10 @@ void dot_tile(const GemmDot<T>& d) {
   constexpr int kSums = R * S, kSquares = (kSums + static_cast<int>(L) - 1) / static_cast<int>(L);
   Vec<T> sum[kSums];
 #pragma GCC unroll 32
-  for (int i = 0; i < kSums; ++i) sum[i] = Vec<T>{};
+  for (int i = 0; i < kSums; ++i) sum[i] = d.resumes ? load(d.parts + i * L) : Vec<T>{};
   const T* a = d.a;
   const T* b = d.b;
-  const index a_row = d.a_row, b_row = d.b_row, ahead = d.ahead;
+  const index a_row = d.a_row, b_row = d.b_row;
   const auto step = [&](auto get) __attribute__((always_inline)) {
     Vec<T> x[R];
 #pragma GCC unroll 8
@@ -430,19 +430,31 @@ void dot_tile(const GemmDot<T>& d) {
     }
   };
   index k = d.k;
-  if (ahead != 0) {
-    for (; k >= L; k -= L, a += L, b += L) {
+  const auto plain = [](const T* p) __attribute__((always_inline)) { return load(p); };
+  if (d.next && d.next_rows) {
+    const T* next = d.next;
+    for (; k >= L; k -= L, a += L, b += L, next += L) {
 #pragma GCC unroll 8
-      for (int j = 0; j < S; ++j) __builtin_prefetch(b + j * b_row + ahead, 0, 2);
-      step([](const T* p) __attribute__((always_inline)) { return load(p); });
+      for (int j = 0; j < S; ++j) __builtin_prefetch(next + j * d.next_row, 0, 2);
+      step(plain);
+    }
+  } else if (d.next) {
+    const T* next = d.next;
+#pragma GCC unroll 1
+    for (; k >= L; k -= L, a += L, b += L, next += L) {
+      __builtin_prefetch(next, 0, 2);
+      step(plain);
     }
   } else {
 #pragma GCC unroll 1
-    for (; k >= L; k -= L, a += L, b += L) {
-      step([](const T* p) __attribute__((always_inline)) { return load(p); });
-    }
+    for (; k >= L; k -= L, a += L, b += L) step(plain);
   }
   if (k > 0) step([k](const T* p) __attribute__((always_inline)) { return load_first(p, k); });
+  if (d.pauses) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kSums; ++i) store(d.parts + i * L, sum[i]);
+    return;
+  }
   alignas(TENFOLD_VECTOR_BYTES) T buffer[kSquares * L];
 #pragma GCC unroll 32
   for (int g = 0; g < kSquares; ++g) {
@@ -455,7 +467,7 @@ void dot_tile(const GemmDot<T>& d) {
     store(buffer + g * L, sum_lanes<T>(x));
   }
   for (int i = 0; i < R; ++i) {
-    for (int j = 0; j < S; ++j) d.s[i * d.lds + j] = buffer[i * S + j];
+    for (int j = 0; j < S; ++j) d.s[i * d.s_row + j * d.s_column] = buffer[i * S + j];
   }
 }
 
