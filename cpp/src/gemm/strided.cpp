@@ -10,10 +10,10 @@ namespace {
 constexpr double kPackRows = 60;     // to pack A: little by itself, but others read what one member packed
 constexpr double kPackTurned = 5;    // to pack B where a column lies side by side
 constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
-constexpr double kPackFar = 12, kPackFarAliased = 24;  // ... of a B that does not stay near
-constexpr double kPackCopied = 5;                      // ... where a row does
-constexpr double kPackRagged = 3;                      // to pack the end of a B that is read in place
-constexpr double kTurn = 6;  // to write C in the transposed form, of a square that has it
+constexpr double kPackFar = 20;      // ... or in two of them, of a large B
+constexpr double kPackCopied = 5;    // ... where a row does
+constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
+constexpr double kTurn = 6;          // to write C in the transposed form, of a square that has it
 // ... and to read an operand where it lies, each time. The processor does not fetch ahead rows that share no page.
 constexpr index kApart = 2048;       // bytes
 constexpr double kPassA = 1.6;       // an A whose rows alias, in tiles of more than kFlatRows
@@ -21,7 +21,7 @@ constexpr double kPassAcross = 2;    // a large A that is read across rows that 
 constexpr double kPassB = 0.6;       // a B whose rows alias
 constexpr double kPassApart = 0.11;  // a B whose rows are apart
 constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 160;     // ... and for each of its tiles
+constexpr double kDotCall = 80;      // ... and for each of its tiles
 constexpr double kDotPart = 1.5;     // to put a vector of sums aside and take it up again
 constexpr double kDotPause = 40;     // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
@@ -45,11 +45,13 @@ double pass_of_b(MatrixLayout b) {
   return b.row * static_cast<index>(sizeof(T)) >= kApart ? kPassApart : 0;
 }
 
-// What packing a B takes of which a column lies side by side.
+// What packing a B of n columns takes that each lie side by side.
 template <class T>
-double pack_turned(MatrixLayout b, index elements) {
-  if (elements > kNear<T>) return aliased<T>(b.column) ? kPackFarAliased : kPackFar;
-  return aliased<T>(b.column) ? kPackAliased : kPackTurned;
+double pack_turned(index n, index k, index pitch) {
+  constexpr index kTogether =
+      2048 / static_cast<index>(sizeof(T));  // shorter columns are followed from one to the next
+  if (n * k > kNear<T> && k > kTogether && aliased<T>(2 * pitch)) return kPackFar;
+  return aliased<T>(pitch) ? kPackAliased : kPackTurned;
 }
 
 // Tiles of up to so many rows for a product whose operands have these layouts, each operand packed or read in place,
@@ -62,7 +64,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
   const double a_passes = pass_of_a<T>(a, m * k, rows) * static_cast<double>(plan.n_panels);
   const double b_passes = pass_of_b<T>(b) * static_cast<double>(plan.m_panels);
-  const double b_pack = b.column == 1 ? kPackCopied : pack_turned<T>(b, n * k);
+  const double b_pack = b.column == 1 ? kPackCopied : pack_turned<T>(n, k, b.column);
   plan.a_direct = a_passes <= kPackRows;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
@@ -118,7 +120,24 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
   const index S = kernels.dot_columns, passing = by_a ? plan.m : plan.n, near = by_a ? plan.n : plan.m;
   const index passing_panels = plan.passing_panels(), near_panels = plan.near_panels();
   const index tile_parts = kernels.dot_rows * S * kernels.lanes;
+  constexpr index kMostSums = kGemmMaxDotRows * kGemmMaxDotColumns + 64 / static_cast<index>(sizeof(T));
   const bool far = passing * plan.k > kNear<T>;
+  T sums[kMostSums], turned[kMostSums];
+  GemmDot<T> dot{};
+  dot.s = sums;
+  GemmTile<T> target{};
+  // C <-- the sums of a tile, of rows i .. of what stays near and j .. of what goes by.
+  const auto write = [&](index i, index rows, index j, index columns) {
+    if (by_a) {
+      for (index r = 0; r < rows; ++r) {
+        for (index s = 0; s < columns; ++s) turned[s * rows + r] = sums[r * columns + s];
+      }
+      std::swap(i, j), std::swap(rows, columns);
+    }
+    target.n = columns;
+    c([&](const GemmTile<T>& t) { kernels.finish(rows, columns, by_a ? turned : sums, t); }, target, i, j,
+      rows, true, true);
+  };
   team.for_each(divide_up(passing_panels, plan.band) * plan.cuts, [&](index item) {
     if (!copied) copy_operands();
     const T *const from = by_a ? a : b, *const to = by_a ? b : a;
@@ -126,36 +145,30 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
     const index cut = item % plan.cuts, q_begin = item / plan.cuts * plan.band,
                 q_end = std::min(passing_panels, q_begin + plan.band);
     const index p_begin = near_panels * cut / plan.cuts, p_end = near_panels * (cut + 1) / plan.cuts;
-    const bool spread = p_end - p_begin >= S;  // what goes by next is asked for a row a tile
-    T sums[kGemmMaxDotRows * kGemmMaxDotColumns];
+    // What goes by next is asked for by the first tiles of what goes by now.
+    const index rows_at_once = p_end - p_begin >= S / 2 ? 2 : S;
+    dot.a_row = to_row, dot.b_row = dot.next_row = from_row;
+    dot.all_rows = rows_at_once == S;
     for (index k = 0; k < plan.k || k == 0; k += plan.kc) {
       const bool last = k + plan.kc >= plan.k;
+      dot.k = std::min(plan.kc, plan.k - k);
+      dot.resumes = k > 0, dot.pauses = !last;
+      dot.parts = parts;
       for (index q = q_begin; q < q_end; ++q) {
         const index j = q * S, columns = std::min(S, passing - j);
-        const T* const here = from + j * from_row + k;
-        const T* const next = here + (q + 1 < q_end ? S * from_row
-                                      : last        ? S * from_row - k
-                                                    : plan.kc - (q - q_begin) * S * from_row);
-        for (index p = p_begin; p < p_end; ++p) {
-          const index i = near * p / near_panels, rows = near * (p + 1) / near_panels - i;
-          const index lds = by_a ? rows : columns;
-          GemmDot<T> dot{};
-          dot.k = std::min(plan.kc, plan.k - k);
-          dot.a = to + i * to_row + k, dot.a_row = to_row;
-          dot.b = here, dot.b_row = from_row;
-          dot.s = sums, dot.s_row = by_a ? 1 : lds, dot.s_column = by_a ? lds : 1;
-          dot.parts = parts + ((q - q_begin) * (p_end - p_begin) + p - p_begin) * tile_parts;
-          dot.resumes = k > 0, dot.pauses = !last;
-          const index tile = p - p_begin, rows_at_once = spread ? 1 : S;
-          if (far && tile * rows_at_once < S) dot.next = next + tile * rows_at_once * from_row;
-          dot.next_row = from_row, dot.next_rows = !spread;
+        dot.b = from + j * from_row + k;
+        const index next = q + 1 < q_end ? S * from_row
+                           : last        ? S * from_row - k
+                                         : plan.kc - (q - q_begin) * S * from_row;
+        index row_of_next = far ? 0 : S;
+        index i = near * p_begin / near_panels, rows = 0;
+        for (index p = p_begin; p < p_end; ++p, i += rows, dot.parts += tile_parts) {
+          rows = near * (p + 1) / near_panels - i;
+          dot.a = to + i * to_row + k;
+          dot.next = row_of_next < S ? dot.b + next + row_of_next * from_row : nullptr;
+          row_of_next += rows_at_once;
           kernels.dot[rows - 1][columns - 1](dot);
-          if (!last) continue;
-          GemmTile<T> target{};
-          target.n = lds;
-          const index height = by_a ? columns : rows;
-          c([&](const GemmTile<T>& t) { kernels.finish(height, lds, sums, t); }, target, by_a ? j : i,
-            by_a ? i : j, height, true, true);
+          if (last) write(i, rows, j, columns);
         }
       }
     }

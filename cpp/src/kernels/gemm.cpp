@@ -431,7 +431,7 @@ void dot_tile(const GemmDot<T>& d) {
   };
   index k = d.k;
   const auto plain = [](const T* p) __attribute__((always_inline)) { return load(p); };
-  if (d.next && d.next_rows) {
+  if (d.next && d.all_rows) {
     const T* next = d.next;
     for (; k >= L; k -= L, a += L, b += L, next += L) {
 #pragma GCC unroll 8
@@ -443,6 +443,7 @@ void dot_tile(const GemmDot<T>& d) {
 #pragma GCC unroll 1
     for (; k >= L; k -= L, a += L, b += L, next += L) {
       __builtin_prefetch(next, 0, 2);
+      __builtin_prefetch(next + d.next_row, 0, 2);
       step(plain);
     }
   } else {
@@ -455,7 +456,6 @@ void dot_tile(const GemmDot<T>& d) {
     for (int i = 0; i < kSums; ++i) store(d.parts + i * L, sum[i]);
     return;
   }
-  alignas(TENFOLD_VECTOR_BYTES) T buffer[kSquares * L];
 #pragma GCC unroll 32
   for (int g = 0; g < kSquares; ++g) {
     Vec<T> x[L];
@@ -464,10 +464,7 @@ void dot_tile(const GemmDot<T>& d) {
       const int at = g * static_cast<int>(L) + i;
       x[i] = at < kSums ? sum[at < kSums ? at : 0] : Vec<T>{};
     }
-    store(buffer + g * L, sum_lanes<T>(x));
-  }
-  for (int i = 0; i < R; ++i) {
-    for (int j = 0; j < S; ++j) d.s[i * d.s_row + j * d.s_column] = buffer[i * S + j];
+    store(d.s + g * L, sum_lanes<T>(x));
   }
 }
 

@@ -46,14 +46,14 @@ struct GemmTile {
 
 // One call of the dot form, for operands that both run along k in memory:
 //
-//   s[i * s_row + j * s_column] = sum over kk < k of a[i * a_row + kk] * b[j * b_row + kk]
+//   s[i * columns + j] = sum over kk < k of a[i * a_row + kk] * b[j * b_row + kk]
 //
-// for i and j below the rows and columns that the function taken from the table stands for. Lane l of a vector
+// for i < rows and j < columns, which the function taken from the table stands for. Lane l of a vector
 // sums the kk with kk % lanes == l in ascending order, then the lanes are added in a fixed order: an element has
 // the same bits in every tile of the table, but other ones than in GemmTile. A long sum may be made in parts, all but
 // the last one a multiple of `lanes` long: a part with `pauses` leaves its vectors in `parts` (rows * columns of them)
-// instead of s, and one that `resumes` goes on from there, to the same bits. A row of `next`, or as many as b
-// has, are asked for on the way; asking for what is no memory does no harm.
+// instead of s, and one that `resumes` goes on from there, to the same bits. Two rows of `next`, or as
+// many as b has, are asked for on the way; asking for what is no memory does no harm.
 template <class T>
 struct GemmDot {
   ptrdiff_t k;
@@ -61,13 +61,12 @@ struct GemmDot {
   ptrdiff_t a_row;
   const T* b;
   ptrdiff_t b_row;
-  T* s;
-  ptrdiff_t s_row, s_column;
+  T* s;      // written in whole vectors
   T* parts;  // null where the sum is in one part
   bool resumes, pauses;
   const T* next;  // null: nothing
   ptrdiff_t next_row;
-  bool next_rows;  // as many as b has
+  bool all_rows;  // as many as b has
 };
 
 constexpr int kGemmMaxRows = 12;  // of any ISA's tiles
