@@ -13,7 +13,6 @@
 #include <atomic>
 #include <memory>
 #include <type_traits>
-#include <vector>
 
 #include "tenfold/types.h"
 
@@ -29,19 +28,39 @@ void set_num_threads(int threads);
 // late sees by them that a loop is over and catches up without touching anything.
 class Progress {
  public:
-  struct alignas(64) Counter {
-    std::atomic<index> value{0};
-  };
-
-  explicit Progress(int members) : claimed(new Counter[static_cast<std::size_t>(members)]) {}
+  explicit Progress(int members)
+      : members_(members),
+        claimed_(new Counter[static_cast<std::size_t>(members)]),
+        before_(new index[static_cast<std::size_t>(members * row())]) {
+    begin();
+  }
+  int members() const { return members_; }
+  // A region: all members have left the one before.
+  void begin() {
+    finished_.value.store(0, std::memory_order_relaxed);
+    for (int member = 0; member < members_; ++member) claimed(member).store(0, std::memory_order_relaxed);
+    std::fill_n(before_.get(), members_ * row(), index{0});
+  }
+  std::atomic<index>& claimed(int member) const { return claimed_[static_cast<std::size_t>(member)].value; }
+  // A member's own notes: by owner, what was claimed in the loops before the present one.
+  index* before(int member) const { return before_.get() + member * row(); }
   // Makes what this member has stored visible, past the caches too, and adds to the finished pieces.
   void report(index pieces);
   // Until `pieces` have been finished. Spins for a moment, since the others are usually close, and then gives the
   // processor away: on a machine with other work the member it waits for may need it.
   void wait(index pieces) const;
 
-  Counter finished;
-  std::unique_ptr<Counter[]> claimed;
+ private:
+  struct alignas(64) Counter {
+    std::atomic<index> value{0};
+  };
+  // Of notes; no two members write to the same line.
+  index row() const { return (members_ + 15) / 8 * 8; }
+
+  int members_;
+  Counter finished_;
+  std::unique_ptr<Counter[]> claimed_;
+  std::unique_ptr<index[]> before_;
 };
 
 // One member's view of the threads that execute a region together.
@@ -52,7 +71,7 @@ class Progress {
 class Team {
  public:
   Team(int rank, int size, Progress* progress)
-      : rank_(rank), size_(size), progress_(progress), claimed_before_(static_cast<std::size_t>(size)) {}
+      : rank_(rank), size_(size), progress_(progress), before_(progress ? progress->before(rank) : nullptr) {}
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
   static Team alone() { return Team(0, 1, nullptr); }
@@ -78,8 +97,7 @@ class Team {
       }
     }
     for (int owner = 0; owner < size_; ++owner) {
-      claimed_before_[static_cast<std::size_t>(owner)] +=
-          share_begin(count, owner + 1) - share_begin(count, owner);
+      before_[owner] += share_begin(count, owner + 1) - share_begin(count, owner);
     }
     finish(finished, count);
   }
@@ -120,8 +138,8 @@ class Team {
 
   // Takes an eighth of what is left of a member's share of `size` pieces, at least one; false when nothing is left.
   bool claim(int owner, index size, index* first, index* last) const {
-    std::atomic<index>& claimed = progress_->claimed[static_cast<std::size_t>(owner)].value;
-    const index before = claimed_before_[static_cast<std::size_t>(owner)];
+    std::atomic<index>& claimed = progress_->claimed(owner);
+    const index before = before_[owner];
     index now = claimed.load(std::memory_order_relaxed);
     while (now - before < size) {
       const index take = std::max<index>(1, (before + size - now) / 8);
@@ -144,7 +162,7 @@ class Team {
 
   int rank_, size_;
   Progress* progress_;
-  mutable std::vector<index> claimed_before_;  // by owner: in the loops before this one
+  index* before_;  // see Progress
   mutable index finished_before_ = 0;
 };
 

@@ -132,12 +132,12 @@ void set_num_threads(int threads) {
 
 void Progress::report(index pieces) {
   drain_stores();
-  finished.value.fetch_add(pieces, std::memory_order_acq_rel);
+  finished_.value.fetch_add(pieces, std::memory_order_acq_rel);
 }
 
 void Progress::wait(index pieces) const {
   constexpr int kSpins = 2000;  // some tens of microseconds: longer than members are usually apart
-  for (int i = 0; finished.value.load(std::memory_order_acquire) < pieces; ++i) {
+  for (int i = 0; finished_.value.load(std::memory_order_acquire) < pieces; ++i) {
     if (i < kSpins) {
       pause();
     } else {
@@ -152,11 +152,18 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
 #ifdef _OPENMP
   const int threads = alone ? 1 : num_threads();
   if (threads > 1 && !omp_in_parallel()) {
-    Progress progress(threads);
+    thread_local std::unique_ptr<Progress>
+        kept;  // a region takes less than a microsecond, allocating a tenth of that
+    if (!kept || kept->members() < threads) {
+      kept = std::make_unique<Progress>(threads);
+    } else {
+      kept->begin();
+    }
+    Progress* const progress = kept.get();
 #pragma omp parallel num_threads(threads)
     {
       FlushDenormals guard;
-      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), &progress));
+      body(context, Team(omp_get_thread_num(), omp_get_num_threads(), progress));
     }
     return;
   }
