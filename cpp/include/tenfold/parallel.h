@@ -23,32 +23,30 @@ int num_threads();
 // Legal from 1 to 1024; throws InvalidArgument otherwise. Takes effect at the next region.
 void set_num_threads(int threads);
 
-// What the members of a team share: how many pieces of each member's shares have been claimed and how many pieces have
-// been finished, in all loops of the region so far. The counters only grow: nothing is reset, and a member that comes
-// late sees by them that a loop is over and catches up without touching anything.
+// What the members of a team share: how many pieces of each member's shares have been claimed, and how many pieces each
+// has finished, in all loops of the region so far. The counters only grow: nothing is reset, and a member that comes
+// late sees by them that a loop is over and catches up without touching anything. Every member writes lines of its own,
+// but for the shares that others take from it: a line that several write goes to and fro between their caches.
 class Progress {
  public:
   explicit Progress(int members)
       : members_(members),
         claimed_(new Counter[static_cast<std::size_t>(members)]),
-        before_(new index[static_cast<std::size_t>(members * row())]) {
-    begin();
-  }
-  int members() const { return members_; }
-  // A region: all members have left the one before.
-  void begin() {
-    finished_.value.store(0, std::memory_order_relaxed);
-    for (int member = 0; member < members_; ++member) claimed(member).store(0, std::memory_order_relaxed);
-    std::fill_n(before_.get(), members_ * row(), index{0});
-  }
+        finished_(new Counter[static_cast<std::size_t>(members)]),
+        before_(new index[static_cast<std::size_t>(members * row())]) {}
+  int capacity() const { return members_; }
+  // A region of so many members; all have left the one before.
+  void begin(int members);
   std::atomic<index>& claimed(int member) const { return claimed_[static_cast<std::size_t>(member)].value; }
   // A member's own notes: by owner, what was claimed in the loops before the present one.
   index* before(int member) const { return before_.get() + member * row(); }
-  // Makes what this member has stored visible, past the caches too, and adds to the finished pieces.
-  void report(index pieces);
-  // Until `pieces` have been finished. Spins for a moment, since the others are usually close, and then gives the
-  // processor away: on a machine with other work the member it waits for may need it.
+  // Makes what this member has stored visible, past the caches too, and says how many pieces it has finished in all.
+  void report(int member, index pieces);
+  // Until `pieces` have been finished by all members together. Spins for a moment, since the others are usually close, and
+  // then gives the processor away: on a machine with other work the member it waits for may need it.
   void wait(index pieces) const;
+  // Whether they have been, or are soon: in less than a microsecond.
+  bool wait_briefly(index pieces) const;
 
  private:
   struct alignas(64) Counter {
@@ -56,10 +54,10 @@ class Progress {
   };
   // Of notes; no two members write to the same line.
   index row() const { return (members_ + 15) / 8 * 8; }
+  bool reached(index pieces) const;
 
-  int members_;
-  Counter finished_;
-  std::unique_ptr<Counter[]> claimed_;
+  int members_, present_ = 0;
+  std::unique_ptr<Counter[]> claimed_, finished_;
   std::unique_ptr<index[]> before_;
 };
 
@@ -87,19 +85,25 @@ class Team {
       return;
     }
     if (count <= 0) return;
-    index finished = 0;
-    for (int k = 0; k < size_; ++k) {
-      const int owner = (rank_ + k) % size_;
+    const auto take = [&](int owner) {
       const index begin = share_begin(count, owner);
+      index taken = 0;
       for (index first, last = 0; claim(owner, share_begin(count, owner + 1) - begin, &first, &last);) {
         for (index i = first; i < last; ++i) body(begin + i);
-        finished += last - first;
+        taken += last - first;
       }
+      return taken;
+    };
+    all_before_ += count;
+    report(take(rank_));
+    // Shares of others, unless they are nearly done: to look at them takes their lines from them.
+    if (!progress_->wait_briefly(all_before_)) {
+      for (int k = 1; k < size_; ++k) report(take((rank_ + k) % size_));
     }
     for (int owner = 0; owner < size_; ++owner) {
       before_[owner] += share_begin(count, owner + 1) - share_begin(count, owner);
     }
-    finish(finished, count);
+    progress_->wait(all_before_);
   }
 
   // body(begin, end) over ranges that cover 0 .. count and whose borders are multiples of grain; as for_each.
@@ -153,17 +157,21 @@ class Team {
     return false;
   }
 
+  void report(index pieces) const {
+    if (pieces > 0) progress_->report(rank_, finished_ += pieces);
+  }
   // Reports `mine` pieces of a loop of `all`, and waits for the rest.
   void finish(index mine, index all) const {
-    finished_before_ += all;
-    if (mine > 0) progress_->report(mine);
-    progress_->wait(finished_before_);
+    all_before_ += all;
+    report(mine);
+    progress_->wait(all_before_);
   }
 
   int rank_, size_;
   Progress* progress_;
-  index* before_;  // see Progress
-  mutable index finished_before_ = 0;
+  index* before_;                 // see Progress
+  mutable index all_before_ = 0;  // pieces of all loops up to the present one
+  mutable index finished_ = 0;    // ... that this member has finished
 };
 
 namespace detail {

@@ -1,5 +1,6 @@
 #include "tenfold/parallel.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -130,14 +131,39 @@ void set_num_threads(int threads) {
   configured_threads() = threads;
 }
 
-void Progress::report(index pieces) {
+void Progress::begin(int members) {
+  present_ = members;
+  for (int member = 0; member < members; ++member) {
+    claimed(member).store(0, std::memory_order_relaxed);
+    finished_[static_cast<std::size_t>(member)].value.store(0, std::memory_order_relaxed);
+    std::fill_n(before(member), members, index{0});
+  }
+}
+
+void Progress::report(int member, index pieces) {
   drain_stores();
-  finished_.value.fetch_add(pieces, std::memory_order_acq_rel);
+  finished_[static_cast<std::size_t>(member)].value.store(pieces, std::memory_order_release);
+}
+
+// A member goes on only when all pieces of a loop are finished, so the sum counts none of a later one before.
+bool Progress::reached(index pieces) const {
+  for (int member = 0; member < present_; ++member)
+    pieces -= finished_[static_cast<std::size_t>(member)].value.load(std::memory_order_acquire);
+  return pieces <= 0;
+}
+
+bool Progress::wait_briefly(index pieces) const {
+  constexpr int kSpins = 10;
+  for (int i = 0; i < kSpins; ++i) {
+    if (reached(pieces)) return true;
+    pause();
+  }
+  return false;
 }
 
 void Progress::wait(index pieces) const {
   constexpr int kSpins = 2000;  // some tens of microseconds: longer than members are usually apart
-  for (int i = 0; finished_.value.load(std::memory_order_acquire) < pieces; ++i) {
+  for (int i = 0; !reached(pieces); ++i) {
     if (i < kSpins) {
       pause();
     } else {
@@ -154,11 +180,8 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
   if (threads > 1 && !omp_in_parallel()) {
     thread_local std::unique_ptr<Progress>
         kept;  // a region takes less than a microsecond, allocating a tenth of that
-    if (!kept || kept->members() < threads) {
-      kept = std::make_unique<Progress>(threads);
-    } else {
-      kept->begin();
-    }
+    if (!kept || kept->capacity() < threads) kept = std::make_unique<Progress>(threads);
+    kept->begin(threads);
     Progress* const progress = kept.get();
 #pragma omp parallel num_threads(threads)
     {

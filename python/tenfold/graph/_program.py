@@ -97,20 +97,20 @@ class _Bound:
             updates=[(trace.variable(variable).id, value.id) for variable, value in trace.updates], **spec
         )  # fmt: skip
         self._bound_to: list[tuple[Variable, Array]] = []
-        self._looked = -1  # the number of the last rebinding when they were compared
+        self.looked = -1  # the number of the last rebinding when they were compared
         for array, symbol in trace.constants:
             self.core.bind(symbol.id, contiguous(array))
         self._bind()
 
     def bind_variables(self) -> None:
-        if rebinding.number == self._looked:
+        if rebinding.number == self.looked:
             return
         looked = rebinding.number
         for variable, data in self._bound_to:
             if variable.data is not data:
                 self._bind()
                 return
-        self._looked = looked
+        self.looked = looked
 
     def _bind(self) -> None:
         bound_to = []
@@ -157,8 +157,10 @@ class InferenceProgram:
 
     def run_if_fits(self, arrays: tuple[Any, ...]) -> Any:
         """Return the results for contiguous arrays of the types it was made for, None for anything else."""
-        self._bound.bind_variables()
-        results = self._bound.core.forward_if_fits(arrays, self._update)
+        bound = self._bound
+        if bound.looked != rebinding.number:
+            bound.bind_variables()
+        results = bound.core.forward_if_fits(arrays, self._update)
         if results is None:
             return None
         return results[0] if self._single else tuple(results)

@@ -270,8 +270,9 @@ class Module:
         as running means are updated.
         """
         trace = active()
-        if trace is None and self._recent[0] == _revision.number:
-            results = self._recent[1].run_if_fits(inputs)
+        revision, program = self._recent
+        if revision == _revision.number and trace is None:
+            results = program.run_if_fits(inputs)
             if results is not None:
                 return results
         if trace is None and inputs:
