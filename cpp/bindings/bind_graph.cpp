@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "bindings.h"
+#include "tenfold/cpu.h"
 #include "tenfold/error.h"
 #include "tenfold/gemm.h"
 #include "tenfold/memory.h"
@@ -16,6 +17,7 @@ namespace {
 // One operation that Python calls again and again.
 struct EagerOp {
   std::shared_ptr<const Op> op;
+  Isa isa = active_isa();  // whose kernels it has
   TeamChoice choice;
   std::mutex choosing;
 };
@@ -63,6 +65,21 @@ std::vector<py::array> run_op(EagerOp& eager, const std::vector<py::array>& arra
   return results;
 }
 
+// The results for contiguous arrays of the types it was made for, None for anything else.
+py::object run_op_if_fits(EagerOp& eager, const py::list& inputs, std::uint64_t seed) {
+  const std::vector<TensorType>& types = eager.op->inputs();
+  if (inputs.size() != types.size() || eager.isa != active_isa()) return py::none();
+  std::vector<py::array> arrays;
+  arrays.reserve(types.size());
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    const py::handle input = inputs[i];
+    if (!py::isinstance<py::array>(input)) return py::none();
+    arrays.push_back(py::reinterpret_borrow<py::array>(input));
+    if (!is_array_of(arrays.back(), types[i])) return py::none();
+  }
+  return py::cast(run_op(eager, arrays, seed));
+}
+
 // out = op(a) op(b): the bare product, for measurements.
 void product(const py::array& a, const py::array& b, py::array out, bool transpose_a, bool transpose_b) {
   const TensorType type = type_of(out);
@@ -107,6 +124,7 @@ void bind_graph(py::module_& module) {
                }),
            py::arg("kind"), py::arg("attributes"), py::arg("inputs"))
       .def("__call__", &run_op, py::arg("inputs"), py::arg("seed") = 0)
+      .def("run_if_fits", &run_op_if_fits, py::arg("inputs"), py::arg("seed") = 0)
       .def_property_readonly("flops", [](const EagerOp& eager) { return eager.op->flops(); });
 
   py::class_<Graph>(module, "Graph")

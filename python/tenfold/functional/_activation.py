@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph import apply
-from ._arguments import Tensor, number, tensor
+from ._arguments import Tensor, number, remembered, tensor
+
+
+@remembered
+def _relu_attributes(_shapes: tuple[()], at_zero: float) -> dict[str, float]:
+    return {"at_zero": number(at_zero, "relu", "at_zero")}
 
 
 def relu(input: Tensor, at_zero: float = 1.0) -> Any:
@@ -36,7 +41,7 @@ def relu(input: Tensor, at_zero: float = 1.0) -> Any:
     >>> F.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    return apply("relu", [tensor(input, "relu", "input")], {"at_zero": number(at_zero, "relu", "at_zero")})[0]
+    return apply("relu", [tensor(input, "relu", "input")], _relu_attributes((), at_zero))[0]
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Any:

@@ -6,13 +6,14 @@ C++ operation.
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
-from ..graph import Array, Symbol, Variable
+from ..graph import Array, Attributes, Symbol, Variable
 
 Tensor = Array | Symbol | Variable
 IntOrInts = int | Sequence[int]
@@ -147,6 +148,28 @@ def pads(
             )
         return [integer(side, function, "padding") for pair in padding for side in pair]
     return [side for p in per_axis(cast("IntOrInts", padding), rank, function, "padding") for side in (p, p)]
+
+
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+_INT = frozenset({int})
+
+
+def remembered(check: Callable[..., Mapping[str, Any]]) -> Callable[..., Attributes]:
+    """Return a function of shapes and settings that makes an operation's attributes; like calls are checked once.
+
+    `check` takes the shapes, a tuple of tuples, and the settings. What may be refused though it equals what is legal,
+    as a True within a tuple, is checked every time, and so is what has no hash.
+    """
+    known = functools.lru_cache(maxsize=256, typed=True)(lambda *arguments: Attributes(check(*arguments)))
+
+    def attributes(shapes: tuple[tuple[int, ...], ...], *settings: Any) -> Attributes:
+        if _PLAIN.issuperset(map(type, settings)) or all(
+            type(s) in _PLAIN or (type(s) is tuple and _INT.issuperset(map(type, s))) for s in settings
+        ):
+            return known(shapes, *settings)
+        return Attributes(check(shapes, *settings))
+
+    return attributes
 
 
 def core_border(border: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from ._arguments import (
     number,
     pads,
     per_axis,
+    remembered,
     tensor,
 )
 
@@ -69,28 +70,28 @@ def _conv(
 ) -> Tensor:
     function = function or f"conv{rank}d"
     inputs = _inputs(input, weight, bias, function)
-    settings = stride, padding, dilation, groups, border, algorithm
-    # Calls that are alike are checked once. (A tuple may hold True, which equals 1 but is refused.)
-    check = _known_attributes if _PLAIN.issuperset(map(type, settings)) else _attributes
-    checked = check(function, rank, inputs[0].shape, inputs[1].shape, *settings)
-    attributes = {**checked, "border_value": number(border_value, function, "border_value")}
+    fill = number(border_value, function, "border_value")
+    settings = stride, padding, dilation, groups, border, algorithm, fill, math.copysign(1.0, fill)
+    attributes = _conv_attributes((inputs[0].shape, inputs[1].shape), function, rank, *settings)
     return cast(Tensor, apply("conv", inputs, attributes)[0])
 
 
-def _attributes(
+@remembered
+def _conv_attributes(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
     function: str,
     rank: int,
-    input: tuple[int, ...],
-    weight: tuple[int, ...],
     stride: IntOrInts,
     padding: Padding,
     dilation: IntOrInts,
     groups: int,
     border: str,
     algorithm: str,
+    border_value: float,
+    _sign: float,  # -0.0 is not 0.0
 ) -> Mapping[str, Any]:
-    size = _spatial(input, rank, function)
-    kernel = _kernel(weight, rank, function)
+    size = _spatial(shapes[0], rank, function)
+    kernel = _kernel(shapes[1], rank, function)
     steps = per_axis(stride, rank, function, "stride")
     spread = per_axis(dilation, rank, function, "dilation")
     return {
@@ -101,18 +102,14 @@ def _attributes(
         "border": core_border(border),
         "groups": integer(groups, function, "groups"),
         "algorithm": _name(algorithm, function, "algorithm"),
+        "border_value": border_value,
     }
 
 
-_PLAIN = frozenset({int, str})
-_known_attributes = functools.lru_cache(maxsize=256)(_attributes)
-
-
-def _conv_transpose(
+@remembered
+def _conv_transpose_attributes(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
     rank: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
     stride: IntOrInts,
     padding: Padding,
     output_padding: IntOrInts,
@@ -120,11 +117,10 @@ def _conv_transpose(
     dilation: IntOrInts,
     border: str,
     algorithm: str,
-) -> Tensor:
+) -> Mapping[str, Any]:
     function = f"conv_transpose{rank}d"
-    inputs = _inputs(input, weight, bias, function)
-    size = _spatial(inputs[0].shape, rank, function)
-    kernel = _kernel(inputs[1].shape, rank, function)
+    size = _spatial(shapes[0], rank, function)
+    kernel = _kernel(shapes[1], rank, function)
     steps = per_axis(stride, rank, function, "stride")
     spread = per_axis(dilation, rank, function, "dilation")
     if padding == "same":
@@ -132,7 +128,7 @@ def _conv_transpose(
             f"{function}: padding must be an int, one int or (before, after) pair per axis, or 'valid'; "
             "received 'same', which leaves the output's size open"
         )
-    attributes = {
+    return {
         "function": function,
         "stride": steps,
         "dilation": spread,
@@ -142,6 +138,11 @@ def _conv_transpose(
         "groups": integer(groups, function, "groups"),
         "algorithm": _name(algorithm, function, "algorithm"),
     }
+
+
+def _conv_transpose(rank: int, input: Any, weight: Any, bias: Any, *settings: Any) -> Tensor:
+    inputs = _inputs(input, weight, bias, f"conv_transpose{rank}d")
+    attributes = _conv_transpose_attributes((inputs[0].shape, inputs[1].shape), rank, *settings)
     return cast(Tensor, apply("conv_transpose", inputs, attributes)[0])
 
 

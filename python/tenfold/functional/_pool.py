@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..graph import apply
-from ._arguments import IntOrInts, Padding, Tensor, integer, pads, per_axis, tensor
+from ._arguments import IntOrInts, Padding, Tensor, integer, pads, per_axis, remembered, tensor
 
 _FORMS = ("(N, C, L) or (C, L)", "(N, C, H, W) or (C, H, W)", "(N, C, D, H, W) or (C, D, H, W)")
 
 
-def _spatial(input: Tensor, rank: int, function: str) -> tuple[int, ...]:
+def _spatial(shape: tuple[int, ...], rank: int, function: str) -> tuple[int, ...]:
     """Return the spatial extents; a sample without the batch axis is legal too."""
-    shape = input.shape
     if len(shape) not in (rank + 1, rank + 2):
         raise ValueError(f"{function}: input must have the shape {_FORMS[rank - 1]}; received {shape}")
     return shape[-rank:]
@@ -25,23 +24,23 @@ def _flag(value: Any, function: str, argument: str) -> bool:
     return bool(value)
 
 
-def _max_pool(
+@remembered
+def _max_pool_attributes(
+    shapes: tuple[tuple[int, ...]],
     rank: int,
-    input: Tensor,
     kernel_size: IntOrInts,
     stride: IntOrInts | None,
     padding: Padding,
     dilation: IntOrInts,
     ceil_mode: bool,
     return_indices: bool,
-) -> Any:
+) -> Mapping[str, Any]:
     function = f"max_pool{rank}d"
-    input = tensor(input, function, "input")
-    size = _spatial(input, rank, function)
+    size = _spatial(shapes[0], rank, function)
     kernel = per_axis(kernel_size, rank, function, "kernel_size")
     step = kernel if stride is None else per_axis(stride, rank, function, "stride")
     spread = per_axis(dilation, rank, function, "dilation")
-    attributes = {
+    return {
         "function": function,
         "kernel": kernel,
         "stride": step,
@@ -50,23 +49,28 @@ def _max_pool(
         "ceil_mode": _flag(ceil_mode, function, "ceil_mode"),
         "return_indices": _flag(return_indices, function, "return_indices"),
     }
+
+
+def _max_pool(rank: int, input: Tensor, *settings: Any) -> Any:
+    input = tensor(input, f"max_pool{rank}d", "input")
+    attributes = _max_pool_attributes((input.shape,), rank, *settings)
     outputs = apply("max_pool", [input], attributes)
-    return outputs if return_indices else outputs[0]
+    return outputs if attributes["return_indices"] else outputs[0]
 
 
-def _avg_pool(
+@remembered
+def _avg_pool_attributes(
+    shapes: tuple[tuple[int, ...]],
     rank: int,
-    input: Tensor,
     kernel_size: IntOrInts,
     stride: IntOrInts | None,
     padding: Padding,
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: int | None,
-) -> Any:
+) -> Mapping[str, Any]:
     function = f"avg_pool{rank}d"
-    input = tensor(input, function, "input")
-    size = _spatial(input, rank, function)
+    size = _spatial(shapes[0], rank, function)
     kernel = per_axis(kernel_size, rank, function, "kernel_size")
     step = kernel if stride is None else per_axis(stride, rank, function, "stride")
     attributes: dict[str, Any] = {
@@ -79,7 +83,12 @@ def _avg_pool(
     }
     if divisor_override is not None:
         attributes["divisor_override"] = integer(divisor_override, function, "divisor_override")
-    return apply("avg_pool", [input], attributes)[0]
+    return attributes
+
+
+def _avg_pool(rank: int, input: Tensor, *settings: Any) -> Any:
+    input = tensor(input, f"avg_pool{rank}d", "input")
+    return apply("avg_pool", [input], _avg_pool_attributes((input.shape,), rank, *settings))[0]
 
 
 def _output_size(value: Any, size: Sequence[int], function: str) -> list[int]:
@@ -99,7 +108,7 @@ def _output_size(value: Any, size: Sequence[int], function: str) -> list[int]:
 def _adaptive_pool(rank: int, kind: str, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     function = f"adaptive_{kind}_pool{rank}d"
     input = tensor(input, function, "input")
-    size = _spatial(input, rank, function)
+    size = _spatial(input.shape, rank, function)
     attributes: dict[str, Any] = {
         "function": function,
         "output_size": _output_size(output_size, size, function),

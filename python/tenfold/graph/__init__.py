@@ -5,10 +5,11 @@ from ._custom import Function
 from ._profile import Operation, Profile, profile
 from ._program import FlatParameters, InferenceProgram, TrainingProgram, aligned_zeros
 from ._summary import Summary, summary
-from ._trace import Array, Buffer, Parameter, Symbol, Trace, Variable, active, apply
+from ._trace import Array, Attributes, Buffer, Parameter, Symbol, Trace, Variable, active, apply
 
 __all__ = [
     "Array",
+    "Attributes",
     "Buffer",
     "FlatParameters",
     "Function",

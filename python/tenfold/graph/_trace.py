@@ -8,6 +8,7 @@ same C++ operation that will run.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,22 +245,51 @@ def active() -> Trace | None:
     return _local.trace
 
 
-def apply(
-    kind: str, inputs: Sequence[Any], attributes: Mapping[str, Any], *, seed: int = 0
-) -> tuple[Any, ...]:
+class Attributes(dict[str, Any]):
+    """Attributes of like operations of one kind, a key of their values, and the last operation made with them."""
+
+    __slots__ = ("key", "operation")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.key = _key_of(values)
+        self.operation: _core.Op | None = None
+
+
+def _key_of(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    key: list[Any] = []
+    for name, value in attributes.items():
+        # Where 0.0 equals -0.0, their representations differ.
+        key += (name, tuple(value) if type(value) is list else value or repr(value))
+    return tuple(key)
+
+
+@functools.cache
+def _no_attributes(kind: str) -> Attributes:
+    return Attributes({})
+
+
+def apply(kind: str, inputs: list[Any], attributes: Mapping[str, Any], *, seed: int = 0) -> tuple[Any, ...]:
     """Run an operation on arrays, or record it when an input is a symbol; return its outputs.
 
     Parameters
     ----------
     kind : str
         The operation's name in the C++ registry.
-    inputs : sequence of ndarray, Variable or Symbol
+    inputs : list of ndarray, Variable or Symbol
         float32, float64 or int64; the caller has checked that they are arrays (see functional/_arguments.py).
     attributes : mapping
         bool, int, float, str or sequences of int.
     seed : int
         Seeds a random operation that runs at once; a recorded one is seeded by its program.
     """
+    if not attributes:
+        attributes = _no_attributes(kind)
+    known = attributes.operation if type(attributes) is Attributes else None
+    if known is not None:
+        results = known.run_if_fits(inputs, seed)
+        if results is not None:
+            return tuple(results)
     trace = None
     for value in inputs:
         if isinstance(value, Symbol):
@@ -270,7 +300,10 @@ def apply(
     if trace is not None:
         return tuple(trace.record(kind, inputs, attributes))
     arrays = [contiguous(v.data if isinstance(v, Variable) else v) for v in inputs]
-    return tuple(_operation(kind, arrays, attributes)(arrays, seed))
+    operation = _operation(kind, arrays, attributes)
+    if type(attributes) is Attributes:
+        attributes.operation = operation
+    return tuple(operation(arrays, seed))
 
 
 # Operations of eager calls. They have no state, and making one chooses a form and fills tables, which takes as long as
@@ -281,19 +314,15 @@ _operations: dict[tuple[Any, ...], _core.Op] = {}
 
 def _operation(kind: str, arrays: list[Array], attributes: Mapping[str, Any]) -> _core.Op:
     """Return the operation for such arrays, made now or in an earlier call."""
-    key: list[Any] = [kind, _core.isa()]
-    for array in arrays:
-        key += (array.dtype.char, array.shape)
-    for name, value in attributes.items():
-        # Where 0.0 equals -0.0, their representations differ.
-        key += (name, tuple(value) if type(value) is list else value or repr(value))
+    known = attributes.key if type(attributes) is Attributes else _key_of(attributes)
+    key = (kind, _core.isa(), known, *[(array.dtype.char, array.shape) for array in arrays])
     try:
-        return _operations[tuple(key)]
+        return _operations[key]
     except KeyError:
         made = _core.Op(kind, dict(attributes), arrays)
     except TypeError:  # an attribute in a form without a hash
         return _core.Op(kind, dict(attributes), arrays)
     if len(_operations) >= _KEPT_OPERATIONS:
         _operations.clear()
-    _operations[tuple(key)] = made
+    _operations[key] = made
     return made
