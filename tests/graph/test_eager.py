@@ -3,71 +3,103 @@
 import numpy as np
 import pytest
 
+import tenfold
 from tenfold import _core
 from tenfold import functional as F
 from tenfold.graph import _trace
 
-X = np.arange(1, 33, dtype=np.float32).reshape(2, 1, 4, 4)
 W = np.ones((1, 1, 3, 3), np.float32)
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept():
-    _trace._operations.clear()
+def images(height, width):
+    """Return two images of a size that no other test has, so that no operation for them is known yet."""
+    return np.arange(1, 2 * height * width + 1, dtype=np.float32).reshape(2, 1, height, width)
 
 
-def kept():
-    return len(_trace._operations)
+@pytest.fixture
+def made(monkeypatch):
+    """Return the operations that have been made since the test began."""
+    operations = []
+    make = _core.Op
+    monkeypatch.setattr(_core, "Op", lambda *arguments: operations.append(make(*arguments)) or operations[-1])
+    return operations
 
 
-def test_calls_that_are_alike_share_an_operation():
-    first = F.conv2d(X, W)
-    second = F.conv2d(X + 1, W)
-    assert kept() == 1
+def test_calls_that_are_alike_share_an_operation(made):
+    x = images(4, 11)
+    first = F.conv2d(x, W)
+    second = F.conv2d(x + 1, W)
+    assert len(made) == 1
     assert not np.shares_memory(first, second)
     np.testing.assert_array_equal(second, first + 9)
 
 
-def test_calls_that_differ_do_not():
+def test_calls_that_differ_do_not(made):
+    x = images(4, 13)
     calls = [
-        lambda: F.conv2d(X, W),
-        lambda: F.conv2d(X, W, padding=1),
-        lambda: F.conv2d(X[:1], W),
-        lambda: F.conv2d(X.astype(np.float64), W.astype(np.float64)),
-        lambda: F.conv2d(X, W, padding=1, border="replicate"),
-        lambda: F.conv2d(X, W, algorithm="direct"),
-        lambda: F.relu(X),
-        lambda: F.leaky_relu(X, 0.0),
-        lambda: F.leaky_relu(X, -0.0),
+        lambda: F.conv2d(x, W),
+        lambda: F.conv2d(x, W, padding=1),
+        lambda: F.conv2d(x[:1], W),
+        lambda: F.conv2d(x.astype(np.float64), W.astype(np.float64)),
+        lambda: F.conv2d(x, W, padding=1, border="replicate"),
+        lambda: F.conv2d(x, W, border_value=-0.0),
+        lambda: F.conv2d(x, W, algorithm="direct"),
+        lambda: F.conv_transpose2d(x, W),
+        lambda: F.max_pool2d(x, 2),
+        lambda: F.max_pool2d(x, 2, return_indices=True),
+        lambda: F.avg_pool2d(x, 2),
+        lambda: F.relu(x),
+        lambda: F.relu(x, at_zero=0.5),
+        lambda: F.sigmoid(x),
+        lambda: F.tanh(x),
+        lambda: F.leaky_relu(x, 0.0),
+        lambda: F.leaky_relu(x, -0.0),
     ]
     for number, call in enumerate(calls, 1):
         call()
-        assert kept() == number
+        assert len(made) == number
         call()
-        assert kept() == number
+        assert len(made) == number
+    for call in calls:  # each has its own, whatever was called meanwhile
+        call()
+    assert len(made) == len(calls)
 
 
-def test_an_operation_belongs_to_an_instruction_set():
+def test_a_known_operation_takes_what_it_was_made_for():
+    x = images(4, 17)
+    expected = F.conv2d(x, W)
+    columns = np.asfortranarray(x)
+    np.testing.assert_array_equal(F.conv2d(columns, W), expected)
+    with pytest.raises(TypeError):
+        F.conv2d(x, W.astype(np.float64))
+    with tenfold.graph.Trace().recording():
+        np.testing.assert_array_equal(F.conv2d(x, W), expected)
+
+
+def test_an_operation_belongs_to_an_instruction_set(made):
+    x = images(4, 19)
     before = _core.isa()
     try:
         for number, isa in enumerate(_core.available_isas(), 1):
             _core.set_isa(isa)
-            F.conv2d(X, W)
-            assert kept() == number
+            F.conv2d(x, W)
+            assert len(made) == number
     finally:
         _core.set_isa(before)
 
 
 def test_not_all_are_kept():
+    x = images(2, 2)
     for n in range(1, _trace._KEPT_OPERATIONS + 10):
-        F.relu(X.reshape(-1)[:1].repeat(n))
-        assert kept() <= _trace._KEPT_OPERATIONS
+        F.relu(x.reshape(-1)[:1].repeat(n))
+        assert len(_trace._operations) <= _trace._KEPT_OPERATIONS
 
 
 @pytest.mark.parametrize("stride", [True, (1, True), 0, (1, 0), "1", 1.5])
 def test_what_is_refused_is_refused_again(stride):
-    F.conv2d(X, W, stride=1)
-    F.conv2d(X, W, stride=(1, 1))
+    x = images(4, 4)
+    F.conv2d(x, W, stride=1)
+    F.conv2d(x, W, stride=(1, 1))
     for _ in range(2):
         with pytest.raises((TypeError, ValueError), match="stride"):
-            F.conv2d(X, W, stride=stride)
+            F.conv2d(x, W, stride=stride)
