@@ -45,11 +45,10 @@ double pass_of_b(MatrixLayout b) {
   return b.row * static_cast<index>(sizeof(T)) >= kApart ? kPassApart : 0;
 }
 
-// What packing a B of n columns takes that each lie side by side.
+// What packing a B of n columns takes that each lie side by side. The processor follows short ones from one to the next.
 template <class T>
 double pack_turned(index n, index k, index pitch) {
-  constexpr index kTogether =
-      2048 / static_cast<index>(sizeof(T));  // shorter columns are followed from one to the next
+  constexpr index kTogether = 2048 / static_cast<index>(sizeof(T));
   if (n * k > kNear<T> && k > kTogether && aliased<T>(2 * pitch)) return kPackFar;
   return aliased<T>(pitch) ? kPackAliased : kPackTurned;
 }

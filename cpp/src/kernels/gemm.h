@@ -52,8 +52,8 @@ struct GemmTile {
 // sums the kk with kk % lanes == l in ascending order, then the lanes are added in a fixed order: an element has
 // the same bits in every tile of the table, but other ones than in GemmTile. A long sum may be made in parts, all but
 // the last one a multiple of `lanes` long: a part with `pauses` leaves its vectors in `parts` (rows * columns of them)
-// instead of s, and one that `resumes` goes on from there, to the same bits. Two rows of `next`, or as
-// many as b has, are asked for on the way; asking for what is no memory does no harm.
+// instead of s, and one that `resumes` goes on from there, to the same bits. Two rows of `next`, or as many as b has,
+// are asked for on the way; asking for what is no memory does no harm.
 template <class T>
 struct GemmDot {
   ptrdiff_t k;
@@ -61,7 +61,7 @@ struct GemmDot {
   ptrdiff_t a_row;
   const T* b;
   ptrdiff_t b_row;
-  T* s;      // written in whole vectors
+  T* s;      // written in whole vectors, zeros behind the sums
   T* parts;  // null where the sum is in one part
   bool resumes, pauses;
   const T* next;  // null: nothing

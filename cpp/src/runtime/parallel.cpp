@@ -178,8 +178,8 @@ void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
 #ifdef _OPENMP
   const int threads = alone ? 1 : num_threads();
   if (threads > 1 && !omp_in_parallel()) {
-    thread_local std::unique_ptr<Progress>
-        kept;  // a region takes less than a microsecond, allocating a tenth of that
+    // A region takes less than a microsecond, allocating a tenth of that.
+    thread_local std::unique_ptr<Progress> kept;
     if (!kept || kept->capacity() < threads) kept = std::make_unique<Progress>(threads);
     kept->begin(threads);
     Progress* const progress = kept.get();
