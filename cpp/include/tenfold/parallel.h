@@ -80,30 +80,24 @@ class Team {
   // body(i) for 0 <= i < count, each i once, on any member; returns when all are finished and visible.
   template <class Body>
   void for_each(index count, Body&& body) const {
-    if (size_ == 1) {
-      for (index i = 0; i < count; ++i) body(i);
-      return;
-    }
     if (count <= 0) return;
-    const auto take = [&](int owner) {
-      const index begin = share_begin(count, owner);
-      index taken = 0;
-      for (index first, last = 0; claim(owner, share_begin(count, owner + 1) - begin, &first, &last);) {
-        for (index i = first; i < last; ++i) body(begin + i);
-        taken += last - first;
-      }
-      return taken;
-    };
+    const bool alone = size_ == 1;
     all_before_ += count;
-    report(take(rank_));
-    // Shares of others, unless they are nearly done: to look at them takes their lines from them.
-    if (!progress_->wait_briefly(all_before_)) {
-      for (int k = 1; k < size_; ++k) report(take((rank_ + k) % size_));
+    for (int k = 0; k < size_; ++k) {
+      // Shares of others, unless they are nearly done: to look at them takes their lines from them.
+      if (k == 1 && progress_->wait_briefly(all_before_)) break;
+      const int owner = (rank_ + k) % size_;
+      const index begin = share_begin(count, owner), size = share_begin(count, owner + 1) - begin;
+      index first = 0, last = size, finished = 0;
+      // One call of `body` in the code: it is inlined once.
+      for (bool more = alone || claim(owner, size, &first, &last); more;
+           more = !alone && claim(owner, size, &first, &last)) {
+        for (index i = first; i < last; ++i) body(begin + i);
+        finished += last - first;
+      }
+      if (!alone) report(finished);
     }
-    for (int owner = 0; owner < size_; ++owner) {
-      before_[owner] += share_begin(count, owner + 1) - share_begin(count, owner);
-    }
-    progress_->wait(all_before_);
+    if (!alone) end_loop(count);
   }
 
   // body(begin, end) over ranges that cover 0 .. count and whose borders are multiples of grain; as for_each.
@@ -141,22 +135,9 @@ class Team {
   index share_begin(index count, int rank) const { return count * rank / size_; }
 
   // Takes an eighth of what is left of a member's share of `size` pieces, at least one; false when nothing is left.
-  bool claim(int owner, index size, index* first, index* last) const {
-    std::atomic<index>& claimed = progress_->claimed(owner);
-    const index before = before_[owner];
-    index now = claimed.load(std::memory_order_relaxed);
-    while (now - before < size) {
-      const index take = std::max<index>(1, (before + size - now) / 8);
-      if (claimed.compare_exchange_weak(now, now + take, std::memory_order_acq_rel,
-                                        std::memory_order_relaxed)) {
-        *first = now - before;
-        *last = now - before + take;
-        return true;
-      }
-    }
-    return false;
-  }
-
+  bool claim(int owner, index size, index* first, index* last) const;
+  // Notes what was claimed in a loop of so many pieces, and waits until they are finished.
+  void end_loop(index count) const;
   void report(index pieces) const {
     if (pieces > 0) progress_->report(rank_, finished_ += pieces);
   }

@@ -172,6 +172,29 @@ void Progress::wait(index pieces) const {
   }
 }
 
+bool Team::claim(int owner, index size, index* first, index* last) const {
+  std::atomic<index>& claimed = progress_->claimed(owner);
+  const index before = before_[owner];
+  index now = claimed.load(std::memory_order_relaxed);
+  while (now - before < size) {
+    const index take = std::max<index>(1, (before + size - now) / 8);
+    if (claimed.compare_exchange_weak(now, now + take, std::memory_order_acq_rel,
+                                      std::memory_order_relaxed)) {
+      *first = now - before;
+      *last = now - before + take;
+      return true;
+    }
+  }
+  return false;
+}
+
+void Team::end_loop(index count) const {
+  for (int owner = 0; owner < size_; ++owner) {
+    before_[owner] += share_begin(count, owner + 1) - share_begin(count, owner);
+  }
+  progress_->wait(all_before_);
+}
+
 namespace detail {
 
 void run_region(bool alone, void (*body)(void*, const Team&), void* context) {
