@@ -67,17 +67,9 @@ std::vector<py::array> run_op(EagerOp& eager, const std::vector<py::array>& arra
 
 // The results for contiguous arrays of the types it was made for, None for anything else.
 py::object run_op_if_fits(EagerOp& eager, const py::list& inputs, std::uint64_t seed) {
-  const std::vector<TensorType>& types = eager.op->inputs();
-  if (inputs.size() != types.size() || eager.isa != active_isa()) return py::none();
-  std::vector<py::array> arrays;
-  arrays.reserve(types.size());
-  for (std::size_t i = 0; i < types.size(); ++i) {
-    const py::handle input = inputs[i];
-    if (!py::isinstance<py::array>(input)) return py::none();
-    arrays.push_back(py::reinterpret_borrow<py::array>(input));
-    if (!is_array_of(arrays.back(), types[i])) return py::none();
-  }
-  return py::cast(run_op(eager, arrays, seed));
+  if (eager.isa != active_isa()) return py::none();
+  const auto arrays = arrays_of(inputs, eager.op->inputs());
+  return arrays ? py::cast(run_op(eager, *arrays, seed)) : py::none();
 }
 
 // out = op(a) op(b): the bare product, for measurements.

@@ -139,17 +139,8 @@ struct BoundProgram {
 
   // None for inputs that are not contiguous arrays of the program's types.
   py::object forward_if_fits(const py::tuple& inputs, bool update) {
-    const auto& input_types = program.input_types();
-    if (inputs.size() != input_types.size()) return py::none();
-    std::vector<py::array> arrays;
-    arrays.reserve(inputs.size());
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const py::handle input = inputs[i];
-      if (!py::isinstance<py::array>(input)) return py::none();
-      arrays.push_back(py::reinterpret_borrow<py::array>(input));
-      if (!is_array_of(arrays.back(), input_types[i])) return py::none();
-    }
-    return py::cast(forward(std::move(arrays), 0, 0, update));
+    auto arrays = arrays_of(inputs, program.input_types());
+    return arrays ? py::cast(forward(std::move(*arrays), 0, 0, update)) : py::none();
   }
 
   std::vector<py::array> forward(std::vector<py::array> inputs, std::uint64_t seed, std::uint64_t step,

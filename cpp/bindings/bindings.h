@@ -7,6 +7,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
+#include <vector>
+
 #include "tenfold/graph.h"
 #include "tenfold/op.h"
 
@@ -26,6 +29,20 @@ Attributes to_attributes(const py::dict& dict);
 py::dict to_dict(const Attributes& attributes);
 // Whether it is a C-contiguous array of exactly this type.
 bool is_array_of(const py::array& array, const TensorType& type);
+// The items of a tuple or list as such arrays; nothing where one of them is none.
+template <class Items>
+std::optional<std::vector<py::array>> arrays_of(const Items& items, const std::vector<TensorType>& types) {
+  if (items.size() != types.size()) return std::nullopt;
+  std::vector<py::array> arrays;
+  arrays.reserve(types.size());
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    const py::handle item = items[i];
+    if (!py::isinstance<py::array>(item)) return std::nullopt;
+    arrays.push_back(py::reinterpret_borrow<py::array>(item));
+    if (!is_array_of(arrays.back(), types[i])) return std::nullopt;
+  }
+  return arrays;
+}
 // The pointer of a C-contiguous array of exactly this type; throws InvalidArgument naming `argument` otherwise.
 const void* read_pointer(const py::array& array, const TensorType& type, const char* argument);
 // The same for an array that is written to.

@@ -158,7 +158,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
   if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
     return form;
   if (automatic) {
-    if (few_pixels_applies<T>(g)) return std::make_unique<FewPixels<T>>(g, options);
+    if (few_pixels_applies<T>(g)) return std::make_unique<FewPixels<T>>(g, problem.fill, activation);
     if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, false);
     if (pointwise_form(g) != PointwiseForm::none)
       return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},

@@ -20,8 +20,9 @@ constexpr index kLeastWeights = index{1} << 17;
 std::vector<index> looks_of(const Window& w) {
   std::vector<index> looks;
   looks.reserve(static_cast<std::size_t>(w.output_count() * w.kernel_count()));
-  const auto source = [&](int axis, index o, index k) {
-    return border_source(w[axis].position(o, k), w[axis].size, w.border);
+  const std::vector<index> source[] = {w.source(0), w.source(1), w.source(2)};
+  const auto at = [&](int axis, index o, index k) {
+    return source[axis][static_cast<std::size_t>(o * w[axis].kernel + k)];
   };
   for (index o0 = 0; o0 < w[0].output; ++o0) {
     for (index o1 = 0; o1 < w[1].output; ++o1) {
@@ -29,7 +30,7 @@ std::vector<index> looks_of(const Window& w) {
         for (index k0 = 0; k0 < w[0].kernel; ++k0) {
           for (index k1 = 0; k1 < w[1].kernel; ++k1) {
             for (index k2 = 0; k2 < w[2].kernel; ++k2) {
-              const index d = source(0, o0, k0), h = source(1, o1, k1), column = source(2, o2, k2);
+              const index d = at(0, o0, k0), h = at(1, o1, k1), column = at(2, o2, k2);
               const bool outside = d < 0 || h < 0 || column < 0;
               looks.push_back(outside ? -1 : (d * w[1].size + h) * w[2].size + column);
             }
@@ -66,7 +67,7 @@ bool few_pixels_applies(const ConvGeometry& g) {
 }
 
 template <class T>
-FewPixels<T>::FewPixels(const ConvGeometry& g, const ConvOptions& options)
+FewPixels<T>::FewPixels(const ConvGeometry& g, double border_value, GemmActivation activation)
     : images_(g.images),
       channels_(g.channels),
       filters_(g.filters),
@@ -74,10 +75,8 @@ FewPixels<T>::FewPixels(const ConvGeometry& g, const ConvOptions& options)
       pixels_(g.window.output_count()),
       taps_(g.window.kernel_count()),
       pitch_(pitch_of<T>(g.channels * g.window.kernel_count())),
-      border_value_(static_cast<T>(options.border_value)),
-      activation_(!options.relu       ? kGemmNone
-                  : options.keep_sign ? kGemmReluKeepSign
-                                      : kGemmRelu),
+      border_value_(static_cast<T>(border_value)),
+      activation_(activation),
       look_(looks_of(g.window)),
       plan_(plan_of<T>(g)) {
   identity_ = taps_ == 1 && pixels_ == plane_;

@@ -24,7 +24,7 @@ bool few_pixels_applies(const ConvGeometry& geometry);
 template <class T>
 class FewPixels {
  public:
-  FewPixels(const ConvGeometry& geometry, const ConvOptions& options);
+  FewPixels(const ConvGeometry& geometry, double border_value, GemmActivation activation);
 
   std::size_t workspace(int threads) const;
   // bias (F) may be null.

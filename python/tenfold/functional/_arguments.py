@@ -7,6 +7,7 @@ C++ operation.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -154,18 +155,24 @@ _PLAIN = frozenset({int, float, str, bool, type(None)})
 _INT = frozenset({int})
 
 
+def _is_negative_zero(value: Any) -> bool:
+    return type(value) is float and value == 0.0 and math.copysign(1.0, value) < 0
+
+
 def remembered(check: Callable[..., Mapping[str, Any]]) -> Callable[..., Attributes]:
     """Return a function of shapes and settings that makes an operation's attributes; like calls are checked once.
 
     `check` takes the shapes, a tuple of tuples, and the settings. What may be refused though it equals what is legal,
-    as a True within a tuple, is checked every time, and so is what has no hash.
+    as a True within a tuple, is checked every time, and so is what has no hash, and -0.0, which equals 0.0.
     """
     known = functools.lru_cache(maxsize=256, typed=True)(lambda *arguments: Attributes(check(*arguments)))
 
     def attributes(shapes: tuple[tuple[int, ...], ...], *settings: Any) -> Attributes:
-        if _PLAIN.issuperset(map(type, settings)) or all(
+        types = {*map(type, settings)}
+        plain = _PLAIN.issuperset(types) or all(
             type(s) in _PLAIN or (type(s) is tuple and _INT.issuperset(map(type, s))) for s in settings
-        ):
+        )
+        if plain and not (float in types and 0.0 in settings and any(map(_is_negative_zero, settings))):
             return known(shapes, *settings)
         return Attributes(check(shapes, *settings))
 

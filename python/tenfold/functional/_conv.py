@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -71,7 +70,7 @@ def _conv(
     function = function or f"conv{rank}d"
     inputs = _inputs(input, weight, bias, function)
     fill = number(border_value, function, "border_value")
-    settings = stride, padding, dilation, groups, border, algorithm, fill, math.copysign(1.0, fill)
+    settings = stride, padding, dilation, groups, border, algorithm, fill
     attributes = _conv_attributes((inputs[0].shape, inputs[1].shape), function, rank, *settings)
     return cast(Tensor, apply("conv", inputs, attributes)[0])
 
@@ -88,7 +87,6 @@ def _conv_attributes(
     border: str,
     algorithm: str,
     border_value: float,
-    _sign: float,  # -0.0 is not 0.0
 ) -> Mapping[str, Any]:
     size = _spatial(shapes[0], rank, function)
     kernel = _kernel(shapes[1], rank, function)
