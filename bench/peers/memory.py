@@ -19,7 +19,7 @@ sys.path.insert(0, {folder!r})
 import training, libraries
 from tenfold import models
 who, what, batch = sys.argv[1:4]
-x, y = training.digits(int(batch) * {steps}, (1, 28, 28) if what == "lenet" else (3, 32, 32))
+x, y = training.noise(int(batch) * {steps}, (1, 28, 28) if what == "lenet" else (3, 32, 32))
 if who == "tenfold":
     model = models.lenet5() if what == "lenet" else models.resnet(10, 3, (64, 128, 256, 512), 2)
 else:

@@ -63,7 +63,7 @@ def works(threads: int, shapes: list[str] | None, batches: list[int] | None, qui
     facts = {"peak_scaling": every / one}
     for batch in batches or (BATCHES[:1] if quick else BATCHES):
         steps = max(2, 1600 // batch)
-        x, y = digits(steps * batch, (1, 28, 28))
+        x, y = digits(steps * batch)
         calls = {"tenfold": tenfold_epoch(models.lenet5(), x, y, batch)}
         if library("torch"):
             calls["torch"] = torch_epoch(torch_lenet5, x, y, batch, False, False)

@@ -147,7 +147,10 @@ def stack_traffic(lines: list[str]) -> list[str]:
 # A loop with fewer multiply-adds is no register tile.
 LEAST_MULTIPLY_ADDS = 4
 # Where register tiles are looked for.
-FILES = {isa: ("gemm", "conv", "winograd", "lanes", "lanes_row_winograd") for isa in ("avx512", "avx2")}
+FILES = {
+    isa: ("gemm", "conv", "winograd", "lanes", "lanes_row_winograd", "lanes_sparse")
+    for isa in ("avx512", "avx2")
+}
 
 
 @dataclass(frozen=True)

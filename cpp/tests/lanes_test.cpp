@@ -279,7 +279,8 @@ void compare(const Case& test, Algorithm algorithm, bool integers, double tolera
       const std::string where = std::string(test.name) + (by_block ? ", by block" : "") +
                                 (wants_dx ? ", dx" : "") +
                                 (algorithm == Algorithm::winograd ? ", winograd" : "") +
-                                (algorithm == Algorithm::row_winograd ? ", rows" : "");
+                                (algorithm == Algorithm::row_winograd ? ", rows" : "") +
+                                (algorithm == Algorithm::sparse ? ", sparse" : "");
       for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
         expect_near(actual.outputs[i], expected.outputs[i], tolerance,
                     where + ", output " + std::to_string(i));
@@ -297,41 +298,43 @@ void compare(const Case& test, Algorithm algorithm, bool integers, double tolera
 TEST(Lanes, Float64MatchesReference) {
   for (const Case& test : cases(17)) {
     compare<double>(test, Algorithm::direct, false, 1e-12);
-    compare<double>(test, Algorithm::winograd, false, 1e-12);
-    compare<double>(test, Algorithm::row_winograd, false, 1e-12);
+    compare<double>(test, Algorithm::sparse, false, 1e-12);
   }
 }
 // Integers make ties in pools and exact zeros before ReLUs.
 TEST(Lanes, TiesAndZerosMatchReference) {
-  for (const Case& test : cases(16)) compare<double>(test, Algorithm::direct, true, 1e-12);
+  for (const Case& test : cases(16)) {
+    compare<double>(test, Algorithm::direct, true, 1e-12);
+    compare<double>(test, Algorithm::sparse, true, 1e-12);
+  }
 }
 TEST(Lanes, Float32MatchesReference) {
   for (const Case& test : cases(33)) {
-    if (std::string(test.name) != "lenet") continue;
     compare<float>(test, Algorithm::direct, false, 1e-5);
     compare<float>(test, Algorithm::automatic, false, 1e-5);
+    compare<float>(test, Algorithm::sparse, false, 1e-5);
     compare<float>(test, Algorithm::winograd, false, 2e-5);
     compare<float>(test, Algorithm::row_winograd, false, 1e-5);
   }
 }
 
 TEST(Lanes, SameBitsAtEveryThreadCount) {
+  constexpr Algorithm kAlgorithms[] = {Algorithm::automatic, Algorithm::sparse, Algorithm::winograd,
+                                       Algorithm::row_winograd};
   for (const index n : {16, 31, 64, 65}) {
     for (const Case& test : cases(n)) {
-      if (n != 65 && std::string(test.name) != "odd_channels_wide_kernel") continue;
-      const Algorithm algorithm = n == 65   ? Algorithm::winograd
-                                  : n == 64 ? Algorithm::row_winograd
-                                            : Algorithm::automatic;
-      LaneChain chain = with(test.builder.chain, algorithm);
-      for (const bool by_block : {false, true}) {
-        if (by_block && (!chain.loss || keeps(chain))) continue;
-        chain.by_block = by_block;
-        const Data data = make_data(*make_lane_segment(chain), chain, false);
-        const Result alone = run<float>(chain, data, 1, true);
-        for (const int threads : {2, 3}) {
-          const Result together = run<float>(chain, data, threads, true);
-          EXPECT_EQ(alone.outputs, together.outputs) << test.name;
-          EXPECT_EQ(alone.gradients, together.gradients) << test.name;
+      for (const Algorithm algorithm : kAlgorithms) {
+        LaneChain chain = with(test.builder.chain, algorithm);
+        for (const bool by_block : {false, true}) {
+          if (by_block && (!chain.loss || keeps(chain))) continue;
+          chain.by_block = by_block;
+          const Data data = make_data(*make_lane_segment(chain), chain, false);
+          const Result alone = run<float>(chain, data, 1, true);
+          for (const int threads : {2, 3}) {
+            const Result together = run<float>(chain, data, threads, true);
+            EXPECT_EQ(alone.outputs, together.outputs) << test.name;
+            EXPECT_EQ(alone.gradients, together.gradients) << test.name;
+          }
         }
       }
     }
@@ -340,7 +343,7 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
 
 TEST(Lanes, InferenceEqualsTraining) {
   for (const Case& test : cases(31)) {
-    for (const Algorithm algorithm : {Algorithm::winograd, Algorithm::row_winograd}) {
+    for (const Algorithm algorithm : {Algorithm::winograd, Algorithm::row_winograd, Algorithm::sparse}) {
       LaneChain chain = with(test.builder.chain, algorithm);
       const Data data = make_data(*make_lane_segment(chain), chain, false);
       const Result training = run<float>(chain, data, 2, false);

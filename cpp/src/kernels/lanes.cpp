@@ -13,13 +13,6 @@ constexpr int kConvFilters = kManyRegisters ? 6 : 3;  // x 4 pixels
 constexpr int kDenseRows = 8;                         // x 1 vector: enough to hide the latency of an FMA
 constexpr int kDenseInputs = kManyRegisters ? 24 : 12;
 
-// Measured on Zen 4: selections need registers for masks, and all sums in registers.
-#if defined(TENFOLD_ISA_avx512)
-constexpr double kPooledWeightCost = 2.4;
-#else
-constexpr double kPooledWeightCost = 8;
-#endif
-
 // ---- convolution
 // -----------------------------------------------------------------------------------------------------
 
@@ -166,83 +159,6 @@ void conv_weight(const LaneConvWeight<T>& a) {
     for (index f = 0; f < a.filters; f += 6) conv_weight_rows<T, 6>(a, f);
   } else {
     in_pieces<4>(a.filters, [&](index f, auto filters) { conv_weight_rows<T, filters.value>(a, f); });
-  }
-}
-
-// Rows kh0 .. kh0 + Rows - 1 of the kernel for one filter and channel, over some rows of windows.
-template <class T, int r, int Rows>
-TENFOLD_INLINE void pooled_weight_rows(const LanePooledWeight<T>& a, const T* x, const T* d,
-                                       const unsigned char* codes, index rows, T* sums) {
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> acc[Rows][r];
-    TENFOLD_UNROLL
-    for (int kh = 0; kh < Rows; ++kh) {
-      TENFOLD_UNROLL
-      for (int kw = 0; kw < r; ++kw) acc[kh][kw] = load(sums + (kh * r + kw) * kBlock + lane);
-    }
-    for (index i = 0; i < rows; ++i) {
-      const T* look = x + 2 * i * a.x_row + lane;
-      for (index j = 0; j < a.windows_w; ++j, look += 2 * kBlock) {
-        TENFOLD_OPAQUE(look);
-        const Mask<T> code = load_codes<T>(codes + (i * a.windows_w + j) * kBlock + lane);
-        const Mask<T> right = (code & 1) != 0, low = (code & 2) != 0;
-        const Vec<T> value = select<T>(code < Mask<T>{}, Vec<T>{}, load(d + i * a.d_row + j * kBlock + lane));
-        Vec<T> above[r];
-        TENFOLD_UNROLL
-        for (int kh = 0; kh <= Rows; ++kh) {
-          const T* p = look + kh * a.x_row;
-          Vec<T> left = load(p);
-          TENFOLD_UNROLL
-          for (int kw = 0; kw < r; ++kw) {
-            Vec<T> next = load(p + (kw + 1) * kBlock);
-            TENFOLD_IN_REGISTER(next);
-            const Vec<T> here = select<T>(right, next, left);
-            if (kh > 0) acc[kh - 1][kw] = fma<T>(value, select<T>(low, here, above[kw]), acc[kh - 1][kw]);
-            above[kw] = here;
-            left = next;
-          }
-        }
-      }
-    }
-    TENFOLD_UNROLL
-    for (int kh = 0; kh < Rows; ++kh) {
-      TENFOLD_UNROLL
-      for (int kw = 0; kw < r; ++kw) store(sums + (kh * r + kw) * kBlock + lane, acc[kh][kw]);
-    }
-  }
-}
-
-template <class T, int r>
-void pooled_weight(const LanePooledWeight<T>& a) {
-  // With 32 registers all sums, a row of selections and what makes the next one (nearly, for r = 5) fit.
-  constexpr int kRows = kManyRegisters ? r : 1;
-  for (index first = 0; first < a.windows_h; first += a.strip) {
-    const index rows = a.windows_h - first < a.strip ? a.windows_h - first : a.strip;
-    for (index c = 0; c < a.channels; ++c) {
-      for (index f = 0; f < a.filters; ++f) {
-        in_pieces<kRows>(r, [&](index kh, auto count) {
-          pooled_weight_rows<T, r, count.value>(a, a.x + c * a.x_plane + (2 * first + kh) * a.x_row,
-                                                a.d + f * a.d_plane + first * a.d_row,
-                                                a.codes + f * a.code_plane + first * a.windows_w * kBlock,
-                                                rows, a.acc + ((f * a.channels + c) * r + kh) * r * kBlock);
-        });
-      }
-    }
-  }
-  if (a.sums == nullptr) return;
-  for (index f = 0; f < a.filters; ++f) {
-    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-      Vec<T> sum = load(a.sums + f * kBlock + lane);
-      for (index i = 0; i < a.windows_h; ++i) {
-        for (index j = 0; j < a.windows_w; ++j) {
-          const Mask<T> code =
-              load_codes<T>(a.codes + f * a.code_plane + (i * a.windows_w + j) * kBlock + lane);
-          const Vec<T> value = load(a.d + f * a.d_plane + i * a.d_row + j * kBlock + lane);
-          sum += select<T>(code < Mask<T>{}, Vec<T>{}, value);
-        }
-      }
-      store(a.sums + f * kBlock + lane, sum);
-    }
   }
 }
 
@@ -648,24 +564,9 @@ void sum_plane(index rows, index cols, index row, const T* x, T* acc) {
 
 template <class T>
 constexpr LaneKernels<T> make_table() {
-  return {conv<T>,
-          conv_weight<T>,
-          {pooled_weight<T, 3>, pooled_weight<T, 5>},
-          conv_input<T>,
-          unpool<T>,
-          max_pool<T>,
-          max_pool_backward<T>,
-          relu<T>,
-          relu_backward<T>,
-          dense<T>,
-          dense_input<T>,
-          dense_weight<T>,
-          cross_entropy<T>,
-          to_lanes<T>,
-          from_lanes<T>,
-          sum_lanes<T>,
-          sum_plane<T>,
-          kPooledWeightCost};
+  return {conv<T>,     conv_weight<T>,   conv_input<T>, unpool<T>,      max_pool<T>,     max_pool_backward<T>,
+          relu<T>,     relu_backward<T>, dense<T>,      dense_input<T>, dense_weight<T>, cross_entropy<T>,
+          to_lanes<T>, from_lanes<T>,    sum_lanes<T>,  sum_plane<T>};
 }
 
 }  // namespace

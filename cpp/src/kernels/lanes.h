@@ -54,21 +54,6 @@ struct LaneConvWeight {
   ptrdiff_t x_row, x_col, dy_plane, dy_row;
 };
 
-// The same sums for a convolution of stride 1 behind which 2 x 2 windows are pooled: of the four pixels of a window
-// only the one with the maximum has a gradient, so that a window costs kernel^2 multiply-adds and twice as many
-// selections instead of 4 kernel^2 multiply-adds. Adds to acc[f][c * kernel^2 + tap][16] and, unless it is null, to sums[f][16] (sum of dy).
-template <class T>
-struct LanePooledWeight {
-  const T* x;
-  const T* d;                  // gradient of the pooled values
-  const unsigned char* codes;  // [windows_h][windows_w][16] in planes
-  T* acc;
-  T* sums;
-  ptrdiff_t channels, filters, windows_h, windows_w;
-  ptrdiff_t x_plane, x_row, d_plane, d_row, code_plane;
-  ptrdiff_t strip;  // rows of windows that are taken together
-};
-
 // dx[c][h][w] = sum over f and the taps that reach it of w[f][c][kh][kw] * dy[f][oh][ow], in padded
 // coordinates: h = oh * stride + kh * dilation. Exactly the multiply-adds of the forward convolution: rows
 // are gathered, columns scattered into a register tile. Only rows first_row .. last_row - 1 of dx are written
@@ -100,8 +85,6 @@ template <class T>
 struct LaneKernels {
   void (*conv)(const LaneConv<T>& call);
   void (*conv_weight)(const LaneConvWeight<T>& call);
-  // By kernel: 3 x 3, 5 x 5.
-  void (*pooled_weight[2])(const LanePooledWeight<T>& call);
   void (*conv_input)(const LaneConvInput<T>& call);
   // dy of a pooled convolution, one plane: dy[place[4 * p + tap]] = d[d_place[p]] where the code of window p
   // is tap, else 0. sum[16] += all of it.
@@ -138,9 +121,6 @@ struct LaneKernels {
   void (*sum_lanes)(ptrdiff_t count, const T* acc, T* sums, bool past);
   // acc[16] += sum over rows x cols of x.
   void (*sum_plane)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, const T* x, T* acc);
-
-  // What pooled_weight takes for a window, filter, channel and tap, in multiply-adds at the peak (conv_weight: four).
-  double pooled_weight_cost;
 };
 TENFOLD_DECLARE_KERNELS(LaneKernels)
 

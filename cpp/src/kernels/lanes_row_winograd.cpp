@@ -177,8 +177,13 @@ void forward(const LaneWinograd<T>& a) {
 
 template <class T>
 constexpr LaneRowWinogradKernels<T> make_table() {
-  return {
-      {forward<T, 3>, forward<T, 5>}, {transform<T, 3>, transform<T, 5>}, {kForwardCost[0], kForwardCost[1]}};
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return {{forward<T, 3>, forward<T, 5>},
+            {transform<T, 3>, transform<T, 5>},
+            {kForwardCost[0], kForwardCost[1]}};
+  } else {
+    return {};
+  }
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ constexpr double row_winograd_cost(const LaneRowWinogradCost& cost, ptrdiff_t r,
           static_cast<double>(filters) * cost.part);
 }
 
-// Index: lane_winograd_number.
+// Index: lane_winograd_number. Only float's table is filled.
 template <class T>
 struct LaneRowWinogradKernels {
   // y, where call.u is [F][C][r][P]; two rows of outputs at a time, `tiles` such pairs between looks. x has rows and

@@ -404,14 +404,18 @@ void weight(const LaneWinograd<T>& a) {
 
 template <class T>
 constexpr LaneWinogradKernels<T> make_table() {
-  return {{forward<T, 3>, forward<T, 5>},
-          {input<T, 3>, input<T, 5>},
-          {weight<T, 3>, weight<T, 5>},
-          {transform<T, 3>, transform<T, 5>},
-          {transform_back<T, 3>, transform_back<T, 5>},
-          {kForwardCost[0], kForwardCost[1]},
-          {kInputCost[0], kInputCost[1]},
-          {kWeightCost[0], kWeightCost[1]}};
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return {{forward<T, 3>, forward<T, 5>},
+            {input<T, 3>, input<T, 5>},
+            {weight<T, 3>, weight<T, 5>},
+            {transform<T, 3>, transform<T, 5>},
+            {transform_back<T, 3>, transform_back<T, 5>},
+            {kForwardCost[0], kForwardCost[1]},
+            {kInputCost[0], kInputCost[1]},
+            {kWeightCost[0], kWeightCost[1]}};
+  } else {
+    return {};
+  }
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ constexpr int lane_winograd_number(ptrdiff_t r) {
   return r == 3 ? 0 : r == 5 ? 1 : -1;
 }
 
+// Only float's table is filled: float64 stays with the definition.
 template <class T>
 struct LaneWinogradKernels {
   // y; scratch of (tiles * 36 C + 6 (tiles * m + r - 1)) vectors of 16.

@@ -7,15 +7,14 @@
 
 #include "kernels/lanes.h"
 #include "kernels/lanes_row_winograd.h"
+#include "kernels/lanes_sparse.h"
 #include "kernels/lanes_winograd.h"
+#include "kernels/past.h"
 #include "program/lanes/plan.h"
 #include "program/ops/op_base.h"
 
 namespace tenfold {
 namespace lanes {
-
-// Pixels of a channel that stay in L1 for all filters: 24 KB of floats.
-constexpr index kStripLook = 6144;
 
 template <class T>
 class Blocks {
@@ -49,6 +48,9 @@ class Blocks {
       if (stage.forward_form == Form::rows)
         kernels<LaneRowWinogradKernels, T>().transform[kernel_number(stage)](pairs, w,
                                                                              mine + stage.row_points);
+      if (stage.input_form == Form::sparse)
+        kernels<LaneSparseKernels, T>().pack[kernel_number(stage)](
+            stage.sparse.rows, stage.features, value(stage.in).channels, w, mine + stage.sparse.weights);
     }
   }
 
@@ -173,8 +175,17 @@ class Blocks {
   void sum_chunk(const Kernels& k, index chunk, T* gradients, T* leftovers, bool shared) const {
     for (const Stage& stage : plan_.stages) {
       if (stage.kind != LaneLayer::Kind::conv) continue;
-      k.sum_lanes(stage.features * (stage.looks + 1), sums(gradients) + stage.sums,
-                  leftovers + chunk * plan_.slot + stage.slot, shared);
+      T* const slot = leftovers + chunk * plan_.slot + stage.slot;
+      const index count = stage.features * stage.looks;
+      const T* const mine = sums(gradients) + stage.sums;
+      if (stage.weight_form != Form::sparse) {
+        k.sum_lanes(count, mine, slot, shared);
+      } else if (shared) {
+        write_past(slot, mine, static_cast<std::ptrdiff_t>(bytes(count)));
+      } else {
+        std::memcpy(slot, mine, bytes(count));
+      }
+      k.sum_lanes(stage.features, bias_sums(stage, gradients, 0), slot + bias_slot(stage), shared);
     }
   }
 
@@ -194,11 +205,15 @@ class Blocks {
           sum_slots(slots + begin, 0, count, T{1}, points);
           kernels<LaneWinogradKernels, T>().transform_back[kernel_number(stage)](
               job.end - job.begin, points, scale, dw + job.begin * stage.height.kernel * stage.width.kernel);
+        } else if (dw != nullptr && stage.weight_form == Form::sparse) {
+          kernels<LaneSparseKernels, T>().unpack[kernel_number(stage)](
+              stage.sparse.rows, job.end - job.begin, value(stage.in).channels, plan_.chunks,
+              slots + job.begin * stage.looks, plan_.slot, scale, dw + job.begin * stage.taps);
         } else if (dw != nullptr) {
           sum_slots(slots, job.begin, job.end, scale, dw);
         }
         if (db != nullptr && job.begin == 0)
-          sum_slots(slots + stage.features * stage.looks, 0, stage.features, scale, db);
+          sum_slots(slots + bias_slot(stage), 0, stage.features, scale, db);
       } else if (dw != nullptr || db != nullptr) {
         const T* d = leftovers + stage.d_out + job.begin * kLanes;
         k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
@@ -220,7 +235,7 @@ class Blocks {
     return reinterpret_cast<unsigned char*>(area + stage.codes);
   }
   T* bias_sums(const Stage& stage, T* gradients, index f) const {
-    return sums(gradients) + stage.sums + (stage.features * stage.looks + f) * kLanes;
+    return sums(gradients) + stage.bias_sums + f * kLanes;
   }
 
   // lanes <-- block b of a value in the user's layout (samples, features), its padding set to 0.
@@ -268,6 +283,11 @@ class Blocks {
         f(c * plane.plane() + plane.origin() + h * plane.row(), plane.width * kLanes);
       }
     }
+  }
+
+  // Where the bias sums lie in a chunk's slot of the stage.
+  static index bias_slot(const Stage& stage) {
+    return divide_up(stage.features * stage.looks, kLanes) * kLanes;
   }
 
   // -- layers
@@ -363,9 +383,10 @@ class Blocks {
     const index out_h = stage.height.output, out_w = stage.width.output;
     T* const full = expanded(gradients);
     // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
-    const bool whole = d_in != nullptr || stage.weight_form == Form::winograd;
-    if (stage.weight_form == Form::pooled) {
-      pooled_weight(k, stage, area, d, gradients, whole);
+    const bool whole =
+        (d_in != nullptr && stage.input_form != Form::sparse) || stage.weight_form == Form::winograd;
+    if (stage.weight_form == Form::sparse) {
+      sparse_backward(stage, area, d, gradients, mine, whole, d_in);
       if (!whole) return;
     }
     LaneConvWeight<T> weight{};
@@ -440,28 +461,33 @@ class Blocks {
     k.conv_input(call);
   }
 
-  // Adds the weight gradient of a pooled convolution and, unless somebody unpools, its bias gradient.
-  void pooled_weight(const Kernels& k, const Stage& stage, T* area, const T* d, T* gradients,
-                     bool unpooled) const {
+  // Adds the weight gradient in the sparse form and, unless somebody unpools, the bias gradient; writes the input gradient
+  // that has this form.
+  void sparse_backward(const Stage& stage, T* area, const T* d, T* gradients, const T* mine, bool unpooled,
+                       T* d_in) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
-    LanePooledWeight<T> call{};
+    LaneSparse<T> call{};
+    call.rows = stage.sparse.rows;
     call.x = area + in.offset;
     call.d = d + out.origin();
     call.codes = codes(area, stage);
-    call.acc = sums(gradients) + stage.sums;
+    call.pixel = stage.sparse.pixel.data();
+    call.source = stage.sparse.source.data();
+    call.dw = sums(gradients) + stage.sums;
     call.sums = unpooled ? nullptr : bias_sums(stage, gradients, 0);
-    call.channels = in.channels;
+    if (stage.input_form == Form::sparse) {
+      call.w = mine + stage.sparse.weights;
+      call.dx = d_in;
+    }
+    call.scratch = expanded(gradients);
     call.filters = stage.features;
     call.windows_h = out.height;
     call.windows_w = out.width;
-    call.x_plane = in.plane();
-    call.x_row = in.row();
     call.d_plane = out.plane();
     call.d_row = out.row();
     call.code_plane = static_cast<index>(stage.place.size()) * kLanes;
-    // Rows of windows whose looks stay in L1.
-    call.strip = std::max<index>(1, (kStripLook / in.row() + 1 - stage.height.kernel) / 2);
-    k.pooled_weight[kernel_number(stage)](call);
+    call.strip = stage.sparse.strip;
+    kernels<LaneSparseKernels, T>().backward[kernel_number(stage)](call);
   }
 
   // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds

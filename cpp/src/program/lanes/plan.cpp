@@ -15,6 +15,8 @@ constexpr index kMaxChunks = 64;
 constexpr index kStripElements = 4096;
 // Rows of a dense layer's weight gradient that a job computes: two register tiles.
 constexpr index kDensePiece = 12;
+// What pixels look at in the sparse form, for some windows and samples: 28 KB of floats.
+constexpr index kSparseLook = 7168;
 
 index up(index elements) {
   return divide_up(elements, kLanes) * kLanes;
@@ -24,6 +26,20 @@ index place(index& total, index elements) {
   const index offset = total;
   total += up(elements);
   return offset;
+}
+
+// Pixels and sources of rows.
+void make_sparse_tables(const Plane& in, Stage& stage) {
+  SparseStage& sparse = stage.sparse;
+  const index channels = sparse.rows.channels;
+  for (index pixel : stage.pixel)
+    sparse.pixel.push_back(static_cast<std::int32_t>(pixel / kLanes * channels));
+  for (index h = 0; h < in.rows(); ++h) {
+    for (index w = 0; w < in.cols(); ++w) {
+      for (index c = 0; c < channels; ++c)
+        sparse.source.push_back(c < in.channels ? c * in.plane() + h * in.row() + w * kLanes : kNoSource);
+    }
+  }
 }
 
 void make_tables(Plan& plan, Stage& stage) {
@@ -130,8 +146,38 @@ constexpr index kMaxWeightSums = index{1} << 17;  // elements
 // sums are (bench/winograd_error.py lanes). Channels that are summed over, by kernel (3x3, 5x5): from 3 channels 3x3 errs
 // 6.4 times as much, from 8 3.7 times; 5x5 3 times from 3 channels.
 constexpr index kMinSources[] = {16, 3};
+// The sparse form, in multiply-adds of 16 lanes at the peak: a part of a run added to sums in registers, or to what lies in
+// memory; 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a gradient when
+// training begins, and ever fewer later.
+constexpr double kSparseWeight = 0.5, kSparseInput = 1, kTurn = 5, kOpenShare = 0.5;
 // The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
 constexpr index kMinWeightPixels = 256;
+
+// The sparse form of one or both gradients, where that takes less than `weight` and `input`. Rows of the first layer,
+// whose input gradient hardly anybody wants, have no channels but its own.
+void choose_sparse(LaneLayer::Algorithm algorithm, const Plane& in, Stage& stage, double weight,
+                   double input) {
+  if (algorithm == LaneLayer::Algorithm::winograd) return;
+  const bool asked = algorithm == LaneLayer::Algorithm::sparse;
+  const double pixels = static_cast<double>(in.rows() * in.cols());
+  const double windows = static_cast<double>(stage.pool_height.output * stage.pool_width.output);
+  const double entries =
+      windows * static_cast<double>(stage.features * kLanes) * (stage.relu ? kOpenShare : 1.0);
+  const auto cost = [&](index channels, double part) {
+    const index parts = stage.height.kernel * divide_up(stage.width.kernel * channels, kRunPart);
+    return entries * static_cast<double>(parts) * part + pixels * static_cast<double>(channels) * kTurn;
+  };
+  const index whole = divide_up(in.channels, kRunPart) * kRunPart;
+  const double weight_alone = cost(in.channels, kSparseWeight);
+  const double both = cost(whole, kSparseWeight) + cost(whole, kSparseInput);
+  if (stage.in > 0 && (asked || both < std::min(weight_alone, weight) + input)) {
+    stage.weight_form = stage.input_form = Form::sparse;
+    stage.sparse.rows.channels = whole;
+  } else if (asked || weight_alone < weight) {
+    stage.weight_form = Form::sparse;
+    stage.sparse.rows.channels = in.channels;
+  }
+}
 
 // Chooses each operator's form by what it takes for a block, in multiply-adds at the peak.
 void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& in, Stage& stage) {
@@ -150,9 +196,12 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
            (static_cast<double>(kWinogradPoints) * channels * filters * cost.product + channels * cost.look +
             filters * cost.part);
   };
-  const bool may_choose = layer.algorithm == LaneLayer::Algorithm::automatic && chain.dtype == DType::float32;
-  const bool all_tiles = layer.algorithm == LaneLayer::Algorithm::winograd;
-  const bool all_rows = layer.algorithm == LaneLayer::Algorithm::row_winograd;
+  const auto winograds = [&](LaneLayer::Algorithm algorithm) {
+    return layer.algorithm == algorithm && chain.dtype == DType::float32;
+  };
+  const bool may_choose = winograds(LaneLayer::Algorithm::automatic);
+  const bool all_tiles = winograds(LaneLayer::Algorithm::winograd);
+  const bool all_rows = winograds(LaneLayer::Algorithm::row_winograd);
   const bool pools_four = stage.pool && stage.pool_height.kernel == 2;
   // The cheapest of those allowed; what was asked for costs nothing.
   const auto choose = [&](Form& form, double& least, Form other, bool asked, bool allowed, double cost) {
@@ -179,15 +228,12 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
          may_choose && stage.features >= kMinSources[number], winograd_cost(winograd.input_cost[number]));
 
   double weight = direct;
-  const double windows =
-      pools_four ? static_cast<double>(stage.pool_height.output * stage.pool_width.output) : 0;
-  choose(stage.weight_form, weight, Form::pooled, false, pools_four,
-         kernels<LaneKernels, float>().pooled_weight_cost * windows * products);
   const bool fits = in.channels * stage.features * kWinogradPoints * kLanes <= kMaxWeightSums;
   const bool accurate =
       layer.height.kernel == 3 && layer.height.output * layer.width.output >= kMinWeightPixels;
   choose(stage.weight_form, weight, Form::winograd, all_tiles, may_choose && fits && accurate,
          winograd_cost(winograd.weight_cost[number]));
+  if (stage.pool) choose_sparse(layer.algorithm, in, stage, weight, input);
 }
 
 // Whole tiles and pairs of rows look beyond the last output.
@@ -330,15 +376,36 @@ index strip_rows(const Stage& stage) {
 // Sums over the chunks' slots, about a thousand a job.
 void add_conv_jobs(Plan& plan, int number) {
   const Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  const bool in_points = stage.weight_form == Form::winograd;
+  const bool in_points = stage.weight_form == Form::winograd, sparse = stage.weight_form == Form::sparse;
   const index channels = plan.values[static_cast<std::size_t>(stage.in)].channels;
-  const index count = stage.features * (in_points ? channels : stage.taps);
-  const index piece = in_points ? kPairPiece : 1024;
-  const index sums = in_points ? kWinogradPoints : 1;
+  const index count = stage.features * (sparse ? 1 : in_points ? channels : stage.taps);
+  const index piece = sparse ? divide_up(1024, stage.looks) : in_points ? kPairPiece : 1024;
+  const index sums = sparse ? stage.looks : in_points ? kWinogradPoints : 1;
   for (index begin = 0; begin < count; begin += piece) {
     const index end = std::min(count, begin + piece);
     plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * sums * plan.chunks)});
   }
+}
+
+// Where rows, lists and packed weights lie, and how much is taken together: what the pixels of as many windows as
+// possible look at stays in the first-level cache for all filters.
+void place_sparse(Plan& plan, Stage& stage, const Plane& in) {
+  SparseStage& sparse = stage.sparse;
+  SampleRows& rows = sparse.rows;
+  rows.run = divide_up(stage.width.kernel * rows.channels, kRunPart) * kRunPart;
+  rows.row = in.cols() * rows.channels;
+  rows.elements = in.rows() * rows.row;
+  // An odd number of lines, so that not all samples lie in the same sets of the cache.
+  rows.sample = (divide_up(rows.elements, kLanes) | 1) * kLanes;
+  const index look_rows = kSparseLook / (kListedSamples * rows.row) - (stage.height.kernel - 1);
+  const index fit = std::clamp<index>(look_rows / stage.pool_height.kernel, 1, stage.pool_height.output);
+  sparse.strip = divide_up(stage.pool_height.output, divide_up(stage.pool_height.output, fit));
+  make_sparse_tables(in, stage);
+  if (stage.input_form == Form::sparse)
+    sparse.weights = place(plan.points, stage.features * stage.height.kernel * rows.run);
+  sparse.scratch =
+      lane_sparse_scratch(rows, stage.features, lane_sparse_list(sparse.strip, stage.pool_width.output));
+  plan.expanded = std::max(plan.expanded, up(sparse.scratch));
 }
 
 void place_conv(Plan& plan, int number) {
@@ -358,9 +425,14 @@ void place_conv(Plan& plan, int number) {
     stage.points = place(plan.points, pairs * kWinogradPoints);
   if (stage.forward_form == Form::rows) stage.row_points = place(plan.points, pairs * row_points);
   plan.tiles = std::max(plan.tiles, tile_scratch(stage, in).elements);
-  stage.looks = stage.weight_form == Form::winograd ? in.channels * kWinogradPoints : stage.taps;
-  stage.sums = place(plan.sums, stage.features * (stage.looks + 1) * kLanes);
-  stage.slot = place(plan.slot, stage.features * (stage.looks + 1));
+  const bool sparse = stage.weight_form == Form::sparse;
+  if (sparse) place_sparse(plan, stage, in);
+  stage.looks = sparse                                ? stage.height.kernel * stage.sparse.rows.run
+                : stage.weight_form == Form::winograd ? in.channels * kWinogradPoints
+                                                      : stage.taps;
+  stage.sums = place(plan.sums, stage.features * stage.looks * (sparse ? 1 : kLanes));
+  stage.bias_sums = place(plan.sums, stage.features * kLanes);
+  stage.slot = place(plan.slot, up(stage.features * stage.looks) + stage.features);
   add_conv_jobs(plan, number);
 }
 

@@ -1,10 +1,12 @@
 // A lane segment lowered to stages, with the form of every operator and the place of everything in memory.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_sparse.h"
 #include "program/lanes/lane_segment.h"
 
 namespace tenfold {
@@ -31,9 +33,19 @@ struct Plane {
   bool padded() const { return rows() != height || cols() != width; }
 };
 
-// How an operator of a convolution is computed: as the definition says; that, on the one pixel of a pooling window that
-// has a gradient; with Winograd's points of tiles; with those of rows.
-enum class Form { direct, pooled, winograd, rows };
+// How an operator of a convolution is computed: as the definition says; that, on the pixels that have a gradient; with
+// Winograd's points of tiles; with those of rows.
+enum class Form { direct, sparse, winograd, rows };
+
+// What the sparse form of a convolution's gradients needs to know, see LaneSparse.
+struct SparseStage {
+  SampleRows rows{};
+  index strip = 1;
+  std::vector<std::int32_t> pixel;
+  std::vector<index> source;
+  index weights = 0;  // offset of the packed weights among a member's
+  index scratch = 0;  // elements
+};
 
 // One or several fused layers.
 struct Stage {
@@ -54,15 +66,18 @@ struct Stage {
   index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
   index points = 0;                // offset of weights transformed for tiles among a member's: [F][C][36]
   index row_points = 0;            // ... for rows: [F][C][r][P]
-  index looks = 0;  // what a filter's weight gradient is summed in: its K taps, or 36 points a channel
-  index sums = 0;   // offset in a member's accumulators: [F][looks][16], then [F][16]
-  index slot = 0;   // offset in a chunk's slot: [F][looks], then [F]
+  SparseStage sparse;
+  index looks =
+      0;  // what a filter's weight gradient is summed in: its K taps, 36 points a channel, or rows of runs
+  index sums = 0;       // offset in a member's accumulators: [F][looks][16], or [F][looks] in the sparse form
+  index bias_sums = 0;  // ... [F][16]
+  index slot = 0;       // offset in a chunk's slot: [F][looks], then [F]
   index samples_rows = 0, d_out = 0;  // dense: offsets in the leftovers: [N][pitch], [blocks][O][16]
   index pitch = 0;
 };
 
-// A share of the work that follows the barrier: rows of a dense weight, elements of a convolution's, or channels of
-// filters of one whose gradient is summed in points.
+// A share of the work that follows the barrier: rows of a dense weight, elements of a convolution's, channels of filters
+// of one whose gradient is summed in points, or filters of one in the sparse form.
 struct Job {
   int stage;
   index begin, end;

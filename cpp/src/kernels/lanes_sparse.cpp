@@ -1,0 +1,322 @@
+#include "kernels/lanes_sparse.h"
+
+#include "kernels/lanes_common.h"
+#include "kernels/shuffle.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// What is loaded, multiplied and stored at once: 8 elements, or as many as a vector holds.
+template <class T>
+constexpr index kPart = kLanes<T> < kRunPart ? kLanes<T> : kRunPart;
+template <class T>
+struct Part {
+  typedef T vector __attribute__((vector_size(kPart<T> * sizeof(T)), may_alias));
+  typedef T unaligned __attribute__((vector_size(kPart<T> * sizeof(T)), may_alias, aligned(sizeof(T))));
+};
+template <class T>
+using PartVec = typename Part<T>::vector;
+
+template <class T>
+TENFOLD_INLINE PartVec<T> load_part(const T* p) {
+  return *reinterpret_cast<const typename Part<T>::unaligned*>(p);
+}
+template <class T>
+TENFOLD_INLINE void store_part(T* p, PartVec<T> v) {
+  *reinterpret_cast<typename Part<T>::unaligned*>(p) = v;
+}
+
+// Parts of a run whose r rows stay in registers.
+template <int r>
+constexpr int kParts = kManyRegisters ? (r == 3 ? 6 : 5) : (r == 3 ? 4 : 2);
+
+// The pixels with a gradient of one filter, some rows of windows and a group of samples.
+template <class T>
+struct List {
+  index count;
+  const T* value;
+  const int32_t* place;
+};
+
+// dw[i][..] += sum of value * x[place + i * row + ..]
+template <class T, int r, int Parts>
+TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, const T* x, T* dw) {
+  PartVec<T> acc[r][Parts];
+  const T* look[r];
+  TENFOLD_UNROLL
+  for (int i = 0; i < r; ++i) {
+    look[i] = x + i * rows.row;
+    TENFOLD_UNROLL
+    for (int j = 0; j < Parts; ++j) acc[i][j] = load_part(dw + i * rows.run + j * kPart<T>);
+  }
+  index e = 0;
+  if constexpr (r * Parts < 8) {  // two sums at a time, for the latency of a multiply-add
+    PartVec<T> odd[r][Parts] = {};
+    for (; e + 2 <= list.count; e += 2) {
+      const index place = list.place[e], next = list.place[e + 1];
+      const PartVec<T> g = list.value[e] - PartVec<T>{}, h = list.value[e + 1] - PartVec<T>{};
+      TENFOLD_UNROLL
+      for (int i = 0; i < r; ++i) {
+        TENFOLD_UNROLL
+        for (int j = 0; j < Parts; ++j) {
+          acc[i][j] += g * load_part(look[i] + place + j * kPart<T>);
+          odd[i][j] += h * load_part(look[i] + next + j * kPart<T>);
+        }
+      }
+    }
+    TENFOLD_UNROLL
+    for (int i = 0; i < r; ++i) {
+      TENFOLD_UNROLL
+      for (int j = 0; j < Parts; ++j) acc[i][j] += odd[i][j];
+    }
+  }
+  for (; e < list.count; ++e) {
+    const index place = list.place[e];
+    const PartVec<T> g = list.value[e] - PartVec<T>{};
+    TENFOLD_UNROLL
+    for (int i = 0; i < r; ++i) {
+      TENFOLD_UNROLL
+      for (int j = 0; j < Parts; ++j) acc[i][j] += g * load_part(look[i] + place + j * kPart<T>);
+    }
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < r; ++i) {
+    TENFOLD_UNROLL
+    for (int j = 0; j < Parts; ++j) store_part(dw + i * rows.run + j * kPart<T>, acc[i][j]);
+  }
+}
+
+// dx[place + i * row + ..] += value * w[i][..]
+template <class T, int r, int Parts>
+TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const T* w, T* dx) {
+  PartVec<T> weight[r][Parts];
+  TENFOLD_UNROLL
+  for (int i = 0; i < r; ++i) {
+    TENFOLD_UNROLL
+    for (int j = 0; j < Parts; ++j) weight[i][j] = load_part(w + i * rows.run + j * kPart<T>);
+  }
+  for (index e = 0; e < list.count; ++e) {
+    T* into = dx + list.place[e];
+    const PartVec<T> g = list.value[e] - PartVec<T>{};
+    TENFOLD_UNROLL
+    for (int i = 0; i < r; ++i, into += rows.row) {
+      TENFOLD_UNROLL
+      for (int j = 0; j < Parts; ++j) {
+        store_part(into + j * kPart<T>, load_part(into + j * kPart<T>) + g * weight[i][j]);
+      }
+    }
+  }
+}
+
+constexpr int kGroup = kListedSamples, kGroups = kBlock / kGroup;
+
+// Where the lists of a strip lie: those of a group of samples one filter after the other.
+template <class T>
+struct Lists {
+  T* values;
+  int32_t* places;
+  int32_t* counts;
+  index capacity, filters;
+
+  index number(index group, index f) const { return group * filters + f; }
+  List<T> of(index group, index f) const {
+    const index list = number(group, f);
+    return {counts[list], values + list * capacity, places + list * capacity};
+  }
+};
+
+#if defined(TENFOLD_ISA_avx512)
+// The lanes of four whose bit is set, from the left.
+constexpr int32_t kPicked[16][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}, {1, 0, 0, 0}, {0, 1, 0, 0},
+                                    {2, 0, 0, 0}, {0, 2, 0, 0}, {1, 2, 0, 0}, {0, 1, 2, 0},
+                                    {3, 0, 0, 0}, {0, 3, 0, 0}, {1, 3, 0, 0}, {0, 1, 3, 0},
+                                    {2, 3, 0, 0}, {0, 2, 3, 0}, {1, 2, 3, 0}, {0, 1, 2, 3}};
+#endif
+
+// Lists the pixels of filter f that have a gradient, window by window, and adds their gradients to sums.
+template <class T>
+TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, index end,
+                                const Lists<T>& lists) {
+  const T* const d = a.d + f * a.d_plane;
+  const unsigned char* const codes = a.codes + f * a.code_plane;
+  const int32_t* const pixel = a.pixel;
+  const index windows_w = a.windows_w, d_row = a.d_row, sample = a.rows.sample;
+  T* value[kGroups];
+  int32_t* place[kGroups];
+  index count[kGroups] = {};
+  TENFOLD_UNROLL
+  for (int g = 0; g < kGroups; ++g) {
+    value[g] = lists.values + lists.number(g, f) * lists.capacity;
+    place[g] = lists.places + lists.number(g, f) * lists.capacity;
+  }
+  Vec<T> sum[kBlock / kLanes<T>] = {};
+  for (index i = first; i < end; ++i) {
+    for (index j = 0; j < windows_w; ++j) {
+      const index window = i * windows_w + j;
+      const T* const gradients = d + i * d_row + j * kBlock;
+#if defined(TENFOLD_ISA_avx512)
+      if constexpr (sizeof(T) == 4) {
+        const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
+        const __m512i code = (__m512i)load_codes<T>(codes + window * kBlock);
+        const auto open = static_cast<__mmask16>(~_mm512_movepi32_mask(code));
+        const __m512 pixels =
+            _mm512_broadcast_f32x4(_mm_loadu_ps(reinterpret_cast<const float*>(pixel + 4 * window)));
+        const __m512i at = _mm512_add_epi32(samples, _mm512_castps_si512(_mm512_permutevar_ps(pixels, code)));
+        const __m512 g = _mm512_loadu_ps(gradients);
+        sum[0] = (Vec<T>)_mm512_mask_add_ps((__m512)sum[0], open, (__m512)sum[0], g);
+        const auto put = [&](int group, __m128 values, __m128 places) {
+          const unsigned here = (static_cast<unsigned>(open) >> (4 * group)) & 15;
+          const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[here]));
+          _mm_storeu_ps(value[group] + count[group], _mm_permutevar_ps(values, picked));
+          _mm_storeu_ps(reinterpret_cast<float*>(place[group] + count[group]),
+                        _mm_permutevar_ps(places, picked));
+          count[group] += __builtin_popcount(here);
+        };
+        const __m512 p = _mm512_castsi512_ps(at);
+        put(0, _mm512_extractf32x4_ps(g, 0), _mm512_extractf32x4_ps(p, 0));
+        put(1, _mm512_extractf32x4_ps(g, 1), _mm512_extractf32x4_ps(p, 1));
+        put(2, _mm512_extractf32x4_ps(g, 2), _mm512_extractf32x4_ps(p, 2));
+        put(3, _mm512_extractf32x4_ps(g, 3), _mm512_extractf32x4_ps(p, 3));
+        continue;
+      }
+#endif
+      TENFOLD_UNROLL
+      for (int v = 0; v < kBlock / kLanes<T>; ++v) {
+        const Mask<T> shut = load_codes<T>(codes + window * kBlock + v * kLanes<T>) < Mask<T>{};
+        sum[v] += select<T>(shut, Vec<T>{}, load(gradients + v * kLanes<T>));
+      }
+      for (int g = 0; g < kGroups; ++g) {
+        for (int n = g * kGroup; n < (g + 1) * kGroup; ++n) {
+          const auto code = static_cast<signed char>(codes[window * kBlock + n]);
+          // Written either way: a branch would be guessed wrong too often.
+          value[g][count[g]] = gradients[n];
+          place[g][count[g]] = pixel[4 * window + (code & 3)] + static_cast<int32_t>(n * sample);
+          count[g] += code >= 0;
+        }
+      }
+    }
+  }
+  TENFOLD_UNROLL
+  for (int g = 0; g < kGroups; ++g) lists.counts[lists.number(g, f)] = static_cast<int32_t>(count[g]);
+  if (a.sums == nullptr) return;
+  TENFOLD_UNROLL
+  for (int v = 0; v < kBlock / kLanes<T>; ++v) {
+    T* const to = a.sums + f * kBlock + v * kLanes<T>;
+    store(to, load(to) + sum[v]);
+  }
+}
+
+// rows[n][e] <-- x[source[e]][n]
+template <class T>
+void to_rows(const LaneSparse<T>& a, T* rows) {
+  constexpr index L = kLanes<T>;
+  for (index lane = 0; lane < kBlock; lane += L) {
+    for (index e = 0; e < a.rows.elements; e += L) {
+      Vec<T> square[L];
+      TENFOLD_UNROLL
+      for (index k = 0; k < L; ++k) {
+        const index from = e + k < a.rows.elements ? a.source[e + k] : kNoSource;
+        square[k] = load(a.x + (from < 0 ? 0 : from) + lane);
+      }
+      transpose_lanes<T>(square);
+      TENFOLD_UNROLL
+      for (index n = 0; n < L; ++n) store(rows + (lane + n) * a.rows.sample + e, square[n]);
+    }
+  }
+}
+
+// dx[source[e]][n] <-- rows[n][e]
+template <class T>
+void from_rows(const LaneSparse<T>& a, const T* rows) {
+  constexpr index L = kLanes<T>;
+  for (index lane = 0; lane < kBlock; lane += L) {
+    for (index e = 0; e < a.rows.elements; e += L) {
+      Vec<T> square[L];
+      TENFOLD_UNROLL
+      for (index n = 0; n < L; ++n) square[n] = load(rows + (lane + n) * a.rows.sample + e);
+      transpose_lanes<T>(square);
+      TENFOLD_UNROLL
+      for (index k = 0; k < L; ++k) {
+        const index to = e + k < a.rows.elements ? a.source[e + k] : kNoSource;
+        if (to >= 0) store(a.dx + to + lane, square[k]);
+      }
+    }
+  }
+}
+
+template <class T, int r>
+void backward(const LaneSparse<T>& a) {
+  const index size = kBlock * a.rows.sample + kBlock, run = a.rows.run;
+  T* const x = a.scratch;
+  T* const dx = x + size;
+  Lists<T> lists{dx + size, nullptr, nullptr, lane_sparse_list(a.strip, a.windows_w), a.filters};
+  lists.places = reinterpret_cast<int32_t*>(lists.values + kGroups * a.filters * lists.capacity);
+  lists.counts = lists.places + kGroups * a.filters * lists.capacity;
+  to_rows<T>(a, x);
+  if (a.dx != nullptr) {
+    for (index e = 0; e < kBlock * a.rows.sample; e += kLanes<T>) store(dx + e, Vec<T>{});
+  }
+  for (index first = 0; first < a.windows_h; first += a.strip) {
+    const index end = a.windows_h - first < a.strip ? a.windows_h : first + a.strip;
+    for (index f = 0; f < a.filters; ++f) list_pixels<T>(a, f, first, end, lists);
+    for (index g = 0; g < kGroups; ++g) {
+      for (index f = 0; f < a.filters; ++f) {
+        in_pieces<kParts<r>>(run / kPart<T>, [&](index j, auto parts) {
+          add_weight<T, r, parts.value>(a.rows, lists.of(g, f), x + j * kPart<T>,
+                                        a.dw + f * r * run + j * kPart<T>);
+        });
+      }
+      if (a.dx == nullptr) continue;
+      for (index f = 0; f < a.filters; ++f) {
+        in_pieces<kParts<r>>(run / kPart<T>, [&](index j, auto parts) {
+          add_input<T, r, parts.value>(a.rows, lists.of(g, f), a.w + f * r * run + j * kPart<T>,
+                                       dx + j * kPart<T>);
+        });
+      }
+    }
+  }
+  if (a.dx != nullptr) from_rows<T>(a, dx);
+}
+
+template <class T, int r>
+void pack(const SampleRows& rows, index filters, index channels, const T* w, T* packed) {
+  for (index f = 0; f < filters; ++f, w += channels * r * r, packed += r * rows.run) {
+    for (index i = 0; i < r * rows.run; ++i) packed[i] = 0;
+    for (index c = 0; c < channels; ++c) {
+      for (index kh = 0; kh < r; ++kh) {
+        for (index kw = 0; kw < r; ++kw)
+          packed[kh * rows.run + kw * rows.channels + c] = w[(c * r + kh) * r + kw];
+      }
+    }
+  }
+}
+
+template <class T, int r>
+void unpack(const SampleRows& rows, index filters, index channels, index parts, const T* packed, index pitch,
+            T scale, T* dw) {
+  for (index f = 0; f < filters; ++f, packed += r * rows.run) {
+    for (index c = 0; c < channels; ++c) {
+      for (index kh = 0; kh < r; ++kh) {
+        for (index kw = 0; kw < r; ++kw) {
+          const T* const from = packed + kh * rows.run + kw * rows.channels + c;
+          T sum = from[0];
+          for (index p = 1; p < parts; ++p) sum += from[p * pitch];
+          *dw++ = sum * scale;
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr LaneSparseKernels<T> make_table() {
+  return {{backward<T, 3>, backward<T, 5>}, {pack<T, 3>, pack<T, 5>}, {unpack<T, 3>, unpack<T, 5>}};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(LaneSparseKernels, make_table)
