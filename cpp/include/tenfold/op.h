@@ -60,6 +60,9 @@ struct ForwardCall {
   std::byte* workspace;  // Op::workspace bytes, aligned to 64
   RandomState random;
   ErrorSink* errors;
+  // Where the samples of the inputs that the op gathers lie: sample n is number rows[n] of what inputs[i] points to.
+  // Null: number n.
+  const index* rows = nullptr;
 };
 
 // Overwrites every d_inputs[i] that is not null; the caller adds where a tensor has several consumers.
@@ -72,6 +75,7 @@ struct BackwardCall {
   std::byte* workspace;
   RandomState random;  // that of the forward call
   ErrorSink* errors;
+  const index* rows = nullptr;  // that of the forward call
 };
 
 class Op {
@@ -92,6 +96,8 @@ class Op {
   virtual bool differentiable(int input) const {
     return is_floating(inputs_[static_cast<std::size_t>(input)].dtype);
   }
+  // Whether it can pick this input's samples out of a larger array (see ForwardCall::rows), which saves a copy of them.
+  virtual bool gathers(int /*input*/) const { return false; }
   // Bytes of scratch memory that forward / backward use with a team of `threads`.
   virtual std::size_t forward_workspace(int /*threads*/) const { return 0; }
   virtual std::size_t backward_workspace(int /*threads*/) const { return 0; }

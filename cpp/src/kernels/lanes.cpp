@@ -566,7 +566,7 @@ template <class T>
 constexpr LaneKernels<T> make_table() {
   return {conv<T>,     conv_weight<T>,   conv_input<T>, unpool<T>,      max_pool<T>,     max_pool_backward<T>,
           relu<T>,     relu_backward<T>, dense<T>,      dense_input<T>, dense_weight<T>, cross_entropy<T>,
-          to_lanes<T>, from_lanes<T>,    sum_lanes<T>,  sum_plane<T>};
+          to_lanes<T>, gather_lanes<T>,  from_lanes<T>, sum_lanes<T>,   sum_plane<T>};
 }
 
 }  // namespace

@@ -114,6 +114,8 @@ struct LaneKernels {
 
   // lanes[i][16] <-- rows[n * pitch + i] for n < samples, zeros above.
   void (*to_lanes)(ptrdiff_t count, const T* rows, ptrdiff_t pitch, ptrdiff_t samples, T* lanes);
+  // lanes[i][16] <-- rows[n][first + i] for n < samples, zeros above; all 16 of rows can be read.
+  void (*gather_lanes)(ptrdiff_t count, const T* const* rows, ptrdiff_t first, ptrdiff_t samples, T* lanes);
   // rows[n * pitch + i] <-- lanes[i][16] for n < samples; -0 becomes +0. `past`: past the caches where that is easy
   // (kernels/past.h); rows then begin at cache lines.
   void (*from_lanes)(ptrdiff_t count, const T* lanes, T* rows, ptrdiff_t pitch, ptrdiff_t samples, bool past);

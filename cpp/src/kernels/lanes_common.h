@@ -197,8 +197,9 @@ TENFOLD_INLINE void transpose(__m512 r[16]) {
 }
 #endif
 
-template <class T>
-void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) {
+// lanes[i][16] <-- row(n)[i] for n < samples, zeros above.
+template <class T, class Row>
+TENFOLD_INLINE void turn_rows(index count, const Row& row, index samples, T* lanes) {
   index i = 0;
 #if defined(TENFOLD_ISA_avx512)
   if constexpr (sizeof(T) == 4) {
@@ -207,7 +208,7 @@ void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) 
       const __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
       __m512 r[16];
       TENFOLD_UNROLL
-      for (int n = 0; n < 16; ++n) r[n] = _mm512_maskz_loadu_ps(n < samples ? mask : 0, rows + n * pitch + i);
+      for (int n = 0; n < 16; ++n) r[n] = _mm512_maskz_loadu_ps(n < samples ? mask : 0, row(n) + i);
       transpose(r);
       if (left >= 16) {
         TENFOLD_UNROLL
@@ -223,8 +224,16 @@ void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) 
   }
 #endif
   for (; i < count; ++i) {
-    for (index n = 0; n < kBlock; ++n) lanes[i * kBlock + n] = n < samples ? rows[n * pitch + i] : T{0};
+    for (index n = 0; n < kBlock; ++n) lanes[i * kBlock + n] = n < samples ? row(n)[i] : T{0};
   }
+}
+template <class T>
+void to_lanes(index count, const T* rows, index pitch, index samples, T* lanes) {
+  turn_rows<T>(count, [=](index n) { return rows + n * pitch; }, samples, lanes);
+}
+template <class T>
+void gather_lanes(index count, const T* const* rows, index first, index samples, T* lanes) {
+  turn_rows<T>(count, [=](index n) { return rows[n] + first; }, samples, lanes);
 }
 
 template <class T>

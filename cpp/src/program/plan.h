@@ -29,7 +29,8 @@ struct Instruction {
   // Buffers, kNone where the call gets a null pointer.
   std::vector<int> inputs, outputs, saved, d_outputs, d_inputs;
   int workspace = kNone;
-  TensorType type;  // of the tensor that copy, add and zero work on: outputs[0] (+)= inputs[0]
+  TensorType type;       // of the tensor that copy, add and zero work on: outputs[0] (+)= inputs[0]
+  bool gathers = false;  // in training: picks its samples out of the data set
 
   // The pointers behind the numbers, renewed by resolve().
   std::vector<const void*> input_pointers, d_output_pointers;
@@ -64,14 +65,18 @@ struct Program::Plan {
   // -- running
   void prepare();
   void resolve();
-  void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random) {
-    for (const Instruction& instruction : instructions) execute(team, instruction, random);
+  // `rows`: the samples of a training step, for instructions that gather them.
+  void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random,
+           const index* rows = nullptr) {
+    for (const Instruction& instruction : instructions) execute(team, instruction, random, rows);
   }
-  void execute(const Team& team, const Instruction& instruction, RandomState random);
+  void execute(const Team& team, const Instruction& instruction, RandomState random, const index* rows);
   InstructionProfile describe(const Instruction& instruction) const;
   void run_updates(const Team& team);
   // Throws when `run` does not fit the program; makes `staging` and `sample_bytes`.
   void check_training(const TrainingRun& run);
+  // Whether all that reads input k can gather its samples itself; notes it in these instructions.
+  bool gathered_by_readers(std::size_t k);
   // Gathers the samples `rows` into staging.
   void gather(const Team& team, const TrainingRun& run, const index* rows) const;
   template <class T>
@@ -117,7 +122,7 @@ struct Program::Plan {
   Placement placement;
   Buffer arena;
   std::vector<void*> pointers;
-  std::vector<Buffer> staging;            // gathered mini-batches, one per input
+  std::vector<Buffer> staging;            // gathered mini-batches by input; empty where its readers gather
   std::vector<std::size_t> sample_bytes;  // by input
   ErrorSink errors;
   RandomState last_random;

@@ -128,18 +128,19 @@ void Program::Plan::resolve() {
   }
 }
 
-void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random) {
+void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random, const index* rows) {
+  if (!i.gathers) rows = nullptr;
   switch (i.kind) {
     case Instruction::kForward:
       i.op->forward(team, {i.input_pointers.data(), i.output_pointers.data(),
                            i.saved_pointers.empty() ? nullptr : i.saved_pointers.data(), i.workspace_pointer,
-                           random, &errors});
+                           random, &errors, rows});
       break;
     case Instruction::kBackward:
       // Forward's outputs reach backward as constants: the pointers are the same ones.
       i.op->backward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
                             i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer,
-                            random, &errors});
+                            random, &errors, rows});
       break;
     case Instruction::kCopy:
       copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
@@ -316,7 +317,7 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
           // Member 0 has the clock; nobody begins before it is read, and it is read when all are done.
           const Clock::time_point begin = Clock::now();
           team.barrier();
-          p.execute(team, instruction, random);
+          p.execute(team, instruction, random, nullptr);
           team.barrier();
           const Clock::time_point end = Clock::now();
           if (team.rank() == 0 && repetition >= 0) {
@@ -351,7 +352,7 @@ void Program::Plan::check_training(const TrainingRun& run) {
       reject(function, "inputs", "must all have the batch size ", batch(), "; input ", k, " is ",
              to_string(type));
     }
-    if (staging[k].data() == nullptr) staging[k] = Buffer(type.bytes());
+    if (staging[k].data() == nullptr && !gathered_by_readers(k)) staging[k] = Buffer(type.bytes());
     sample_bytes[k] = type.bytes() / static_cast<std::size_t>(batch());
   }
   for (index i = 0; i < run.steps * batch(); ++i) {
@@ -361,9 +362,29 @@ void Program::Plan::check_training(const TrainingRun& run) {
   }
 }
 
+bool Program::Plan::gathered_by_readers(std::size_t k) {
+  const int buffer = value_buffer[at(spec.inputs[k])];
+  std::vector<Instruction*> readers;
+  for (auto* list : {&forward, &backward}) {
+    for (Instruction& instruction : *list) {
+      for (std::size_t i = 0; i < instruction.inputs.size(); ++i) {
+        if (instruction.inputs[i] != buffer) continue;
+        if (instruction.op == nullptr || !instruction.op->gathers(static_cast<int>(i))) return false;
+        readers.push_back(&instruction);
+      }
+    }
+  }
+  for (const auto& [leaf, value] : spec.updates) {
+    if (value_buffer[at(value)] == buffer) return false;
+  }
+  for (Instruction* reader : readers) reader->gathers = true;
+  return !readers.empty();
+}
+
 void Program::Plan::gather(const Team& team, const TrainingRun& run, const index* rows) const {
   team.for_each(batch(), [&](index n) {
     for (std::size_t k = 0; k < staging.size(); ++k) {
+      if (staging[k].data() == nullptr) continue;
       const std::size_t bytes = sample_bytes[k];
       std::memcpy(staging[k].data() + static_cast<std::size_t>(n) * bytes,
                   static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
@@ -393,7 +414,8 @@ index Program::train(const TrainingRun& run) {
     p.set_d_output(j, j == 0 ? one : nullptr);
   }
   for (std::size_t k = 0; k < p.staging.size(); ++k) {
-    p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])], p.staging[k].data());
+    p.set_pointer(p.value_buffer[p.at(p.spec.inputs[k])],
+                  p.staging[k].data() != nullptr ? p.staging[k].data() : run.data[k]);
   }
   p.resolve();
   p.errors.error = nullptr;
@@ -409,9 +431,10 @@ index Program::train(const TrainingRun& run) {
       work < small ? std::max<index>(1, static_cast<index>(2 * small / (work + 1))) : run.steps;
   const auto steps = [&](const Team& team, index begin, index end) {
     for (index step = begin; step < end; ++step) {
-      p.gather(team, run, run.order + step * p.batch());
+      const index* const rows = run.order + step * p.batch();
+      p.gather(team, run, rows);
       const RandomState random{run.seed, static_cast<std::uint64_t>(run.first_step + step)};
-      p.run(team, p.forward, random);
+      p.run(team, p.forward, random, rows);
       double* const results = run.results + static_cast<std::size_t>(step) * outputs;
       team.once([&] {
         for (std::size_t j = 0; j < outputs; ++j) {
@@ -420,7 +443,7 @@ index Program::train(const TrainingRun& run) {
         if (!std::isfinite(results[0]) || p.errors.error) failed = step;
       });
       if (failed <= step) break;
-      p.run(team, p.backward, random);
+      p.run(team, p.backward, random, rows);
       team.once([&] {
         if (p.errors.error) failed = step;
       });

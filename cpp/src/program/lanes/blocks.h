@@ -64,9 +64,10 @@ class Blocks {
   }
   void clear_sums(T* gradients) const { std::memset(sums(gradients), 0, bytes(plan_.sums)); }
 
-  void forward_block(const Kernels& k, const void* const* inputs, index b, T* area, T* mine) const {
+  void forward_block(const Kernels& k, const void* const* inputs, const index* rows, index b, T* area,
+                     T* mine) const {
     for (const Plane& plane : plan_.values) clear_padding(plane, area + plane.offset);
-    read_value(k, b, value(0), static_cast<const T*>(inputs[0]), area + value(0).offset);
+    read_value(k, b, value(0), static_cast<const T*>(inputs[0]), rows, area + value(0).offset);
     for (const Stage& stage : plan_.stages) {
       const Plane &in = value(stage.in), &out = value(stage.out);
       const T* x = area + in.offset;
@@ -166,7 +167,7 @@ class Blocks {
   // Adds the gradient d_out of value v as an output, in the user's layout.
   void add_output_gradient(const Kernels& k, index b, int v, const T* d_out, T* gradients, T* d) const {
     T* const more = scratch(gradients);
-    read_value(k, b, value(v), d_out, more);
+    read_value(k, b, value(v), d_out, nullptr, more);
     for_interior(value(v), [&](index offset, index elements) {
       for (index i = 0; i < elements; ++i) d[offset + i] += more[offset + i];
     });
@@ -238,15 +239,20 @@ class Blocks {
     return sums(gradients) + stage.bias_sums + f * kLanes;
   }
 
-  // lanes <-- block b of a value in the user's layout (samples, features), its padding set to 0.
-  void read_value(const Kernels& k, index b, const Plane& plane, const T* rows, T* lanes) const {
+  // The inside of lanes <-- block b of a value in the user's layout (samples, features); `order`: see ForwardCall::rows.
+  void read_value(const Kernels& k, index b, const Plane& plane, const T* x, const index* order,
+                  T* lanes) const {
     const index pitch = plane.features(), samples = plan_.samples_of(b);
-    rows += b * kLanes * pitch;
-    if (!plane.padded()) return k.to_lanes(pitch, rows, pitch, samples, lanes);
+    const T* rows[kLanes];
+    for (index n = 0; n < kLanes; ++n) {
+      const index sample = b * kLanes + std::min(n, samples - 1);
+      rows[n] = x + (order != nullptr ? order[sample] : sample) * pitch;
+    }
+    if (!plane.padded()) return k.gather_lanes(pitch, rows, 0, samples, lanes);
     for (index c = 0; c < plane.channels; ++c) {
       for (index h = 0; h < plane.height; ++h) {
-        k.to_lanes(plane.width, rows + (c * plane.height + h) * plane.width, pitch, samples,
-                   lanes + c * plane.plane() + plane.origin() + h * plane.row());
+        k.gather_lanes(plane.width, rows, (c * plane.height + h) * plane.width, samples,
+                       lanes + c * plane.plane() + plane.origin() + h * plane.row());
       }
     }
   }

@@ -46,6 +46,8 @@ class LaneSegment final : public Op {
     }
   }
 
+  bool gathers(int input) const override { return input == 0; }
+
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, and in backward the leftovers where
   // forward did not save them.
@@ -86,7 +88,7 @@ class LaneSegment final : public Op {
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
         T* area = blocks_.keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : blocks_.area_of(mine);
-        blocks_.forward_block(k, call.inputs, b, area, mine);
+        blocks_.forward_block(k, call.inputs, call.rows, b, area, mine);
         for (const auto& [v, out] : plan_.kept) blocks_.write_value(k, b, area, v, output<T>(call, out));
         if (chain_.accuracy) labels_.count_hits(b, area, labels, hits + b * lanes::kLanes);
         if (!chain_.loss) continue;
@@ -139,7 +141,7 @@ class LaneSegment final : public Op {
            ++b) {
         T* area =
             blocks_.keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : blocks_.area_of(mine);
-        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, b, area, mine);
+        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, call.rows, b, area, mine);
         T* d = blocks_.gradient(gradients, leftovers, b, plan_.last);
         if (chain_.loss) {
           labels_.cross_entropy(k, b, area, labels, scale / static_cast<T>(counted),

@@ -10,7 +10,7 @@ namespace lanes {
 namespace {
 
 // Convolution gradients are summed from at most this many slots: one per chunk of blocks.
-constexpr index kMaxChunks = 64;
+constexpr index kMaxChunks = 32;
 // Rows of dy that a pass of the weight gradient keeps in L1, of at most six filters: 16 KB of floats.
 constexpr index kStripElements = 4096;
 // Rows of a dense layer's weight gradient that a job computes: two register tiles.
