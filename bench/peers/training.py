@@ -18,7 +18,6 @@ from tenfold.data import mnist
 from tenfold.train import Trainer
 
 RATE, MOMENTUM = 0.01, 0.9
-LARGEST = 6400  # images of an epoch
 
 
 def torch_lenet5() -> Any:
@@ -181,26 +180,21 @@ def resnet18_flops(batch: int) -> float:
 
 
 def noise(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return images of independent pixels and labels, for networks whose speed does not depend on the data."""
+    """Return images of independent pixels and labels, for what does not depend on the data."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(count, *shape)).astype(np.float32), rng.integers(0, 10, count)
 
 
 @cache
-def _digits() -> tuple[np.ndarray, np.ndarray] | None:
+def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels of MNIST: where gradients are 0, and thus our time, depends on them."""
     try:
         train = mnist(download=False)[0]
     except FileNotFoundError as error:
         print(f"random images instead of MNIST, whose training may take another time: {error}", flush=True)
-        return None
-    return train.x[:LARGEST].copy(), train.y[:LARGEST].copy()
-
-
-def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first images and labels of MNIST: where gradients are 0, and thus our time, depends on them."""
-    if (found := _digits()) is None:
         return noise(count, (1, 28, 28))
-    return found[0][:count], found[1][:count]
+    rows = np.arange(count) % len(train)
+    return train.x[rows], train.y[rows]
 
 
 def works(what: str, batches: list[int], quick: bool) -> Iterator[Work]:
@@ -212,7 +206,7 @@ def works(what: str, batches: list[int], quick: bool) -> Iterator[Work]:
     }[what]
     title = {"lenet": "LeNet-5", "mlp": "MLP 784-500-150-10", "resnet": "ResNet-18 for CIFAR"}[what]
     for batch in batches:
-        steps = 1 if what == "resnet" else max(2, (1600 if quick else LARGEST) // batch)
+        steps = 1 if what == "resnet" else max(2, (1600 if quick else 6400) // batch)
         x, y = noise(steps * batch, (3, 32, 32)) if what == "resnet" else digits(steps * batch)
         name = f"{title} step, batch {batch}"
         makers: dict[str, Callable[[], Call]] = {}

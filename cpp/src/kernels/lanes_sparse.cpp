@@ -11,21 +11,7 @@ namespace {
 template <class T>
 constexpr index kPart = kLanes<T> < kRunPart ? kLanes<T> : kRunPart;
 template <class T>
-struct Part {
-  typedef T vector __attribute__((vector_size(kPart<T> * sizeof(T)), may_alias));
-  typedef T unaligned __attribute__((vector_size(kPart<T> * sizeof(T)), may_alias, aligned(sizeof(T))));
-};
-template <class T>
-using PartVec = typename Part<T>::vector;
-
-template <class T>
-TENFOLD_INLINE PartVec<T> load_part(const T* p) {
-  return *reinterpret_cast<const typename Part<T>::unaligned*>(p);
-}
-template <class T>
-TENFOLD_INLINE void store_part(T* p, PartVec<T> v) {
-  *reinterpret_cast<typename Part<T>::unaligned*>(p) = v;
-}
+using PartVec = Vec<T, kPart<T>>;
 
 // Parts of a run whose r rows stay in registers.
 template <int r>
@@ -48,20 +34,20 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
   for (int i = 0; i < r; ++i) {
     look[i] = x + i * rows.row;
     TENFOLD_UNROLL
-    for (int j = 0; j < Parts; ++j) acc[i][j] = load_part(dw + i * rows.run + j * kPart<T>);
+    for (int j = 0; j < Parts; ++j) acc[i][j] = load<T, kPart<T>>(dw + i * rows.run + j * kPart<T>);
   }
   index e = 0;
   if constexpr (r * Parts < 8) {  // two sums at a time, for the latency of a multiply-add
     PartVec<T> odd[r][Parts] = {};
     for (; e + 2 <= list.count; e += 2) {
       const index place = list.place[e], next = list.place[e + 1];
-      const PartVec<T> g = list.value[e] - PartVec<T>{}, h = list.value[e + 1] - PartVec<T>{};
+      const PartVec<T> g = splat<T, kPart<T>>(list.value[e]), h = splat<T, kPart<T>>(list.value[e + 1]);
       TENFOLD_UNROLL
       for (int i = 0; i < r; ++i) {
         TENFOLD_UNROLL
         for (int j = 0; j < Parts; ++j) {
-          acc[i][j] += g * load_part(look[i] + place + j * kPart<T>);
-          odd[i][j] += h * load_part(look[i] + next + j * kPart<T>);
+          acc[i][j] += g * load<T, kPart<T>>(look[i] + place + j * kPart<T>);
+          odd[i][j] += h * load<T, kPart<T>>(look[i] + next + j * kPart<T>);
         }
       }
     }
@@ -73,17 +59,17 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
   }
   for (; e < list.count; ++e) {
     const index place = list.place[e];
-    const PartVec<T> g = list.value[e] - PartVec<T>{};
+    const PartVec<T> g = splat<T, kPart<T>>(list.value[e]);
     TENFOLD_UNROLL
     for (int i = 0; i < r; ++i) {
       TENFOLD_UNROLL
-      for (int j = 0; j < Parts; ++j) acc[i][j] += g * load_part(look[i] + place + j * kPart<T>);
+      for (int j = 0; j < Parts; ++j) acc[i][j] += g * load<T, kPart<T>>(look[i] + place + j * kPart<T>);
     }
   }
   TENFOLD_UNROLL
   for (int i = 0; i < r; ++i) {
     TENFOLD_UNROLL
-    for (int j = 0; j < Parts; ++j) store_part(dw + i * rows.run + j * kPart<T>, acc[i][j]);
+    for (int j = 0; j < Parts; ++j) store<T, kPart<T>>(dw + i * rows.run + j * kPart<T>, acc[i][j]);
   }
 }
 
@@ -94,16 +80,16 @@ TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const
   TENFOLD_UNROLL
   for (int i = 0; i < r; ++i) {
     TENFOLD_UNROLL
-    for (int j = 0; j < Parts; ++j) weight[i][j] = load_part(w + i * rows.run + j * kPart<T>);
+    for (int j = 0; j < Parts; ++j) weight[i][j] = load<T, kPart<T>>(w + i * rows.run + j * kPart<T>);
   }
   for (index e = 0; e < list.count; ++e) {
     T* into = dx + list.place[e];
-    const PartVec<T> g = list.value[e] - PartVec<T>{};
+    const PartVec<T> g = splat<T, kPart<T>>(list.value[e]);
     TENFOLD_UNROLL
     for (int i = 0; i < r; ++i, into += rows.row) {
       TENFOLD_UNROLL
       for (int j = 0; j < Parts; ++j) {
-        store_part(into + j * kPart<T>, load_part(into + j * kPart<T>) + g * weight[i][j]);
+        store<T, kPart<T>>(into + j * kPart<T>, load<T, kPart<T>>(into + j * kPart<T>) + g * weight[i][j]);
       }
     }
   }
@@ -151,14 +137,16 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
     place[g] = lists.places + lists.number(g, f) * lists.capacity;
   }
   Vec<T> sum[kBlock / kLanes<T>] = {};
+#if defined(TENFOLD_ISA_avx512)
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
+#endif
   for (index i = first; i < end; ++i) {
     for (index j = 0; j < windows_w; ++j) {
       const index window = i * windows_w + j;
       const T* const gradients = d + i * d_row + j * kBlock;
 #if defined(TENFOLD_ISA_avx512)
       if constexpr (sizeof(T) == 4) {
-        const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-        const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
         const __m512i code = (__m512i)load_codes<T>(codes + window * kBlock);
         const auto open = static_cast<__mmask16>(~_mm512_movepi32_mask(code));
         const __m512 pixels =
@@ -248,10 +236,11 @@ void from_rows(const LaneSparse<T>& a, const T* rows) {
 
 template <class T, int r>
 void backward(const LaneSparse<T>& a) {
-  const index size = kBlock * a.rows.sample + kBlock, run = a.rows.run;
+  const index size = lane_sparse_rows(a.rows), run = a.rows.run;
   T* const x = a.scratch;
-  T* const dx = x + size;
-  Lists<T> lists{dx + size, nullptr, nullptr, lane_sparse_list(a.strip, a.windows_w), a.filters};
+  T* const dx = x + size;  // if it is wanted
+  Lists<T> lists{a.dx != nullptr ? dx + size : dx, nullptr, nullptr, lane_sparse_list(a.strip, a.windows_w),
+                 a.filters};
   lists.places = reinterpret_cast<int32_t*>(lists.values + kGroups * a.filters * lists.capacity);
   lists.counts = lists.places + kGroups * a.filters * lists.capacity;
   to_rows<T>(a, x);

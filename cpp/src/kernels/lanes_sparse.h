@@ -59,9 +59,14 @@ constexpr ptrdiff_t kListedSamples = 4;
 constexpr ptrdiff_t lane_sparse_list(ptrdiff_t strip, ptrdiff_t windows_w) {
   return strip * windows_w * kListedSamples + 4;
 }
-// x, dx, and the gradients, places and lengths of lists.
-constexpr ptrdiff_t lane_sparse_scratch(const SampleRows& rows, ptrdiff_t filters, ptrdiff_t list) {
-  return 2 * (kLaneBlock * rows.sample + kLaneBlock) + kLaneBlock / kListedSamples * filters * (2 * list + 1);
+// x or dx as rows, and what vectors may read beyond.
+constexpr ptrdiff_t lane_sparse_rows(const SampleRows& rows) {
+  return kLaneBlock * rows.sample + kLaneBlock;
+}
+// x, dx if it is wanted, and the gradients, places and lengths of lists.
+constexpr ptrdiff_t lane_sparse_scratch(const SampleRows& rows, ptrdiff_t filters, ptrdiff_t list,
+                                        bool with_dx) {
+  return (with_dx ? 2 : 1) * lane_sparse_rows(rows) + kLaneBlock / kListedSamples * filters * (2 * list + 1);
 }
 
 template <class T>

@@ -35,37 +35,40 @@ namespace {
 typedef ptrdiff_t index;
 
 template <class T>
-struct Lanes;
+constexpr index kLanes = TENFOLD_VECTOR_BYTES / sizeof(T);
+
+// Vectors of n elements, kLanes unless it says so.
+template <class T, index n>
+struct Vectors {
+  typedef T vector __attribute__((vector_size(n * sizeof(T)), may_alias));
+  typedef T unaligned __attribute__((vector_size(n * sizeof(T)), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+struct Masks;
 template <>
-struct Lanes<float> {
-  typedef float vector __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
-  typedef float unaligned __attribute__((vector_size(TENFOLD_VECTOR_BYTES), aligned(4), may_alias));
+struct Masks<float> {
   typedef int32_t mask __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
 };
 template <>
-struct Lanes<double> {
-  typedef double vector __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
-  typedef double unaligned __attribute__((vector_size(TENFOLD_VECTOR_BYTES), aligned(8), may_alias));
+struct Masks<double> {
   typedef int64_t mask __attribute__((vector_size(TENFOLD_VECTOR_BYTES), may_alias));
 };
 
 // Vec<float> holds kLanes<float> floats; + - * / and comparisons work element by element (comparisons give -1 / 0).
+template <class T, index n = kLanes<T>>
+using Vec = typename Vectors<T, n>::vector;
 template <class T>
-using Vec = typename Lanes<T>::vector;
-template <class T>
-using Mask = typename Lanes<T>::mask;
-template <class T>
-constexpr index kLanes = TENFOLD_VECTOR_BYTES / sizeof(T);
+using Mask = typename Masks<T>::mask;
 
 #define TENFOLD_INLINE static inline __attribute__((always_inline))
 
-template <class T>
-TENFOLD_INLINE Vec<T> load(const T* p) {
-  return *reinterpret_cast<const typename Lanes<T>::unaligned*>(p);
+template <class T, index n = kLanes<T>>
+TENFOLD_INLINE Vec<T, n> load(const T* p) {
+  return *reinterpret_cast<const typename Vectors<T, n>::unaligned*>(p);
 }
-template <class T>
-TENFOLD_INLINE void store(T* p, Vec<T> v) {
-  *reinterpret_cast<typename Lanes<T>::unaligned*>(p) = v;
+template <class T, index n = kLanes<T>>
+TENFOLD_INLINE void store(T* p, Vec<T, n> v) {
+  *reinterpret_cast<typename Vectors<T, n>::unaligned*>(p) = v;
 }
 // A store past the caches (kernels/past.h), to a multiple of the vector's size.
 template <class T>
@@ -80,9 +83,9 @@ TENFOLD_INLINE void store_past(T* p, Vec<T> v) {
   store(p, v);
 #endif
 }
-template <class T>
-TENFOLD_INLINE Vec<T> splat(T value) {
-  return value - Vec<T>{};  // x - 0 is x for every x, signed zeros included
+template <class T, index n = kLanes<T>>
+TENFOLD_INLINE Vec<T, n> splat(T value) {
+  return value - Vec<T, n>{};  // x - 0 is x for every x, signed zeros included
 }
 template <class T>
 TENFOLD_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {

@@ -404,7 +404,8 @@ void place_sparse(Plan& plan, Stage& stage, const Plane& in) {
   if (stage.input_form == Form::sparse)
     sparse.weights = place(plan.points, stage.features * stage.height.kernel * rows.run);
   sparse.scratch =
-      lane_sparse_scratch(rows, stage.features, lane_sparse_list(sparse.strip, stage.pool_width.output));
+      lane_sparse_scratch(rows, stage.features, lane_sparse_list(sparse.strip, stage.pool_width.output),
+                          stage.input_form == Form::sparse);
   plan.expanded = std::max(plan.expanded, up(sparse.scratch));
 }
 
@@ -416,8 +417,9 @@ void place_conv(Plan& plan, int number) {
   if (stage.pool) {
     const auto windows = static_cast<index>(stage.place.size());
     stage.codes = place(plan.area, divide_up(stage.features * windows * kLanes, 4));
-    plan.expanded =
-        std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
+    if (stage.input_form != Form::sparse)
+      plan.expanded =
+          std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
   }
   const index pairs = stage.features * in.channels;
   const index row_points = stage.height.kernel * row_winograd_points(stage.height.kernel);

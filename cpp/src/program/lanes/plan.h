@@ -93,7 +93,7 @@ struct Plan {
   int last = 0;                           // value
   index area = 0;                         // activations and codes of a block
   index gradient[2] = {0, 0};             // the gradients of even and odd values
-  index expanded = 0;                     // dy of a pooled convolution
+  index expanded = 0;                     // dy of a pooled convolution, or the sparse form's scratch
   index sums = 0;                         // accumulators of the convolutions
   index points = 0;                       // transformed weights of the convolutions
   index tiles = 0;                        // scratch of Winograd's kernels
