@@ -1,4 +1,4 @@
-"""Convolution by its definition: loops over images, filters, outputs and taps.
+"""Convolution by its definition: loops over groups, outputs and taps; channels and filters are a matrix product.
 
 Along every axis output o looks through tap k at position ``o * stride + k * dilation - before``; where that lies
 outside, :func:`source` says what is read. ``None`` stands for the border's constant.
@@ -49,21 +49,24 @@ def looks(size, kernel, stride, pads, dilation, border, outputs):
             yield o, k, None if None in where else where
 
 
+def shares(groups, *counts):
+    """Yield for every group the slices of axes of so many elements that belong to it."""
+    for g in range(groups):
+        yield tuple(slice(g * (n // groups), (g + 1) * (n // groups)) for n in counts)
+
+
 def conv(x, w, bias, stride, pads, dilation, groups=1, border="constant", border_value=0.0):
     """Return y of shape (N, F, *outputs) in float64."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     size, kernel = x.shape[2:], w.shape[2:]
     outputs = output_size(size, kernel, stride, pads, dilation)
-    filters, channels = w.shape[0], w.shape[1]
-    y = np.zeros((x.shape[0], filters, *outputs))
+    y = np.zeros((x.shape[0], w.shape[0], *outputs))
     if bias is not None:
         y += np.asarray(bias, np.float64).reshape(-1, *[1] * len(size))
     for o, k, where in looks(size, kernel, stride, pads, dilation, border, outputs):
-        for f in range(filters):
-            first = f // (filters // groups) * channels
-            for c in range(channels):
-                value = border_value if where is None else x[(slice(None), first + c, *where)]
-                y[(slice(None), f, *o)] += w[(f, c, *k)] * value
+        seen = np.full(x.shape[:2], border_value) if where is None else x[(..., *where)]
+        for f, c in shares(groups, w.shape[0], x.shape[1]):
+            y[(slice(None), f, *o)] += seen[:, c] @ w[(f, slice(None), *k)].T
     return y
 
 
@@ -71,18 +74,14 @@ def conv_backward(x, w, dy, stride, pads, dilation, groups=1, border="constant",
     """Return dx, dw, db in float64."""
     x, w, dy = (np.asarray(a, np.float64) for a in (x, w, dy))
     size, kernel = x.shape[2:], w.shape[2:]
-    filters, channels = w.shape[0], w.shape[1]
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     for o, k, where in looks(size, kernel, stride, pads, dilation, border, dy.shape[2:]):
-        for f in range(filters):
-            d = dy[(slice(None), f, *o)]
-            first = f // (filters // groups) * channels
-            for c in range(channels):
-                if where is None:
-                    dw[(f, c, *k)] += np.sum(d * border_value)
-                else:
-                    dx[(slice(None), first + c, *where)] += w[(f, c, *k)] * d
-                    dw[(f, c, *k)] += np.sum(d * x[(slice(None), first + c, *where)])
+        seen = np.full(x.shape[:2], border_value) if where is None else x[(..., *where)]
+        for f, c in shares(groups, w.shape[0], x.shape[1]):
+            d, taps = dy[(slice(None), f, *o)], (f, slice(None), *k)
+            dw[taps] += d.T @ seen[:, c]
+            if where is not None:
+                dx[(slice(None), c, *where)] += d @ w[taps]
     return dx, dw, dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
@@ -96,34 +95,29 @@ def conv_transpose(  # x is (N, C, *), w is (C, F / groups, *)
         (n - 1) * s - sum(p) + d * (k - 1) + extra + 1
         for n, k, s, p, extra, d in zip(x.shape[2:], kernel, stride, pads, output_padding, dilation)
     )
-    channels, filters = x.shape[1] // groups, w.shape[1]
-    y = np.zeros((x.shape[0], filters * groups, *outputs))
+    filters = w.shape[1] * groups
+    y = np.zeros((x.shape[0], filters, *outputs))
     if bias is not None:
         y += np.asarray(bias, np.float64).reshape(-1, *[1] * len(kernel))
     for o, k, where in looks(outputs, kernel, stride, pads, dilation, border, x.shape[2:]):
         if where is None:
             continue
-        for c in range(x.shape[1]):
-            for f in range(filters):
-                y[(slice(None), c // channels * filters + f, *where)] += (
-                    w[(c, f, *k)] * x[(slice(None), c, *o)]
-                )
+        for c, f in shares(groups, x.shape[1], filters):
+            y[(slice(None), f, *where)] += x[(slice(None), c, *o)] @ w[(c, slice(None), *k)]
     return y
 
 
 def conv_transpose_backward(x, w, dy, stride, pads, dilation, groups=1, border="constant"):
     """Return dx, dw, db in float64."""
     x, w, dy = (np.asarray(a, np.float64) for a in (x, w, dy))
-    channels, filters = x.shape[1] // groups, w.shape[1]
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     for o, k, where in looks(dy.shape[2:], w.shape[2:], stride, pads, dilation, border, x.shape[2:]):
         if where is None:
             continue
-        for c in range(x.shape[1]):
-            for f in range(filters):
-                d = dy[(slice(None), c // channels * filters + f, *where)]
-                dx[(slice(None), c, *o)] += w[(c, f, *k)] * d
-                dw[(c, f, *k)] += np.sum(d * x[(slice(None), c, *o)])
+        for c, f in shares(groups, x.shape[1], dy.shape[1]):
+            d, taps = dy[(slice(None), f, *where)], (c, slice(None), *k)
+            dx[(slice(None), c, *o)] += d @ w[taps].T
+            dw[taps] += x[(slice(None), c, *o)].T @ d
     return dx, dw, dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
