@@ -148,7 +148,7 @@ def stack_traffic(lines: list[str]) -> list[str]:
 LEAST_MULTIPLY_ADDS = 4
 # Where register tiles are looked for.
 FILES = {
-    isa: ("gemm", "conv", "winograd", "lanes", "lanes_row_winograd", "lanes_sparse")
+    isa: ("gemm", "conv", "winograd", "lanes", "lanes_background", "lanes_row_winograd", "lanes_sparse")
     for isa in ("avx512", "avx2")
 }
 

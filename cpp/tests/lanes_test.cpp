@@ -21,6 +21,22 @@ struct Data {
   std::vector<Vector> d_outputs;
 };
 
+// Many inputs of a sample become one value, 0 or another one; of every fifth sample fewer than half of them, of every fourth
+// all but the first.
+void give_backgrounds(Vector& x, index samples) {
+  const auto features = static_cast<index>(x.size()) / samples;
+  std::mt19937 random(3);
+  for (index n = 0; n < samples; ++n) {
+    const double value = n % 3 == 0 ? 0 : 0.25 * static_cast<double>(n % 7) - 0.5;
+    const unsigned share = n % 5 == 4 ? 3 : 8;  // of 10
+    bool chosen = n % 4 != 3;
+    for (index i = 0; i < features; ++i) {
+      if (chosen) x[static_cast<std::size_t>(n * features + i)] = value;
+      if (i % 9 == 0) chosen = random() % 10 < share;  // runs, so that whole columns are background
+    }
+  }
+}
+
 // Small integers (many ties, many exact zeros) or reals.
 Data make_data(const Op& op, const LaneChain& chain, bool integers) {
   std::mt19937 random(7);
@@ -46,6 +62,8 @@ Data make_data(const Op& op, const LaneChain& chain, bool integers) {
       }
     }
   }
+  const Kind first = chain.layers.front().kind;
+  if (first == Kind::linear || first == Kind::flatten) give_backgrounds(data.inputs.front(), chain.x[0]);
   for (const TensorType& type : op.outputs()) data.d_outputs.push_back(fill(type.count(), integers));
   return data;
 }
@@ -232,6 +250,12 @@ std::vector<Case> cases(index n) {
   add("one_pixel",
       ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
   add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
+  add("dense_on_background",
+      ChainBuilder(n, 1, 11, 13).flatten().linear(59).relu().linear(33).relu(0.25).linear(3).loss());
+  add("dense_on_background_without_bias",
+      ChainBuilder(n, 80, 1, 1).linear(32, false).relu().linear(4).loss());
+  add("dense_on_background_kept", ChainBuilder(n, 67, 1, 1).linear(25).keep().relu().linear(4).keep().loss());
+  add("dense_on_background_that_is_kept", ChainBuilder(n, 2, 6, 6).flatten().keep().linear(40).relu().keep());
   add("no_loss",
       ChainBuilder(n, 2, 8, 9).conv(6, 3, 3, 1, 1, 1).relu().pool(2, 2, 2, 2).conv(9, 3, 3, 1, 1, 1).keep());
   add("kept_inside", ChainBuilder(n, 2, 8, 8)

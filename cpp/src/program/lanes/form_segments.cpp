@@ -16,6 +16,9 @@ namespace {
 constexpr index kMaxBlockElements = index{1} << 21;
 // A dense layer reads its whole weight once per block: it has to come out of a cache.
 constexpr index kMaxDenseWeight = index{1} << 18;
+// ... unless it is that of data whose background is skipped: with what that saves, or without it, 784 inputs by 4000
+// outputs take no longer than layer by layer.
+constexpr index kMaxDataWeight = index{1} << 22;
 // Fewer samples would leave most lanes empty.
 constexpr index kMinBatch = 16;
 constexpr index kMaxPoolKernel = 128;  // a winning tap is kept in a byte
@@ -123,8 +126,7 @@ class Chain {
       nodes_.push_back(accuracy);
     }
     // Gradients of x, if x is computed, are wanted every time: then the blocks' activations are better kept.
-    const bool x_is_leaf = graph_.values()[static_cast<std::size_t>(inputs_[0])].producer < 0;
-    chain_.by_block = training_ && only_loss && x_is_leaf;
+    chain_.by_block = training_ && only_loss && x_is_leaf();
   }
 
   // A single layer gains nothing from the change of layout unless the loss follows.
@@ -137,6 +139,12 @@ class Chain {
  private:
   static constexpr index kBlock = 16;
 
+  // Whether what the next layer reads is the input of the program.
+  bool reads_data() const {
+    const auto flattens = [](const LaneLayer& layer) { return layer.kind == LaneLayer::Kind::flatten; };
+    return x_is_leaf() && std::all_of(chain_.layers.begin(), chain_.layers.end(), flattens);
+  }
+  bool x_is_leaf() const { return graph_.values()[static_cast<std::size_t>(inputs_[0])].producer < 0; }
   bool is_kept(ValueId id) const { return std::count(kept_.begin(), kept_.end(), id) > 0; }
 
   bool describe(const Node& node, LaneLayer& layer) const {
@@ -160,7 +168,8 @@ class Chain {
       layer.kind = LaneLayer::Kind::linear;
       layer.features = y[1];
       layer.bias = node.inputs.size() > 2;
-      return x[1] * y[1] <= kMaxDenseWeight;
+      return x[1] * y[1] <=
+             (reads_data() && may_skip_background(x[1], y[1]) ? kMaxDataWeight : kMaxDenseWeight);
     }
     if (x.size() != 4 || y.size() != 4) return false;
     if (node.kind == "conv") {

@@ -80,15 +80,15 @@ class LaneSegment final : public Op {
     T* const hits = losses + plan_.blocks * lanes::kLanes;
     const index* labels = label_input_ >= 0 ? input<index>(call, label_input_) : nullptr;
     const index counted = labels != nullptr ? labels_.count(labels) : 0;
-    bool ready = false;
+    typename lanes::Blocks<T>::Prepared prepared;
     team.for_each(plan_.chunks, [&](index chunk) {
-      blocks_.transform_weights(call.inputs, mine, ready);
+      blocks_.transform_weights(call.inputs, mine, prepared);
       T* const gradients = blocks_.gradients_of(mine);
       if (chain_.by_block) blocks_.clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
         T* area = blocks_.keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : blocks_.area_of(mine);
-        blocks_.forward_block(k, call.inputs, call.rows, b, area, mine);
+        blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, prepared);
         for (const auto& [v, out] : plan_.kept) blocks_.write_value(k, b, area, v, output<T>(call, out));
         if (chain_.accuracy) labels_.count_hits(b, area, labels, hits + b * lanes::kLanes);
         if (!chain_.loss) continue;
@@ -124,7 +124,7 @@ class LaneSegment final : public Op {
     T* const dx = d_input<T>(call, 0);
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
     if (chain_.by_block && dx == nullptr)
-      return blocks_.finish(team, k, call, tenfold::saved<T>(call, 0), scale);
+      return blocks_.finish(team, k, call, static_cast<T*>(call.saved[0]), scale);
 
     const index member = blocks_.backward_elements();
     T* const mine = work + team.rank() * member;
@@ -132,16 +132,16 @@ class LaneSegment final : public Op {
     T* const losses = leftovers + plan_.leftovers;
     const index* labels = label_input_ >= 0 ? input<index>(call, label_input_) : nullptr;
     const index counted = labels != nullptr ? labels_.count(labels) : 0;
-    bool ready = false;
+    typename lanes::Blocks<T>::Prepared prepared;
     team.for_each(plan_.chunks, [&](index chunk) {
-      blocks_.transform_weights(call.inputs, mine, ready);
+      blocks_.transform_weights(call.inputs, mine, prepared);
       T* const gradients = blocks_.gradients_of(mine);
       blocks_.clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
         T* area =
             blocks_.keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : blocks_.area_of(mine);
-        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, call.rows, b, area, mine);
+        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, prepared);
         T* d = blocks_.gradient(gradients, leftovers, b, plan_.last);
         if (chain_.loss) {
           labels_.cross_entropy(k, b, area, labels, scale / static_cast<T>(counted),
@@ -234,6 +234,10 @@ class LaneSegment final : public Op {
 index lane_block_elements(const LaneChain& chain) {
   const lanes::Plan plan = lanes::make_plan(chain);
   return plan.area + plan.forward_member() + (chain.training ? plan.member() : 0);
+}
+
+bool may_skip_background(index inputs, index outputs) {
+  return inputs >= lanes::kBackgroundInputs && outputs >= lanes::kBackgroundOutputs;
 }
 
 std::unique_ptr<Op> make_lane_segment(const LaneChain& chain) {

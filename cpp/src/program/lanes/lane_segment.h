@@ -56,6 +56,10 @@ struct LaneChain {
 // L2.
 index lane_block_elements(const LaneChain& chain);
 
+// Whether a dense layer is large enough to skip the background of its inputs, if they are the segment's own
+// (kernels/lanes_background.h).
+bool may_skip_background(index inputs, index outputs);
+
 std::unique_ptr<Op> make_lane_segment(const LaneChain& chain);
 
 }  // namespace tenfold

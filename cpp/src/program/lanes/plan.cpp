@@ -1,7 +1,9 @@
 #include "program/lanes/plan.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "kernels/lanes_background.h"
 #include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_winograd.h"
 
@@ -15,6 +17,8 @@ constexpr index kMaxChunks = 32;
 constexpr index kStripElements = 4096;
 // Rows of a dense layer's weight gradient that a job computes: two register tiles.
 constexpr index kDensePiece = 12;
+// ... of data with a background: one or two register tiles.
+constexpr index kBackgroundPiece = 32;
 // What pixels look at in the sparse form, for some windows and samples: 28 KB of floats.
 constexpr index kSparseLook = 7168;
 
@@ -288,9 +292,18 @@ void lower_conv(const LaneChain& chain, std::size_t& end, Stage& stage, Plane& s
   pad_for_tiles(stage, source);
 }
 
-void lower_linear(const LaneChain& chain, std::size_t& end, Stage& stage, const Plane& source, Plane& out) {
+// Whether the stage's input is the segment's own, large enough, and nobody else's: it is overwritten.
+bool fits_background(const Plan& plan, const Stage& stage) {
+  const bool kept = std::any_of(plan.kept.begin(), plan.kept.end(),
+                                [&](const std::pair<int, int>& value) { return value.first == stage.in; });
+  return stage.in == 0 && !kept && may_skip_background(stage.taps, stage.features) &&
+         plan.samples * up(stage.features) <= std::numeric_limits<std::int32_t>::max();
+}
+
+void lower_linear(const LaneChain& chain, std::size_t& end, const Plan& plan, Stage& stage, Plane& out) {
   stage.features = chain.layers[end - 1].features;
-  stage.taps = source.features();
+  stage.taps = plan.values.back().features();
+  stage.on_background = fits_background(plan, stage);
   out.channels = stage.features;
   out.height = out.width = 1;
   if (relu_follows(chain, end)) {
@@ -328,7 +341,7 @@ void lower_layers(const LaneChain& chain, Plan& plan) {
         lower_conv(chain, end, stage, source, out);
         break;
       case LaneLayer::Kind::linear:
-        lower_linear(chain, end, stage, source, out);
+        lower_linear(chain, end, plan, stage, out);
         break;
       case LaneLayer::Kind::max_pool:
         stage.height = layer.height;
@@ -443,13 +456,33 @@ void place_max_pool(Plan& plan, Stage& stage) {
   stage.codes = place(plan.area, divide_up(out.features() * kLanes, 4));
 }
 
+void place_background(Plan& plan, Stage& stage) {
+  BackgroundStage& background = stage.background;
+  background.backgrounds = place(plan.area, kLanes);
+  background.list = place(plan.area, stage.taps);
+  background.row_sums = place(plan.points, stage.features);
+  background.columns = divide_up(stage.taps, kColumn);
+  const index samples = background.columns * lane_columns_pitch(plan.samples);
+  background.e = place(plan.leftovers, samples * kColumn);
+  background.places = place(plan.leftovers, samples);
+  background.counts = place(plan.leftovers, background.columns);
+  background.samples = place(plan.leftovers, plan.blocks * kLanes);
+  background.d_pitch = (divide_up(stage.features, kLanes) | 1) * kLanes;
+  background.d_rows = place(plan.leftovers, plan.blocks * kLanes * background.d_pitch);
+}
+
 void place_linear(Plan& plan, int number) {
   Stage& stage = plan.stages[static_cast<std::size_t>(number)];
-  stage.pitch = up(stage.taps);
-  stage.samples_rows = place(plan.leftovers, plan.blocks * kLanes * stage.pitch);
+  if (stage.on_background) {
+    place_background(plan, stage);
+  } else {
+    stage.pitch = up(stage.taps);
+    stage.samples_rows = place(plan.leftovers, plan.blocks * kLanes * stage.pitch);
+  }
   stage.d_out = place(plan.leftovers, plan.blocks * kLanes * stage.features);
-  for (index begin = 0; begin < stage.features; begin += kDensePiece) {
-    const index end = std::min(stage.features, begin + kDensePiece);
+  const index piece = stage.on_background ? kBackgroundPiece : kDensePiece;
+  for (index begin = 0; begin < stage.features; begin += piece) {
+    const index end = std::min(stage.features, begin + piece);
     plan.jobs.push_back(
         {number, begin, end,
          static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});

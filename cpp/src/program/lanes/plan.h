@@ -16,6 +16,9 @@ constexpr index kLanes = kLaneBlock;
 // Channels of filters whose points a job adds up.
 constexpr index kPairPiece = 32;
 
+// Fewer inputs or outputs of a dense layer are not worth the lists of what is no background.
+constexpr index kBackgroundInputs = 64, kBackgroundOutputs = 24;
+
 // Where a value lies in a block's area: [channels][rows][cols][16], with the zero padding its consumer needs
 // around it.
 struct Plane {
@@ -47,6 +50,16 @@ struct SparseStage {
   index scratch = 0;  // elements
 };
 
+// A dense layer of data that have a background, see kernels/lanes_background.h. What a pass over a block needs lies in its
+// area, what the weight gradient needs among the leftovers.
+struct BackgroundStage {
+  index backgrounds = 0, list = 0;  // in the area: [16], [I]
+  index row_sums = 0;               // of the weight, among a member's
+  index columns = 0;                // how many
+  // Among the leftovers: columns; of all samples backgrounds and gradients, [N] and [N][O].
+  index e = 0, places = 0, counts = 0, samples = 0, d_rows = 0, d_pitch = 0;
+};
+
 // One or several fused layers.
 struct Stage {
   LaneLayer::Kind kind;
@@ -67,6 +80,8 @@ struct Stage {
   index points = 0;                // offset of weights transformed for tiles among a member's: [F][C][36]
   index row_points = 0;            // ... for rows: [F][C][r][P]
   SparseStage sparse;
+  bool on_background = false;
+  BackgroundStage background;
   index looks =
       0;  // what a filter's weight gradient is summed in: its K taps, 36 points a channel, or rows of runs
   index sums = 0;       // offset in a member's accumulators: [F][looks][16], or [F][looks] in the sparse form

@@ -1,0 +1,282 @@
+#include "kernels/lanes_background.h"
+
+#include "kernels/lanes_common.h"
+#include "kernels/shuffle.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// A column in vectors.
+template <class T>
+constexpr index kPart = kLanes<T> < kColumn ? kLanes<T> : kColumn;
+template <class T>
+using PartVec = Vec<T, kPart<T>>;
+template <class T>
+constexpr int kParts = kColumn / kPart<T>;
+
+// Rows of a register tile: enough to hide the latency of a multiply-add.
+constexpr int kDenseRows = 8;
+
+// Whether one of the elements is not 0.
+template <class T, index n>
+TENFOLD_INLINE bool any(Vec<T, n> v) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof v == 64 && sizeof(T) == 4) {
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ) != 0;
+  } else if constexpr (sizeof v == 64) {
+    return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_NEQ_UQ) != 0;
+  }
+#endif
+#if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof v == 32 && sizeof(T) == 4) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NEQ_UQ)) != 0;
+  } else if constexpr (sizeof v == 32) {
+    return _mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_setzero_pd(), _CMP_NEQ_UQ)) != 0;
+  }
+#endif
+  bool found = false;
+  for (index i = 0; i < n; ++i) found |= v[i] != T{0};
+  return found;
+}
+
+template <class T>
+TENFOLD_INLINE T sum(Vec<T> v) {
+  T total = 0;
+  for (index i = 0; i < kLanes<T>; ++i) total += v[i];
+  return total;
+}
+
+template <class T>
+T background(index count, const T* x) {
+  const T first = count > 0 ? x[0] : T{0};
+  const Vec<T> wanted = splat(first);
+  Mask<T> found = {};
+  index i = 0, same = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) found -= load(x + i) == wanted;
+  for (; i < count; ++i) same += x[i] == first;
+  for (index lane = 0; lane < kLanes<T>; ++lane) same += found[lane];
+  return 2 * same > count && first - first == T{0} ? first : T{0};
+}
+
+template <class T>
+index list(index count, const T* background, T* lanes, int32_t* list) {
+  constexpr int kVectors = kBlock / kLanes<T>;
+  Vec<T> subtracted[kVectors];
+  TENFOLD_UNROLL
+  for (int v = 0; v < kVectors; ++v) subtracted[v] = load(background + v * kLanes<T>);
+  index listed = 0;
+  for (index i = 0; i < count; ++i) {
+    bool found = false;
+    TENFOLD_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      const Vec<T> e = load(lanes + i * kBlock + v * kLanes<T>) - subtracted[v];
+      // Written either way, over what has been read.
+      store(lanes + listed * kBlock + v * kLanes<T>, e);
+      found |= any<T, kLanes<T>>(e);
+    }
+    list[listed] = static_cast<int32_t>(i);
+    listed += found;
+  }
+  return listed;
+}
+
+template <class T>
+TENFOLD_INLINE T sum_row(index inputs, const T* w) {
+  Vec<T> part[4] = {};
+  index i = 0;
+  for (; i + 4 * kLanes<T> <= inputs; i += 4 * kLanes<T>) {
+    TENFOLD_UNROLL
+    for (int k = 0; k < 4; ++k) part[k] += load(w + i + k * kLanes<T>);
+  }
+  T rest = 0;
+  for (; i < inputs; ++i) rest += w[i];
+  return sum<T>((part[0] + part[1]) + (part[2] + part[3])) + rest;
+}
+
+template <class T, int Rows>
+TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    const Vec<T> background = load(a.background + lane);
+    Vec<T> acc[Rows];
+    const T* row[Rows];
+    TENFOLD_UNROLL
+    for (int o = 0; o < Rows; ++o) {
+      row[o] = a.w + (o0 + o) * a.inputs;
+      if (a.sum && lane == 0) a.row_sums[o0 + o] = sum_row<T>(a.inputs, row[o]);
+      acc[o] = a.bias ? splat(a.bias[o0 + o]) : Vec<T>{};
+      if (a.row_sums != nullptr) acc[o] = fma<T>(splat(a.row_sums[o0 + o]), background, acc[o]);
+    }
+    for (index j = 0; j < a.count; ++j) {
+      const index i = a.list[j];
+      const Vec<T> e = load(a.e + j * kBlock + lane);
+      TENFOLD_UNROLL
+      for (int o = 0; o < Rows; ++o) acc[o] = fma<T>(splat(row[o][i]), e, acc[o]);
+    }
+    T* const y = a.y + o0 * kBlock + lane;
+    TENFOLD_UNROLL
+    for (int o = 0; o < Rows; ++o) store(y + o * kBlock, a.relu ? signed_relu<T>(acc[o]) : acc[o]);
+  }
+}
+
+template <class T>
+void dense(const LaneBackgroundDense<T>& a) {
+  in_pieces<kDenseRows>(a.outputs, [&](index o, auto rows) { dense_tile<T, rows.value>(a, o); });
+}
+
+template <class T>
+void columns(const LaneColumns<T>& to, index begin, index end, index inputs, const T* x, const index* order,
+             const T* background) {
+  for (index c = begin; c < end; ++c) to.counts[c] = 0;
+  for (index n = 0; n < to.samples; ++n) {
+    const T* const row = x + (order != nullptr ? order[n] : n) * inputs;
+    const PartVec<T> subtracted = splat<T, kPart<T>>(background[n]);
+    const auto place = static_cast<int32_t>(n * to.dy_pitch);
+    for (index c = begin; c < end; ++c) {
+      const T* from = row + c * kColumn;
+      T rest[kColumn];
+      if (inputs - c * kColumn < kColumn) {  // what lies beyond is background as well
+        for (index i = 0; i < kColumn; ++i) rest[i] = i < inputs - c * kColumn ? from[i] : background[n];
+        from = rest;
+      }
+      const index at = c * to.pitch + to.counts[c];
+      bool found = false;
+      TENFOLD_UNROLL
+      for (int p = 0; p < kParts<T>; ++p) {
+        const PartVec<T> e = load<T, kPart<T>>(from + p * kPart<T>) - subtracted;
+        store<T, kPart<T>>(to.e + at * kColumn + p * kPart<T>, e);
+        found |= any<T, kPart<T>>(e);
+      }
+      to.places[at] = place;
+      to.counts[c] += found;
+    }
+  }
+}
+
+// rows[o * pitch + i] <-- x[i][o] for o < count, i < width
+template <class T>
+TENFOLD_INLINE void store_turned(Vec<T>* x, T* rows, index pitch, index count, index width) {
+  // Each round moves the first bit of an element's number, that of the inputs, behind the last one, of the outputs.
+  TENFOLD_UNROLL
+  for (int round = 0; round < 3; ++round) {
+    Vec<T> next[kColumn];
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn / 2; ++i)
+      interleave<T>(x[i], x[i + kColumn / 2], next[2 * i], next[2 * i + 1]);
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn; ++i) x[i] = next[i];
+  }
+  T turned[kColumn * kLanes<T>];
+  TENFOLD_UNROLL
+  for (int i = 0; i < kColumn; ++i) store(turned + i * kLanes<T>, x[i]);
+  if (width == kColumn) {
+    for (index o = 0; o < count; ++o) {
+      TENFOLD_UNROLL
+      for (int p = 0; p < kParts<T>; ++p) {
+        const index at = p * kPart<T>;
+        store<T, kPart<T>>(rows + o * pitch + at, load<T, kPart<T>>(turned + o * kColumn + at));
+      }
+    }
+  } else {
+    for (index o = 0; o < count; ++o) {
+      for (index i = 0; i < width; ++i) rows[o * pitch + i] = turned[o * kColumn + i];
+    }
+  }
+}
+
+// dw[o][kColumn] = scale * (start[o] + sum_n dy[n][o] * e[n][.]) for some vectors of outputs. Inlined, GCC keeps a vector
+// of the inner loop on the stack.
+template <class T, int Vectors>
+__attribute__((noinline)) void weight_tile(const LaneColumns<T>& from, index column, const Vec<T>* start,
+                                           const T* dy, T scale, index outputs, index inputs, T* dw) {
+  const T* e = from.e + column * from.pitch * kColumn;
+  const int32_t* const places = from.places + column * from.pitch;
+  Vec<T> acc[Vectors][kColumn];
+  TENFOLD_UNROLL
+  for (int v = 0; v < Vectors; ++v) {
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn; ++i) acc[v][i] = start[v];
+  }
+  for (index j = 0, count = from.counts[column]; j < count; ++j, e += kColumn) {
+    const T* const d = dy + places[j];
+    Vec<T> first = load(d), second = load(d + (Vectors - 1) * kLanes<T>);
+    TENFOLD_IN_REGISTER(first);
+    TENFOLD_IN_REGISTER(second);
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn; ++i) {
+      Vec<T> input = splat(e[i]);
+      TENFOLD_IN_REGISTER(input);
+      acc[0][i] = fma<T>(input, first, acc[0][i]);
+      if constexpr (Vectors == 2) acc[1][i] = fma<T>(input, second, acc[1][i]);
+    }
+  }
+  const index width = inputs - column * kColumn < kColumn ? inputs - column * kColumn : kColumn;
+  TENFOLD_UNROLL
+  for (int v = 0; v < Vectors; ++v) {
+    const index left = outputs - v * kLanes<T>;
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn; ++i) acc[v][i] *= splat(scale);
+    store_turned<T>(acc[v], dw + v * kLanes<T> * inputs + column * kColumn, inputs,
+                    left < kLanes<T> ? left : kLanes<T>, width);
+  }
+}
+
+// sums[o] = sum_n dy[n][o] * factor[n]; without factor: of dy.
+template <class T, int Vectors>
+TENFOLD_INLINE void sum_samples(const LaneColumns<T>& from, const T* dy, const T* factor, Vec<T>* sums) {
+  TENFOLD_UNROLL
+  for (int v = 0; v < Vectors; ++v) sums[v] = Vec<T>{};
+  for (index n = 0; n < from.samples; ++n, dy += from.dy_pitch) {
+    const Vec<T> f = splat(factor != nullptr ? factor[n] : T{1});
+    TENFOLD_UNROLL
+    for (int v = 0; v < Vectors; ++v) sums[v] = fma<T>(f, load(dy + v * kLanes<T>), sums[v]);
+  }
+}
+
+template <class T, int Vectors>
+TENFOLD_INLINE void weight_rows(index outputs, index inputs, const LaneColumns<T>& from, const T* background,
+                                const T* dy, T scale, T* dw, T* db) {
+  Vec<T> start[Vectors];
+  if (dw != nullptr) {
+    sum_samples<T, Vectors>(from, dy, background, start);
+    for (index column = 0; column * kColumn < inputs; ++column)
+      weight_tile<T, Vectors>(from, column, start, dy, scale, outputs, inputs, dw);
+  }
+  if (db == nullptr) return;
+  sum_samples<T, Vectors>(from, dy, nullptr, start);
+  for (int v = 0; v < Vectors; ++v) {
+    for (index o = 0; o < kLanes<T> && v * kLanes<T> + o < outputs; ++o)
+      db[v * kLanes<T> + o] = scale * start[v][o];
+  }
+}
+
+template <class T>
+void dense_weight(index outputs, index inputs, const LaneColumns<T>& from, const T* background, const T* dy,
+                  T scale, T* dw, T* db) {
+  constexpr int kMost = kManyRegisters ? 2 : 1;
+  for (index o = 0; o < outputs;) {
+    const auto rows = [&](auto vectors) {
+      const index left = outputs - o, most = vectors.value * kLanes<T>;
+      weight_rows<T, vectors.value>(left < most ? left : most, inputs, from, background, dy + o, scale,
+                                    dw != nullptr ? dw + o * inputs : nullptr,
+                                    db != nullptr ? db + o : nullptr);
+      o += most;
+    };
+    if (outputs - o > (kMost - 1) * kLanes<T>) {
+      rows(Constant<kMost>{});
+    } else {
+      rows(Constant<1>{});
+    }
+  }
+}
+
+template <class T>
+constexpr LaneBackgroundKernels<T> make_table() {
+  return {background<T>, list<T>, dense<T>, columns<T>, dense_weight<T>};
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
+
+TENFOLD_EXPORT_KERNELS(LaneBackgroundKernels, make_table)
