@@ -1,6 +1,7 @@
 #include "kernels/lanes_background.h"
 
 #include "kernels/lanes_common.h"
+#include "kernels/past.h"
 #include "kernels/shuffle.h"
 
 namespace tenfold {
@@ -107,12 +108,21 @@ TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
       acc[o] = a.bias ? splat(a.bias[o0 + o]) : Vec<T>{};
       if (a.row_sums != nullptr) acc[o] = fma<T>(splat(a.row_sums[o0 + o]), background, acc[o]);
     }
-    for (index j = 0; j < a.count; ++j) {
+    const auto add = [&](index j) __attribute__((always_inline)) {
       const index i = a.list[j];
       const Vec<T> e = load(a.e + j * kBlock + lane);
       TENFOLD_UNROLL
       for (int o = 0; o < Rows; ++o) acc[o] = fma<T>(splat(row[o][i]), e, acc[o]);
+    };
+    constexpr index kLineElements = kLine / sizeof(T);
+    const index lines = lane == 0 ? (a.ahead_count + kLineElements - 1) / kLineElements : 0;
+    const index asked = lines < a.count ? lines : a.count;
+    index j = 0;
+    for (; j < asked; ++j) {
+      __builtin_prefetch(a.ahead + j * kLineElements);
+      add(j);
     }
+    for (; j < a.count; ++j) add(j);
     T* const y = a.y + o0 * kBlock + lane;
     TENFOLD_UNROLL
     for (int o = 0; o < Rows; ++o) store(y + o * kBlock, a.relu ? signed_relu<T>(acc[o]) : acc[o]);
@@ -166,21 +176,27 @@ TENFOLD_INLINE void store_turned(Vec<T>* x, T* rows, index pitch, index count, i
     TENFOLD_UNROLL
     for (int i = 0; i < kColumn; ++i) x[i] = next[i];
   }
+  if (width == kColumn && count == kLanes<T>) {
+    TENFOLD_UNROLL
+    for (int i = 0; i < kColumn; ++i) {
+      const index at = i * kLanes<T>;
+      T* const row = rows + at / kColumn * pitch + at % kColumn;
+#if defined(TENFOLD_ISA_avx512)
+      if constexpr (sizeof(T) == 4) {  // two rows
+        _mm256_storeu_ps(row, _mm512_castps512_ps256((__m512)x[i]));
+        _mm256_storeu_ps(row + pitch, _mm512_extractf32x8_ps((__m512)x[i], 1));
+        continue;
+      }
+#endif
+      store(row, x[i]);
+    }
+    return;
+  }
   T turned[kColumn * kLanes<T>];
   TENFOLD_UNROLL
   for (int i = 0; i < kColumn; ++i) store(turned + i * kLanes<T>, x[i]);
-  if (width == kColumn) {
-    for (index o = 0; o < count; ++o) {
-      TENFOLD_UNROLL
-      for (int p = 0; p < kParts<T>; ++p) {
-        const index at = p * kPart<T>;
-        store<T, kPart<T>>(rows + o * pitch + at, load<T, kPart<T>>(turned + o * kColumn + at));
-      }
-    }
-  } else {
-    for (index o = 0; o < count; ++o) {
-      for (index i = 0; i < width; ++i) rows[o * pitch + i] = turned[o * kColumn + i];
-    }
+  for (index o = 0; o < count; ++o) {
+    for (index i = 0; i < width; ++i) rows[o * pitch + i] = turned[o * kColumn + i];
   }
 }
 

@@ -26,6 +26,8 @@ struct LaneBackgroundDense {
   const T* background;  // [16]
   T* y;
   ptrdiff_t count, outputs, inputs;
+  const T* ahead;  // weights that are needed next, and how many elements of them are asked for meanwhile
+  ptrdiff_t ahead_count;
   bool sum;   // row_sums have to be written first
   bool relu;  // as in LaneConv
 };

@@ -6,11 +6,11 @@
 #include <cstring>
 
 #include "kernels/lanes.h"
-#include "kernels/lanes_background.h"
 #include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_sparse.h"
 #include "kernels/lanes_winograd.h"
 #include "kernels/past.h"
+#include "program/lanes/background.h"
 #include "program/lanes/plan.h"
 #include "program/ops/op_base.h"
 
@@ -22,7 +22,9 @@ class Blocks {
  public:
   using Kernels = LaneKernels<T>;
 
-  Blocks(const LaneChain& chain, const Plan& plan) : chain_(chain), plan_(plan) {}
+  Blocks(const LaneChain& chain, const Plan& plan) : chain_(chain), plan_(plan), background_(plan) {}
+
+  const Background<T>& background() const { return background_; }
 
   bool keeps_areas() const { return chain_.training && !chain_.by_block; }
 
@@ -36,16 +38,11 @@ class Blocks {
   T* area_of(T* mine) const { return mine + plan_.forward_member(); }
   T* gradients_of(T* mine) const { return area_of(mine) + (keeps_areas() ? 0 : plan_.area); }
 
-  // What a member has made of the weights so far.
-  struct Prepared {
-    bool weights = false, row_sums = false;
-  };
-
   // Each member transforms the weights for itself, once, when it takes its first chunk: that takes less time than
   // sharing them.
-  void transform_weights(const void* const* inputs, T* mine, Prepared& prepared) const {
-    if (prepared.weights) return;
-    prepared.weights = true;
+  void transform_weights(const void* const* inputs, T* mine, bool& ready) const {
+    if (ready) return;
+    ready = true;
     for (const Stage& stage : plan_.stages) {
       const index pairs = stage.features * value(stage.in).channels;
       const T* const w = stage.weight >= 0 ? static_cast<const T*>(inputs[stage.weight]) : nullptr;
@@ -71,9 +68,13 @@ class Blocks {
   void clear_sums(T* gradients) const { std::memset(sums(gradients), 0, bytes(plan_.sums)); }
 
   void forward_block(const Kernels& k, const void* const* inputs, const index* rows, index b, T* area,
-                     T* mine, Prepared& prepared) const {
+                     T* mine, const T* shared) const {
     for (const Plane& plane : plan_.values) clear_padding(plane, area + plane.offset);
-    read_value(k, b, value(0), static_cast<const T*>(inputs[0]), rows, area + value(0).offset);
+    if (background_.there()) {
+      background_.take_outputs(b, shared, area);
+    } else {
+      read_value(k, b, value(0), static_cast<const T*>(inputs[0]), rows, area + value(0).offset);
+    }
     for (const Stage& stage : plan_.stages) {
       const Plane &in = value(stage.in), &out = value(stage.out);
       const T* x = area + in.offset;
@@ -85,12 +86,7 @@ class Blocks {
           conv_forward(k, stage, w, bias, area, mine);
           break;
         case LaneLayer::Kind::linear:
-          if (stage.on_background) {
-            dense_on_background(stage, static_cast<const T*>(inputs[0]), rows, b, w, bias, area, mine,
-                                prepared);
-          } else {
-            k.dense(stage.features, stage.taps, x, w, bias, stage.relu, y);
-          }
+          if (!stage.on_background) k.dense(stage.features, stage.taps, x, w, bias, stage.relu, y);
           break;
         case LaneLayer::Kind::max_pool: {
           LanePool<T> pool = pool_of(stage, area);
@@ -137,11 +133,7 @@ class Blocks {
           break;
         case LaneLayer::Kind::linear: {
           if (stage.on_background) {
-            std::memcpy(leftovers + stage.background.samples + b * kLanes,
-                        area + stage.background.backgrounds, bytes(kLanes));
-            const index pitch = d_pitch(stage);
-            k.from_lanes(stage.features, d, leftovers + stage.background.d_rows + b * kLanes * pitch, pitch,
-                         kLanes, shared);
+            background_.leave(k, b, area, d, leftovers, shared);
           } else {
             T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
             k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes, shared);
@@ -209,7 +201,7 @@ class Blocks {
 
   // The parameter gradients, times scale, from what the blocks left.
   void finish(const Team& team, const Kernels& k, const BackwardCall& call, T* leftovers, T scale) const {
-    make_columns(team, call, leftovers);
+    if (background_.there()) background_.make_columns(team, call, leftovers);
     team.for_each(static_cast<index>(plan_.jobs.size()), [&](index j) {
       const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
       const Stage& stage = plan_.stages[static_cast<std::size_t>(job.stage)];
@@ -237,10 +229,7 @@ class Blocks {
         T* const dw_rows = dw != nullptr ? dw + job.begin * stage.taps : nullptr;
         T* const db_rows = db != nullptr ? db + job.begin : nullptr;
         if (stage.on_background) {
-          kernels<LaneBackgroundKernels, T>().dense_weight(
-              job.end - job.begin, stage.taps, columns_of(stage, leftovers),
-              leftovers + stage.background.samples, leftovers + stage.background.d_rows + job.begin, scale,
-              dw_rows, db_rows);
+          background_.weight(job.begin, job.end, leftovers, scale, dw_rows, db_rows);
         } else {
           k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
                          leftovers + stage.samples_rows, stage.pitch, scale, dw_rows, db_rows);
@@ -264,17 +253,12 @@ class Blocks {
     return sums(gradients) + stage.bias_sums + f * kLanes;
   }
 
-  // Sample n of block b in the user's layout.
-  static const T* sample(index b, index n, const T* x, const index* order, index pitch) {
-    const index number = b * kLanes + n;
-    return x + (order != nullptr ? order[number] : number) * pitch;
-  }
   // The inside of lanes <-- block b of a value in the user's layout (samples, features); `order`: see ForwardCall::rows.
   void read_value(const Kernels& k, index b, const Plane& plane, const T* x, const index* order,
                   T* lanes) const {
     const index pitch = plane.features(), samples = plan_.samples_of(b);
     const T* rows[kLanes];
-    for (index n = 0; n < kLanes; ++n) rows[n] = sample(b, std::min(n, samples - 1), x, order, pitch);
+    rows_of_block(plan_, b, x, order, pitch, rows);
     if (!plane.padded()) return k.gather_lanes(pitch, rows, 0, samples, lanes);
     for (index c = 0; c < plane.channels; ++c) {
       for (index h = 0; h < plane.height; ++h) {
@@ -384,52 +368,6 @@ class Blocks {
       conv.code_plane = static_cast<index>(stage.place.size()) * kLanes;
     }
     k.conv(conv);
-  }
-
-  // -- dense layers of data with a background
-  static index d_pitch(const Stage& stage) { return stage.background.d_pitch; }
-  LaneColumns<T> columns_of(const Stage& stage, T* leftovers) const {
-    const BackgroundStage& background = stage.background;
-    return {leftovers + background.e,
-            reinterpret_cast<std::int32_t*>(leftovers + background.places),
-            reinterpret_cast<std::int32_t*>(leftovers + background.counts),
-            plan_.samples,
-            lane_columns_pitch(plan_.samples),
-            d_pitch(stage)};
-  }
-
-  // Overwrites the block's inputs by what is left of them.
-  void dense_on_background(const Stage& stage, const T* data, const index* rows, index b, const T* w,
-                           const T* bias, T* area, T* mine, Prepared& prepared) const {
-    const auto& k = kernels<LaneBackgroundKernels, T>();
-    T* const background = area + stage.background.backgrounds;
-    bool any = false;
-    for (index n = 0; n < kLanes; ++n) {
-      const bool there = n < plan_.samples_of(b);
-      background[n] = there ? k.background(stage.taps, sample(b, n, data, rows, stage.taps)) : T{0};
-      any |= background[n] != T{0};
-    }
-    const bool sum = any && !prepared.row_sums;
-    prepared.row_sums |= any;
-    auto* const list = reinterpret_cast<std::int32_t*>(area + stage.background.list);
-    T* const e = area + value(stage.in).offset;
-    const index count = k.list(stage.taps, background, e, list);
-    k.dense({e, list, w, bias, any ? mine + stage.background.row_sums : nullptr, background,
-             area + value(stage.out).offset, count, stage.features, stage.taps, sum, stage.relu});
-  }
-
-  void make_columns(const Team& team, const BackwardCall& call, T* leftovers) const {
-    constexpr index kTogether = 8;  // a few lines of each sample
-    for (const Stage& stage : plan_.stages) {
-      if (!stage.on_background || call.d_inputs[stage.weight] == nullptr) continue;
-      const LaneColumns<T> columns = columns_of(stage, leftovers);
-      const index all = stage.background.columns;
-      team.for_each(divide_up(all, kTogether), [&](index i) {
-        kernels<LaneBackgroundKernels, T>().columns(
-            columns, i * kTogether, std::min(all, (i + 1) * kTogether), stage.taps,
-            static_cast<const T*>(call.inputs[0]), call.rows, leftovers + stage.background.samples);
-      });
-    }
   }
 
   LanePool<T> pool_of(const Stage& stage, T* area) const {
@@ -604,6 +542,7 @@ class Blocks {
 
   const LaneChain& chain_;
   const Plan& plan_;
+  Background<T> background_;
 };
 
 }  // namespace lanes

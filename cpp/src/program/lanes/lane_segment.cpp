@@ -49,15 +49,17 @@ class LaneSegment final : public Op {
   bool gathers(int input) const override { return input == 0; }
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
-  // and its gradients; then what is shared: losses and hits of every sample, and in backward the leftovers where
-  // forward did not save them.
+  // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where
+  // forward did not save them, and what a layer of data with a background makes for all blocks.
   std::size_t forward_workspace(int threads) const override {
     const index member = blocks_.forward_elements();
-    return bytes(threads * member + 2 * plan_.blocks * lanes::kLanes);
+    return bytes(threads * member + 2 * plan_.blocks * lanes::kLanes +
+                 blocks_.background().shared_elements());
   }
   std::size_t backward_workspace(int threads) const override {
     const index member = blocks_.backward_elements();
-    return bytes(threads * member + plan_.leftovers + plan_.blocks * lanes::kLanes);
+    return bytes(threads * member + plan_.leftovers + plan_.blocks * lanes::kLanes +
+                 (blocks_.keeps_areas() ? 0 : blocks_.background().shared_elements()));
   }
 
   // A member that runs blocks' backward in forward counts that there.
@@ -78,17 +80,19 @@ class LaneSegment final : public Op {
     T* const mine = work + team.rank() * member;
     T* const losses = work + team.size() * member;
     T* const hits = losses + plan_.blocks * lanes::kLanes;
+    T* const shared = hits + plan_.blocks * lanes::kLanes;
     const index* labels = label_input_ >= 0 ? input<index>(call, label_input_) : nullptr;
     const index counted = labels != nullptr ? labels_.count(labels) : 0;
-    typename lanes::Blocks<T>::Prepared prepared;
+    if (blocks_.background().there()) blocks_.background().forward(team, call.inputs, call.rows, shared);
+    bool ready = false;
     team.for_each(plan_.chunks, [&](index chunk) {
-      blocks_.transform_weights(call.inputs, mine, prepared);
+      blocks_.transform_weights(call.inputs, mine, ready);
       T* const gradients = blocks_.gradients_of(mine);
       if (chain_.by_block) blocks_.clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
         T* area = blocks_.keeps_areas() ? tenfold::saved<T>(call, 0) + b * plan_.area : blocks_.area_of(mine);
-        blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, prepared);
+        blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, shared);
         for (const auto& [v, out] : plan_.kept) blocks_.write_value(k, b, area, v, output<T>(call, out));
         if (chain_.accuracy) labels_.count_hits(b, area, labels, hits + b * lanes::kLanes);
         if (!chain_.loss) continue;
@@ -130,18 +134,21 @@ class LaneSegment final : public Op {
     T* const mine = work + team.rank() * member;
     T* const leftovers = work + team.size() * member;
     T* const losses = leftovers + plan_.leftovers;
+    T* const shared = losses + plan_.blocks * lanes::kLanes;
     const index* labels = label_input_ >= 0 ? input<index>(call, label_input_) : nullptr;
     const index counted = labels != nullptr ? labels_.count(labels) : 0;
-    typename lanes::Blocks<T>::Prepared prepared;
+    if (blocks_.background().there() && !blocks_.keeps_areas())
+      blocks_.background().forward(team, call.inputs, call.rows, shared);
+    bool ready = false;
     team.for_each(plan_.chunks, [&](index chunk) {
-      blocks_.transform_weights(call.inputs, mine, prepared);
+      blocks_.transform_weights(call.inputs, mine, ready);
       T* const gradients = blocks_.gradients_of(mine);
       blocks_.clear_sums(gradients);
       for (index b = plan_.blocks * chunk / plan_.chunks; b < plan_.blocks * (chunk + 1) / plan_.chunks;
            ++b) {
         T* area =
             blocks_.keeps_areas() ? static_cast<T*>(call.saved[0]) + b * plan_.area : blocks_.area_of(mine);
-        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, prepared);
+        if (!blocks_.keeps_areas()) blocks_.forward_block(k, call.inputs, call.rows, b, area, mine, shared);
         T* d = blocks_.gradient(gradients, leftovers, b, plan_.last);
         if (chain_.loss) {
           labels_.cross_entropy(k, b, area, labels, scale / static_cast<T>(counted),

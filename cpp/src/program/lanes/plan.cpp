@@ -458,9 +458,7 @@ void place_max_pool(Plan& plan, Stage& stage) {
 
 void place_background(Plan& plan, Stage& stage) {
   BackgroundStage& background = stage.background;
-  background.backgrounds = place(plan.area, kLanes);
-  background.list = place(plan.area, stage.taps);
-  background.row_sums = place(plan.points, stage.features);
+  background.block = place(plan.area, kLanes);
   background.columns = divide_up(stage.taps, kColumn);
   const index samples = background.columns * lane_columns_pitch(plan.samples);
   background.e = place(plan.leftovers, samples * kColumn);

@@ -50,12 +50,10 @@ struct SparseStage {
   index scratch = 0;  // elements
 };
 
-// A dense layer of data that have a background, see kernels/lanes_background.h. What a pass over a block needs lies in its
-// area, what the weight gradient needs among the leftovers.
+// A dense layer of data that have a background, see kernels/lanes_background.h.
 struct BackgroundStage {
-  index backgrounds = 0, list = 0;  // in the area: [16], [I]
-  index row_sums = 0;               // of the weight, among a member's
-  index columns = 0;                // how many
+  index block = 0;    // in the area: backgrounds, [16]
+  index columns = 0;  // how many
   // Among the leftovers: columns; of all samples backgrounds and gradients, [N] and [N][O].
   index e = 0, places = 0, counts = 0, samples = 0, d_rows = 0, d_pitch = 0;
 };
@@ -125,6 +123,16 @@ struct Plan {
 };
 
 Plan make_plan(const LaneChain& chain);
+
+// Where the samples of block b lie in x, which has `pitch` elements a sample, in `order` if there is one
+// (ForwardCall::rows); the last one again and again in lanes beyond the batch.
+template <class T>
+void rows_of_block(const Plan& plan, index b, const T* x, const index* order, index pitch, const T** rows) {
+  for (index n = 0; n < kLanes; ++n) {
+    const index samples = plan.samples_of(b), sample = b * kLanes + (n < samples ? n : samples - 1);
+    rows[n] = x + (order != nullptr ? order[sample] : sample) * pitch;
+  }
+}
 
 // An output tile's side for a kernel of r x r; tiles look at 6 x 6 inputs.
 index tile_side(index r);
