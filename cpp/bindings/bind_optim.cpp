@@ -18,7 +18,7 @@ void step_as(const Optimizer& optimizer, const TensorType& type, py::array& para
   const index n = type.count();
   py::gil_scoped_release release;
   parallel(static_cast<double>(n),
-           [&](const Team& team) { optimizer.step(team, n, p, g, state.data(), learning_rate, step); });
+           [&](const Team& team) { optimizer.step(team, n, p, g, state.data(), learning_rate, step, true); });
 }
 
 void step(const Optimizer& optimizer, py::array parameters, const py::array& gradients,

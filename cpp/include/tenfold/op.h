@@ -98,6 +98,9 @@ class Op {
   }
   // Whether it can pick this input's samples out of a larger array (see ForwardCall::rows), which saves a copy of them.
   virtual bool gathers(int /*input*/) const { return false; }
+  // Whether a member of a team reads no more of this input, and writes no more of its gradient, than about the share that
+  // for_range gives it: it then finds them in its own cache.
+  virtual bool shares_out(int /*input*/) const { return false; }
   // Bytes of scratch memory that forward / backward use with a team of `threads`.
   virtual std::size_t forward_workspace(int /*threads*/) const { return 0; }
   virtual std::size_t backward_workspace(int /*threads*/) const { return 0; }

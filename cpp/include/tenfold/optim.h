@@ -12,17 +12,22 @@
 
 namespace tenfold {
 
+// No optimiser remembers more vectors.
+constexpr int kMaxOptimizerStates = 2;
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
   virtual int state_count() const = 0;
   // One step, in place and in one pass over memory. SPMD; `step` counts from 0 and `state` has state_count()
-  // vectors.
+  // vectors. `read_by_all`: whether every member will read all of the parameters, and not only the share that for_range
+  // gives it.
   virtual void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-                    double learning_rate, std::int64_t step) const = 0;
+                    double learning_rate, std::int64_t step, bool read_by_all) const = 0;
   virtual void step(const Team& team, index n, double* parameters, const double* gradients,
-                    double* const* state, double learning_rate, std::int64_t step) const = 0;
+                    double* const* state, double learning_rate, std::int64_t step,
+                    bool read_by_all) const = 0;
 };
 
 // g = dp + weight_decay p;  b = g at step 0, else momentum b + (1 - dampening) g;
@@ -38,14 +43,14 @@ class SGD final : public Optimizer {
   explicit SGD(const Options& options);
   int state_count() const override;
   void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
   void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
 
  private:
   template <class T>
   void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step) const;
+           double learning_rate, std::int64_t step, bool read_by_all) const;
   Options options_;
 };
 
@@ -63,14 +68,14 @@ class Adam final : public Optimizer {
   explicit Adam(const Options& options);
   int state_count() const override { return 2; }
   void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
   void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
 
  private:
   template <class T>
   void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step) const;
+           double learning_rate, std::int64_t step, bool read_by_all) const;
   Options options_;
 };
 
@@ -85,14 +90,14 @@ class RMSprop final : public Optimizer {
   explicit RMSprop(const Options& options);
   int state_count() const override;
   void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
   void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step) const override;
+            double learning_rate, std::int64_t step, bool read_by_all) const override;
 
  private:
   template <class T>
   void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step) const;
+           double learning_rate, std::int64_t step, bool read_by_all) const;
   Options options_;
 };
 

@@ -79,8 +79,10 @@ struct Program::Plan {
   bool gathered_by_readers(std::size_t k);
   // Gathers the samples `rows` into staging.
   void gather(const Team& team, const TrainingRun& run, const index* rows) const;
+  // Cuts the flat vectors where an instruction shares out what it reads; after resolve().
+  void cut_parameters(const TrainingRun& run);
   template <class T>
-  static void optimize(const Team& team, const TrainingRun& run, index step);
+  void optimize(const Team& team, const TrainingRun& run, index step) const;
   index batch() const {
     return input_types.empty() || input_types[0].shape.empty() ? 0 : input_types[0].shape[0];
   }
@@ -112,6 +114,11 @@ struct Program::Plan {
   std::vector<Buffer> no_gradient;              // zeros for outputs without a gradient
   std::vector<BufferInfo> buffers;
   std::vector<Instruction> forward, backward;
+  struct ParameterPiece {
+    index begin, end;
+    bool read_by_all;
+  };
+  std::vector<ParameterPiece> parameter_pieces;  // of a training run
   int time = 0;
   int forward_end = 0;
   double forward_work = 0;

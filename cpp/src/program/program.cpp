@@ -1,11 +1,14 @@
 #include "tenfold/program.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <map>
 #include <mutex>
 
 #include "program/plan.h"
@@ -393,11 +396,49 @@ void Program::Plan::gather(const Team& team, const TrainingRun& run, const index
   });
 }
 
+void Program::Plan::cut_parameters(const TrainingRun& run) {
+  std::map<const void*, int> readers;
+  for (const Instruction& instruction : forward) {
+    for (const void* input : instruction.input_pointers) ++readers[input];
+  }
+  const std::size_t size = size_of(output_types[0].dtype);
+  const auto* const first = static_cast<const std::byte*>(run.parameters);
+  const auto* const last = first + static_cast<std::size_t>(run.parameter_count) * size;
+  std::vector<ParameterPiece> shared_out;
+  for (const Instruction& instruction : forward) {
+    if (instruction.op == nullptr) continue;
+    for (std::size_t i = 0; i < instruction.inputs.size(); ++i) {
+      const auto* const input = static_cast<const std::byte*>(instruction.input_pointers[i]);
+      if (!instruction.op->shares_out(static_cast<int>(i)) || readers[input] > 1) continue;
+      if (std::less<>()(input, first) || !std::less<>()(input, last)) continue;
+      const index begin = (input - first) / static_cast<index>(size);
+      shared_out.push_back({begin, begin + instruction.op->inputs()[i].count(), false});
+    }
+  }
+  std::sort(shared_out.begin(), shared_out.end(),
+            [](const ParameterPiece& a, const ParameterPiece& b) { return a.begin < b.begin; });
+  parameter_pieces.clear();
+  index end = 0;
+  const auto read_by_all_until = [&](index next) {
+    if (next > end) parameter_pieces.push_back({end, next, true});
+  };
+  for (const ParameterPiece& piece : shared_out) {
+    read_by_all_until(piece.begin);
+    parameter_pieces.push_back(piece);
+    end = piece.end;
+  }
+  read_by_all_until(run.parameter_count);
+}
+
 template <class T>
-void Program::Plan::optimize(const Team& team, const TrainingRun& run, index step) {
-  run.optimizer->step(team, run.parameter_count, static_cast<T*>(run.parameters),
-                      static_cast<const T*>(run.gradients), reinterpret_cast<T* const*>(run.states.data()),
-                      run.learning_rates[step], run.first_step + step);
+void Program::Plan::optimize(const Team& team, const TrainingRun& run, index step) const {
+  for (const auto& [begin, end, read_by_all] : parameter_pieces) {
+    std::array<T*, kMaxOptimizerStates> states{};
+    for (std::size_t k = 0; k < run.states.size(); ++k) states[k] = static_cast<T*>(run.states[k]) + begin;
+    run.optimizer->step(team, end - begin, static_cast<T*>(run.parameters) + begin,
+                        static_cast<const T*>(run.gradients) + begin, states.data(), run.learning_rates[step],
+                        run.first_step + step, read_by_all);
+  }
 }
 
 index Program::train(const TrainingRun& run) {
@@ -418,6 +459,7 @@ index Program::train(const TrainingRun& run) {
                   p.staging[k].data() != nullptr ? p.staging[k].data() : run.data[k]);
   }
   p.resolve();
+  p.cut_parameters(run);
   p.errors.error = nullptr;
 
   const std::size_t outputs = p.output_types.size();
@@ -448,7 +490,7 @@ index Program::train(const TrainingRun& run) {
         if (p.errors.error) failed = step;
       });
       if (failed <= step) break;
-      single ? Plan::optimize<float>(team, run, step) : Plan::optimize<double>(team, run, step);
+      single ? p.optimize<float>(team, run, step) : p.optimize<double>(team, run, step);
       p.run_updates(team);
       if (team.rank() == 0) done = step + 1;
     }

@@ -47,6 +47,7 @@ class LaneSegment final : public Op {
   }
 
   bool gathers(int input) const override { return input == 0; }
+  bool shares_out(int input) const override { return blocks_.background().there() && input == 1; }
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where

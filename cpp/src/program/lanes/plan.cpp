@@ -393,10 +393,9 @@ void add_conv_jobs(Plan& plan, int number) {
   const index channels = plan.values[static_cast<std::size_t>(stage.in)].channels;
   const index count = stage.features * (sparse ? 1 : in_points ? channels : stage.taps);
   const index piece = sparse ? divide_up(1024, stage.looks) : in_points ? kPairPiece : 1024;
-  const index sums = sparse ? stage.looks : in_points ? kWinogradPoints : 1;
   for (index begin = 0; begin < count; begin += piece) {
     const index end = std::min(count, begin + piece);
-    plan.jobs.push_back({number, begin, end, static_cast<double>((end - begin) * sums * plan.chunks)});
+    plan.jobs.push_back({number, begin, end, count});
   }
 }
 
@@ -481,9 +480,7 @@ void place_linear(Plan& plan, int number) {
   const index piece = stage.on_background ? kBackgroundPiece : kDensePiece;
   for (index begin = 0; begin < stage.features; begin += piece) {
     const index end = std::min(stage.features, begin + piece);
-    plan.jobs.push_back(
-        {number, begin, end,
-         static_cast<double>((end - begin) * stage.taps) * static_cast<double>(plan.samples)});
+    plan.jobs.push_back({number, begin, end, stage.features});
   }
 }
 
@@ -506,9 +503,11 @@ Plan make_plan(const LaneChain& chain) {
        [&](int s) { place_max_pool(plan, plan.stages[static_cast<std::size_t>(s)]); });
   plan.leftovers = plan.slot * plan.chunks;
   each(LaneLayer::Kind::linear, [&](int s) { place_linear(plan, s); });
-  // Members take turns, the largest first.
-  std::stable_sort(plan.jobs.begin(), plan.jobs.end(),
-                   [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  // A member computes about the share of every gradient that it had the step before, as for_range gives it to the
+  // optimiser's.
+  std::stable_sort(plan.jobs.begin(), plan.jobs.end(), [](const Job& a, const Job& b) {
+    return (a.begin + a.end) * b.count < (b.begin + b.end) * a.count;
+  });
   return plan;
 }
 

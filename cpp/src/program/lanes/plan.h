@@ -93,8 +93,7 @@ struct Stage {
 // of one whose gradient is summed in points, or filters of one in the sparse form.
 struct Job {
   int stage;
-  index begin, end;
-  double cost;
+  index begin, end, count;  // of count
 };
 
 // The chain lowered to stages, and every offset. Offsets and sizes count elements of the segment's type.
