@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+import tenfold
 from tenfold import functional as F
 from tenfold import nn, optim
 from tenfold.graph import FlatParameters, TrainingProgram, aligned_zeros
 
 BATCH, STEPS, SAMPLES = 19, 4, 53
+
+
+def samples(dtype):
+    """Return images, half of whose rows are black, labels, and the order of STEPS batches."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((SAMPLES, 2, 10, 9)).astype(dtype)
+    x[:, :, [0, 1, 2, 6, 8, 9]] = -0.5
+    order = np.concatenate([rng.permutation(SAMPLES)[:BATCH] for _ in range(STEPS)])
+    return x, rng.integers(0, 3, SAMPLES), order
+
+
+def train(make, dtype, fuse, calls, optimizer=None):
+    """Train by `calls` of (data, order) and return the losses and the weights."""
+    rng = np.random.default_rng(5)
+    model = make(dtype)
+    for parameter in model.parameters():
+        parameter.data = (rng.standard_normal(parameter.shape) / 3).astype(dtype)
+    flat = FlatParameters(list(model.parameters()))
+    x, y = calls[0][0]
+    types = [((BATCH, *x.shape[1:]), x.dtype), ((BATCH,), y.dtype)]
+    program = TrainingProgram(lambda x, y: (F.cross_entropy(model(x), y),), types, flat, fuse)
+    assert ("lane_segment" in program.core.kinds) == fuse
+    optimizer = optimizer or optim.SGD(lr=0.1, momentum=0.9)
+    states = [aligned_zeros(flat.values.size, flat.dtype) for _ in range(optimizer.state_count)]
+    losses = []
+    for step, (data, rows) in enumerate(calls):
+        rates = np.full(len(rows) // BATCH, 0.1)
+        done, results = program.run(optimizer.core, states, data, rows, rates, step, 0)
+        assert done == len(rates)
+        losses.append(results)
+    return np.concatenate(losses), flat.values
 
 
 class Chain(nn.Module):
@@ -24,6 +58,18 @@ class Chain(nn.Module):
         return self.last(F.flatten(F.max_pool2d(F.relu(self.first(x)), 2), 1))
 
 
+class Dense(nn.Module):
+    """A chain whose first layer skips the background of its inputs; its weights are neither first nor last."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.last = nn.Linear(41, 3, dtype=dtype)
+        self.first = nn.Linear(2 * 10 * 9, 41, dtype=dtype)
+
+    def forward(self, x):
+        return self.last(F.relu(self.first(F.flatten(x, 1))))
+
+
 class TwoReaders(Chain):
     """Images that a lane segment and another operation read."""
 
@@ -34,33 +80,10 @@ class TwoReaders(Chain):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "one_operation_per_node"])
-@pytest.mark.parametrize("make", [Chain, TwoReaders])
+@pytest.mark.parametrize("make", [Chain, Dense, TwoReaders])
 def test_a_step_sees_the_samples_of_its_batch(make, fuse, dtype, isa):
-    rng = np.random.default_rng(4)
-    x = rng.standard_normal((SAMPLES, 2, 10, 9)).astype(dtype)
-    y = rng.integers(0, 3, SAMPLES)
-    order = np.concatenate([rng.permutation(SAMPLES)[:BATCH] for _ in range(STEPS)])
-    start = [rng.standard_normal(p.shape).astype(dtype) / 3 for p in make(dtype).parameters()]
-
-    def run(calls):
-        """Train by `calls` of (data, order) and return the losses and the weights."""
-        model = make(dtype)
-        for parameter, array in zip(model.parameters(), start, strict=True):
-            parameter.data = array.copy()
-        flat = FlatParameters(list(model.parameters()))
-        types = [((BATCH, *x.shape[1:]), x.dtype), ((BATCH,), y.dtype)]
-        program = TrainingProgram(lambda x, y: (F.cross_entropy(model(x), y),), types, flat, fuse)
-        assert ("lane_segment" in program.core.kinds) == fuse
-        optimizer = optim.SGD(lr=0.1, momentum=0.9)
-        states = [aligned_zeros(flat.values.size, flat.dtype) for _ in range(optimizer.state_count)]
-        losses = []
-        for step, (data, rows) in enumerate(calls):
-            rates = np.full(len(rows) // BATCH, 0.1)
-            done, results = program.run(optimizer.core, states, data, rows, rates, step, 0)
-            assert done == len(rates)
-            losses.append(results)
-        return np.concatenate(losses), flat.values
-
+    x, y, order = samples(dtype)
+    run = partial(train, make, dtype, fuse)
     batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
     losses, weights = run([([x, y], order)])
     # The data set of the call before must be forgotten.
@@ -68,3 +91,27 @@ def test_a_step_sees_the_samples_of_its_batch(make, fuse, dtype, isa):
     assert np.array_equal(losses, one_by_one[0])
     assert np.array_equal(weights, one_by_one[1])
     assert len(np.unique(losses[:, 0])) == STEPS
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optim.SGD(lr=0.1), optim.Adam(lr=0.1), optim.RMSprop(lr=0.1, momentum=0.9)],
+    ids=["SGD", "Adam", "RMSprop"],
+)  # fmt: skip
+@pytest.mark.parametrize("make", [Chain, Dense])
+def test_training_is_the_same_at_every_thread_count_and_as_one_operation_per_node(make, optimizer):
+    """Who updates which share of the parameters changes nothing."""
+    *data, order = samples(np.float64)
+    before = tenfold.num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3, 5):
+            tenfold.set_num_threads(threads)
+            results.append(train(make, np.float64, True, [(data, order)], optimizer))
+    finally:
+        tenfold.set_num_threads(before)
+    for losses, weights in results[1:]:
+        assert np.array_equal(losses, results[0][0])
+        assert np.array_equal(weights, results[0][1])
+    losses, weights = train(make, np.float64, False, [(data, order)], optimizer)
+    np.testing.assert_allclose(results[0][0], losses, rtol=1e-9)
+    np.testing.assert_allclose(results[0][1], weights, rtol=1e-9, atol=1e-9)
