@@ -31,32 +31,37 @@ class Background {
     });
     const T* const w = static_cast<const T*>(inputs[stage_.weight]);
     const T* const bias = stage_.bias >= 0 ? static_cast<const T*>(inputs[stage_.bias]) : nullptr;
-    team.for_each(divide_up(stage_.features, kPiece), [&](index piece) {
-      const index o = piece * kPiece;
-      T row_sums[kPiece];
-      bool summed = false;
-      for (index b = 0; b < plan_.blocks; ++b) {
-        T* const block = shared + b * places().block;
-        LaneBackgroundDense<T> call{};
-        call.e = block;
-        call.list = list(block);
-        call.count = *count(block);
-        call.w = w + o * stage_.taps;
-        call.bias = bias != nullptr ? bias + o : nullptr;
-        call.background = block + places().background;
-        call.row_sums = has_background(call.background) ? row_sums : nullptr;
-        call.sum = call.row_sums != nullptr && !summed;
-        summed |= call.sum;
-        call.y = block + places().y + o * kLanes;
-        call.outputs = std::min(kPiece, stage_.features - o);
-        const index next = std::min(kPiece, stage_.features - o - call.outputs) * stage_.taps;
-        call.ahead = call.w + call.outputs * stage_.taps + next * b / plan_.blocks;
-        call.ahead_count = next * (b + 1) / plan_.blocks - next * b / plan_.blocks;
-        call.inputs = stage_.taps;
-        call.relu = stage_.relu;
-        kernels<LaneBackgroundKernels, T>().dense(call);
-      }
-    });
+    const index groups = divide_up(plan_.blocks, std::max<index>(1, kGroupElements / places().list));
+    for (index g = 0; g < groups; ++g) {
+      const index first = plan_.blocks * g / groups, last = plan_.blocks * (g + 1) / groups;
+      team.for_each(divide_up(stage_.features, kPiece), [&](index piece) {
+        const index o = piece * kPiece;
+        T row_sums[kPiece];
+        bool summed = false;
+        for (index b = first; b < last; ++b) {
+          T* const block = shared + b * places().block;
+          LaneBackgroundDense<T> call{};
+          call.e = block;
+          call.list = list(block);
+          call.count = *count(block);
+          call.w = w + o * stage_.taps;
+          call.bias = bias != nullptr ? bias + o : nullptr;
+          call.background = block + places().background;
+          call.row_sums = has_background(call.background) ? row_sums : nullptr;
+          call.sum = call.row_sums != nullptr && !summed;
+          summed |= call.sum;
+          call.y = block + places().y + o * kLanes;
+          call.outputs = std::min(kPiece, stage_.features - o);
+          const index next = std::min(kPiece, stage_.features - o - call.outputs) * stage_.taps;
+          const index done = next * (b - first) / (last - first);
+          call.ahead = call.w + call.outputs * stage_.taps + done;
+          call.ahead_count = next * (b + 1 - first) / (last - first) - done;
+          call.inputs = stage_.taps;
+          call.relu = stage_.relu;
+          kernels<LaneBackgroundKernels, T>().dense(call);
+        }
+      });
+    }
   }
 
   // What block b goes on with.
@@ -96,6 +101,9 @@ class Background {
 
  private:
   static constexpr index kPiece = 8;  // outputs: a register tile
+  // Inputs of blocks that are read again and again for one piece after the other, half of them background: in the
+  // second-level cache.
+  static constexpr index kGroupElements = index{1} << 18;
 
   // Of a block in `shared`: what is left of the inputs and then
   struct Places {

@@ -370,7 +370,8 @@ void place_values(Plan& plan) {
   for (std::size_t v = 0; v < plan.values.size(); ++v) {
     Plane& value = plan.values[v];
     value.offset = plan.area;
-    plan.area += value.elements();
+    // Data with a background never lie in an area.
+    if (v > 0 || !plan.stages.front().on_background) plan.area += value.elements();
     plan.gradient[v % 2] = std::max(plan.gradient[v % 2], value.elements());
     plan.scratch = std::max(plan.scratch, value.elements());
   }
