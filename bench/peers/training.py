@@ -18,8 +18,8 @@ from tenfold.data import mnist
 from tenfold.train import Trainer
 
 RATE, MOMENTUM = 0.01, 0.9
-# Images of an epoch: a third of MNIST, so that turns stay short, and what an epoch takes besides its steps weighs little,
-# as it does in all of it.
+# Images of an epoch: a third of MNIST. Turns stay short, and what an epoch takes besides its steps weighs little, as it
+# does in all of it.
 IMAGES, QUICK_IMAGES = 20_000, 1600
 
 
