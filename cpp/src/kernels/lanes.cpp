@@ -10,8 +10,7 @@ namespace {
 // Register tiles, rows of weights x vectors: 24 accumulators of 32 registers, 12 of 16; the rest holds
 // operands.
 constexpr int kConvFilters = kManyRegisters ? 6 : 3;  // x 4 pixels
-constexpr int kDenseRows = 8;                         // x 1 vector: enough to hide the latency of an FMA
-constexpr int kDenseInputs = kManyRegisters ? 24 : 12;
+constexpr int kPixelFilters = 8;                      // x 1 pixel: enough to hide the latency of an FMA
 
 // ---- convolution
 // -----------------------------------------------------------------------------------------------------
@@ -87,8 +86,8 @@ void conv(const LaneConv<T>& a) {
     });
   }
   for (; p < a.pixels; ++p) {
-    in_pieces<kDenseRows>(a.filters,
-                          [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
+    in_pieces<kPixelFilters>(
+        a.filters, [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
   }
 }
 
@@ -365,27 +364,35 @@ void relu_backward(index n, const T* y, T at_zero, T* d) {
 
 template <class T, int Rows>
 TENFOLD_INLINE void dense_tile(index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> acc[Rows];
+  constexpr int V = kTogether<T>;
+  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    Vec<T> acc[Rows][V];
     const T* row[Rows];
     TENFOLD_UNROLL
     for (int o = 0; o < Rows; ++o) {
       row[o] = w + o * inputs;
-      acc[o] = bias ? splat(bias[o]) : Vec<T>{};
+      const Vec<T> start = bias ? splat(bias[o]) : Vec<T>{};
+      TENFOLD_UNROLL
+      for (int v = 0; v < V; ++v) acc[o][v] = start;
     }
     for (index i = 0; i < inputs; ++i) {
-      const Vec<T> in = load(x + i * kBlock + lane);
+      Vec<T> in[V];
+      load_together<T>(x + i * kBlock + lane, in);
       TENFOLD_UNROLL
-      for (int o = 0; o < Rows; ++o) acc[o] = fma<T>(splat(row[o][i]), in, acc[o]);
+      for (int o = 0; o < Rows; ++o) add_together<T>(row[o][i], in, acc[o]);
     }
     TENFOLD_UNROLL
-    for (int o = 0; o < Rows; ++o) store(y + o * kBlock + lane, relu_after ? signed_relu<T>(acc[o]) : acc[o]);
+    for (int o = 0; o < Rows; ++o) {
+      TENFOLD_UNROLL
+      for (int v = 0; v < V; ++v)
+        store(y + o * kBlock + lane + v * kLanes<T>, relu_after ? signed_relu<T>(acc[o][v]) : acc[o][v]);
+    }
   }
 }
 
 template <class T>
 void dense(index outputs, index inputs, const T* x, const T* w, const T* bias, bool relu_after, T* y) {
-  in_pieces<kDenseRows>(outputs, [&](index o, auto rows) {
+  in_pieces<kDenseRows<T>>(outputs, [&](index o, auto rows) {
     dense_tile<T, rows.value>(inputs, x, w + o * inputs, bias ? bias + o : nullptr, relu_after,
                               y + o * kBlock);
   });
@@ -393,28 +400,35 @@ void dense(index outputs, index inputs, const T* x, const T* w, const T* bias, b
 
 template <class T, int Inputs>
 TENFOLD_INLINE void dense_input_tile(index outputs, index inputs, const T* dy, const T* w, T* dx) {
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> acc[Inputs] = {};
+  constexpr int V = kTogether<T>;
+  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    Vec<T> acc[Inputs][V] = {};
     const T* row = w;
     for (index o = 0; o < outputs; ++o, row += inputs) {
-      const Vec<T> d = load(dy + o * kBlock + lane);
+      Vec<T> d[V];
+      load_together<T>(dy + o * kBlock + lane, d);
       TENFOLD_UNROLL
-      for (int i = 0; i < Inputs; ++i) acc[i] = fma<T>(splat(row[i]), d, acc[i]);
+      for (int i = 0; i < Inputs; ++i) add_together<T>(row[i], d, acc[i]);
     }
     TENFOLD_UNROLL
-    for (int i = 0; i < Inputs; ++i) store(dx + i * kBlock + lane, acc[i]);
+    for (int i = 0; i < Inputs; ++i) {
+      TENFOLD_UNROLL
+      for (int v = 0; v < V; ++v) store(dx + i * kBlock + lane + v * kLanes<T>, acc[i][v]);
+    }
   }
 }
 
 template <class T>
 void dense_input(index outputs, index inputs, const T* dy, const T* w, T* dx) {
   index i = 0;
-  for (; i + kDenseInputs <= inputs; i += kDenseInputs) {
-    dense_input_tile<T, kDenseInputs>(outputs, inputs, dy, w + i, dx + i * kBlock);
-  }
-  for (; i + 8 <= inputs; i += 8) dense_input_tile<T, 8>(outputs, inputs, dy, w + i, dx + i * kBlock);
-  for (; i + 4 <= inputs; i += 4) dense_input_tile<T, 4>(outputs, inputs, dy, w + i, dx + i * kBlock);
-  for (; i < inputs; ++i) dense_input_tile<T, 1>(outputs, inputs, dy, w + i, dx + i * kBlock);
+  const auto tiles_of = [&](auto n) {
+    for (; i + n.value <= inputs; i += n.value)
+      dense_input_tile<T, n.value>(outputs, inputs, dy, w + i, dx + i * kBlock);
+  };
+  tiles_of(Constant<kSumsTogether<T>>{});
+  if constexpr (kSumsTogether<T> > 8) tiles_of(Constant<8>{});
+  tiles_of(Constant<4>{});
+  tiles_of(Constant<1>{});
 }
 
 // dw[Rows][Columns vectors] = scale * sum_n dy[.][n] * rows[n][.]
@@ -535,6 +549,27 @@ void sum_lanes(index count, const T* acc, T* sums, bool past) {
     }
   }
 #endif
+  constexpr index L = kLanes<T>;
+  for (; i + L <= count; i += L) {
+    Vec<T> square[L];
+    TENFOLD_UNROLL
+    for (index k = 0; k < L; ++k) {
+      Vec<T> part[kBlock / L];
+      TENFOLD_UNROLL
+      for (index v = 0; v < kBlock / L; ++v) part[v] = load(acc + (i + k) * kBlock + v * L);
+      TENFOLD_UNROLL
+      for (index step = kBlock / L / 2; step > 0; step /= 2) {
+        for (index v = 0; v < step; ++v) part[v] += part[v + step];
+      }
+      square[k] = part[0];
+    }
+    transpose_lanes<T>(square);
+    TENFOLD_UNROLL
+    for (index step = L / 2; step > 0; step /= 2) {
+      for (index k = 0; k < step; ++k) square[k] += square[k + step];
+    }
+    store(sums + i, square[0]);
+  }
   for (; i < count; ++i) {
     T part[8];
     for (int k = 0; k < 8; ++k) part[k] = acc[i * kBlock + k] + acc[i * kBlock + k + 8];

@@ -16,9 +16,6 @@ using PartVec = Vec<T, kPart<T>>;
 template <class T>
 constexpr int kParts = kColumn / kPart<T>;
 
-// Rows of a register tile: enough to hide the latency of a multiply-add.
-constexpr int kDenseRows = 8;
-
 // Whether one of the elements is not 0.
 template <class T, index n>
 TENFOLD_INLINE bool any(Vec<T, n> v) {
@@ -97,22 +94,26 @@ TENFOLD_INLINE T sum_row(index inputs, const T* w) {
 
 template <class T, int Rows>
 TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    const Vec<T> background = load(a.background + lane);
-    Vec<T> acc[Rows];
+  constexpr int V = kTogether<T>;
+  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    Vec<T> background[V], acc[Rows][V];
+    load_together<T>(a.background + lane, background);
     const T* row[Rows];
     TENFOLD_UNROLL
     for (int o = 0; o < Rows; ++o) {
       row[o] = a.w + (o0 + o) * a.inputs;
       if (a.sum && lane == 0) a.row_sums[o0 + o] = sum_row<T>(a.inputs, row[o]);
-      acc[o] = a.bias ? splat(a.bias[o0 + o]) : Vec<T>{};
-      if (a.row_sums != nullptr) acc[o] = fma<T>(splat(a.row_sums[o0 + o]), background, acc[o]);
+      const Vec<T> start = a.bias ? splat(a.bias[o0 + o]) : Vec<T>{};
+      TENFOLD_UNROLL
+      for (int v = 0; v < V; ++v) acc[o][v] = start;
+      if (a.row_sums != nullptr) add_together<T>(a.row_sums[o0 + o], background, acc[o]);
     }
     const auto add = [&](index j) __attribute__((always_inline)) {
       const index i = a.list[j];
-      const Vec<T> e = load(a.e + j * kBlock + lane);
+      Vec<T> e[V];
+      load_together<T>(a.e + j * kBlock + lane, e);
       TENFOLD_UNROLL
-      for (int o = 0; o < Rows; ++o) acc[o] = fma<T>(splat(row[o][i]), e, acc[o]);
+      for (int o = 0; o < Rows; ++o) add_together<T>(row[o][i], e, acc[o]);
     };
     constexpr index kLineElements = kLine / sizeof(T);
     const index lines = lane == 0 ? (a.ahead_count + kLineElements - 1) / kLineElements : 0;
@@ -125,13 +126,17 @@ TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
     for (; j < a.count; ++j) add(j);
     T* const y = a.y + o0 * kBlock + lane;
     TENFOLD_UNROLL
-    for (int o = 0; o < Rows; ++o) store(y + o * kBlock, a.relu ? signed_relu<T>(acc[o]) : acc[o]);
+    for (int o = 0; o < Rows; ++o) {
+      TENFOLD_UNROLL
+      for (int v = 0; v < V; ++v)
+        store(y + o * kBlock + v * kLanes<T>, a.relu ? signed_relu<T>(acc[o][v]) : acc[o][v]);
+    }
   }
 }
 
 template <class T>
 void dense(const LaneBackgroundDense<T>& a) {
-  in_pieces<kDenseRows>(a.outputs, [&](index o, auto rows) { dense_tile<T, rows.value>(a, o); });
+  in_pieces<kDenseRows<T>>(a.outputs, [&](index o, auto rows) { dense_tile<T, rows.value>(a, o); });
 }
 
 template <class T>

@@ -8,6 +8,7 @@
 #endif
 
 #include "kernels/lanes.h"
+#include "kernels/shuffle.h"
 #include "kernels/vec.h"
 
 namespace tenfold {
@@ -16,6 +17,16 @@ namespace {
 
 constexpr index kBlock = kLaneBlock;
 constexpr bool kManyRegisters = TENFOLD_VECTOR_REGISTERS >= 32;
+
+// Vectors of a block that a tile of one input takes together: they share the weights' broadcasts.
+template <class T>
+constexpr int kTogether = kBlock / kLanes<T> < (kManyRegisters ? 4 : 2) ? kBlock / kLanes<T> : (kManyRegisters ? 4 : 2);
+// What of them fits beside the operands.
+template <class T>
+constexpr int kSumsTogether = (kManyRegisters ? 24 : 12) / kTogether<T>;
+// Rows of a dense layer: enough to hide the latency of a multiply-add, with a pointer for each.
+template <class T>
+constexpr int kDenseRows = kSumsTogether<T> < 8 ? kSumsTogether<T> : 8;
 
 // Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
 // registers.
@@ -59,6 +70,22 @@ TENFOLD_INLINE void in_pieces(index count, const F& f) {
 #define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
 template <class T>
+TENFOLD_INLINE void load_together(const T* p, Vec<T> (&x)[kTogether<T>]) {
+  TENFOLD_UNROLL
+  for (int v = 0; v < kTogether<T>; ++v) {
+    Vec<T> value = load(p + v * kLanes<T>);
+    TENFOLD_IN_REGISTER(value);
+    x[v] = value;
+  }
+}
+template <class T>
+TENFOLD_INLINE void add_together(T weight, const Vec<T> (&x)[kTogether<T>], Vec<T> (&sum)[kTogether<T>]) {
+  const Vec<T> w = splat(weight);
+  TENFOLD_UNROLL
+  for (int v = 0; v < kTogether<T>; ++v) sum[v] = fma<T>(w, x[v], sum[v]);
+}
+
+template <class T>
 TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
 }
@@ -76,6 +103,14 @@ TENFOLD_INLINE void store_codes(unsigned char* p, Mask<T> codes) {
     _mm_storeu_si64(p, _mm512_cvtepi64_epi8((__m512i)codes));
   }
 #else
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i c = (__m256i)codes;
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(c), _mm256_extracti128_si256(c, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+    return;
+  }
+#endif
   *reinterpret_cast<typename Bytes<T>::vector*>(p) =
       __builtin_convertvector(codes, typename Bytes<T>::vector);
 #endif
@@ -90,6 +125,10 @@ TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {
     return (Mask<T>)_mm512_cvtepi8_epi64(_mm_loadu_si64(p));
   }
 #else
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4)
+    return (Mask<T>)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#endif
   return __builtin_convertvector(*reinterpret_cast<const typename Bytes<T>::vector*>(p), Mask<T>);
 #endif
 }
@@ -100,6 +139,27 @@ struct Pooled {
   Vec<T> best;
   Mask<T> code;
 };
+#if defined(TENFOLD_ISA_avx2)
+// The same as below where there is no NaN, by a tree of maxima.
+TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool relu, bool pass_zero) {
+  const __m256 zero = _mm256_setzero_ps();
+  const __m256 a = (__m256)pixels[0], b = (__m256)pixels[1], c = (__m256)pixels[2], d = (__m256)pixels[3];
+  // Of equal operands the second one is returned; a true comparison is -1.
+  const __m256 upper = _mm256_max_ps(b, a), lower = _mm256_max_ps(d, c);
+  const Mask<float> of_upper = -(Mask<float>)_mm256_cmp_ps(b, a, _CMP_GT_OQ);
+  const Mask<float> of_lower = 2 - (Mask<float>)_mm256_cmp_ps(d, c, _CMP_GT_OQ);
+  const __m256 below = _mm256_cmp_ps(lower, upper, _CMP_GT_OQ);
+  __m256 best = _mm256_max_ps(lower, upper), code = _mm256_blendv_ps((__m256)of_upper, (__m256)of_lower, below);
+  if (relu) {
+    const __m256 shut = _mm256_cmp_ps(best, zero, _CMP_LE_OQ);
+    const __m256 none = pass_zero ? _mm256_and_ps(shut, _mm256_cmp_ps(a, zero, _CMP_LT_OQ)) : shut;
+    best = _mm256_andnot_ps(shut, best);
+    code = _mm256_or_ps(_mm256_andnot_ps(shut, code), none);
+  }
+  return {(Vec<float>)best, (Mask<float>)code};
+}
+#endif
+
 #if defined(TENFOLD_ISA_avx512)
 // The same as below, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
 // registers: GCC moves those of the general form through others.
@@ -144,6 +204,12 @@ template <class T>
 TENFOLD_INLINE Pooled<T> pool_four(const Vec<T>* pixels, bool relu, bool pass_zero) {
 #if defined(TENFOLD_ISA_avx512)
   if constexpr (sizeof(T) == 4) return pool_four_floats(pixels, relu, pass_zero);
+#elif defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 sum = (__m256)((pixels[0] + pixels[1]) + (pixels[2] + pixels[3]));
+    if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(sum, sum, _CMP_UNORD_Q)) == 0, 1))
+      return pool_four_numbers(pixels, relu, pass_zero);
+  }
 #endif
   const Vec<T> zero = {};
   Vec<T> best = pixels[0];
@@ -223,6 +289,17 @@ TENFOLD_INLINE void turn_rows(index count, const Row& row, index samples, T* lan
     return;
   }
 #endif
+  constexpr index L = kLanes<T>;
+  for (; i + L <= count; i += L) {
+    for (index lane = 0; lane < kBlock; lane += L) {
+      Vec<T> square[L];
+      TENFOLD_UNROLL
+      for (index n = 0; n < L; ++n) square[n] = lane + n < samples ? load(row(lane + n) + i) : Vec<T>{};
+      transpose_lanes<T>(square);
+      TENFOLD_UNROLL
+      for (index k = 0; k < L; ++k) store(lanes + (i + k) * kBlock + lane, square[k]);
+    }
+  }
   for (; i < count; ++i) {
     for (index n = 0; n < kBlock; ++n) lanes[i * kBlock + n] = n < samples ? row(n)[i] : T{0};
   }
@@ -264,6 +341,19 @@ void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples
     return;
   }
 #endif
+  constexpr index L = kLanes<T>;
+  for (; i + L <= count; i += L) {
+    for (index lane = 0; lane < samples; lane += L) {
+      Vec<T> square[L];
+      TENFOLD_UNROLL
+      for (index k = 0; k < L; ++k) square[k] = load(lanes + (i + k) * kBlock + lane);
+      transpose_lanes<T>(square);
+      TENFOLD_UNROLL
+      for (index n = 0; n < L; ++n) {
+        if (lane + n < samples) store(rows + (lane + n) * pitch + i, square[n] + Vec<T>{});
+      }
+    }
+  }
   for (; i < count; ++i) {
     for (index n = 0; n < samples; ++n) rows[n * pitch + i] = lanes[i * kBlock + n] + T{0};
   }

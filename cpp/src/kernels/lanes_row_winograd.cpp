@@ -12,10 +12,10 @@ constexpr int kGroup = kManyRegisters ? (r == 3 ? 4 : 6) : 2;  // points
 template <int r>
 constexpr int kFilters = kManyRegisters ? (r == 3 ? 3 : 2) : 3;
 
-// Fitted to measurements on Zen 4 with AVX-512 and AVX2.
+// Fitted to measurements on Zen 4 with AVX-512 and Zen 3 with AVX2.
 constexpr LaneRowWinogradCost kForwardCost[] = {
-    kManyRegisters ? LaneRowWinogradCost{1.05, 12, 2} : LaneRowWinogradCost{1.1, 40, 2},
-    kManyRegisters ? LaneRowWinogradCost{1.05, 14, 5} : LaneRowWinogradCost{1.1, 28, 5}};
+    kManyRegisters ? LaneRowWinogradCost{1.05, 12, 2} : LaneRowWinogradCost{1, 12, 14},
+    kManyRegisters ? LaneRowWinogradCost{1.05, 14, 5} : LaneRowWinogradCost{1.05, 28, 22}};
 
 // ---- one-dimensional transforms
 // ---------------------------------------------------------------------------------------
@@ -43,15 +43,6 @@ TENFOLD_INLINE void add_outputs(const Vec<T>* s, Vec<T>* y) {
       if (First + k < r) y[0] += s[k];
       if (First + k > 0) y[1] += s[k] * point<T, r>(First + k);
     }
-  }
-}
-
-// Calls f(Constant<i>) for begin <= i < end.
-template <int begin, int end, class F>
-TENFOLD_INLINE void for_constants(const F& f) {
-  if constexpr (begin < end) {
-    f(Constant<begin>{});
-    for_constants<begin + 1, end>(f);
   }
 }
 
@@ -107,6 +98,7 @@ TENFOLD_INLINE void add_points(const LaneWinograd<T>& a, const T* v, index v_cha
     // Unrolled, GCC would keep sums on the stack.
     _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh, v += P * kBlock, u += P) {
       TENFOLD_OPAQUE(u);
+      TENFOLD_OPAQUE(v);
       TENFOLD_UNROLL
       for (int k = 0; k < Count; ++k) {
         Vec<T> upper = load(v + (First + k) * kBlock), lower = load(v + (P + First + k) * kBlock);

@@ -112,7 +112,7 @@ struct Lists {
   }
 };
 
-#if defined(TENFOLD_ISA_avx512)
+#if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
 // The lanes of four whose bit is set, from the left.
 constexpr int32_t kPicked[16][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}, {1, 0, 0, 0}, {0, 1, 0, 0},
                                     {2, 0, 0, 0}, {0, 2, 0, 0}, {1, 2, 0, 0}, {0, 1, 2, 0},
@@ -140,6 +140,10 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
 #if defined(TENFOLD_ISA_avx512)
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
+#elif defined(TENFOLD_ISA_avx2)
+  const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0), pitch = _mm256_set1_epi32(static_cast<int>(sample));
+  const __m256i lower = _mm256_mullo_epi32(lane, pitch);
+  const __m256i samples[2] = {lower, _mm256_add_epi32(lower, _mm256_slli_epi32(pitch, 3))};
 #endif
   for (index i = first; i < end; ++i) {
     for (index j = 0; j < windows_w; ++j) {
@@ -167,6 +171,31 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         put(1, _mm512_extractf32x4_ps(g, 1), _mm512_extractf32x4_ps(p, 1));
         put(2, _mm512_extractf32x4_ps(g, 2), _mm512_extractf32x4_ps(p, 2));
         put(3, _mm512_extractf32x4_ps(g, 3), _mm512_extractf32x4_ps(p, 3));
+        continue;
+      }
+#elif defined(TENFOLD_ISA_avx2)
+      if constexpr (sizeof(T) == 4) {
+        const __m256 pixels =
+            _mm256_broadcast_ps(reinterpret_cast<const __m128*>(pixel + 4 * window));
+        TENFOLD_UNROLL
+        for (int v = 0; v < 2; ++v) {
+          const __m256i code = (__m256i)load_codes<T>(codes + window * kBlock + v * 8);
+          const unsigned open = ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(code)));
+          const __m256i at =
+              _mm256_add_epi32(samples[v], _mm256_castps_si256(_mm256_permutevar_ps(pixels, code)));
+          const Vec<T> g = load(gradients + v * 8);
+          sum[v] += select<T>((Mask<T>)code < Mask<T>{}, Vec<T>{}, g);
+          const auto put = [&](int group, __m128 values, __m128i places) __attribute__((always_inline)) {
+            const unsigned here = (open >> (4 * (group & 1))) & 15;
+            const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[here]));
+            _mm_storeu_ps(value[group] + count[group], _mm_permutevar_ps(values, picked));
+            _mm_storeu_ps(reinterpret_cast<float*>(place[group] + count[group]),
+                          _mm_permutevar_ps(_mm_castsi128_ps(places), picked));
+            count[group] += __builtin_popcount(here);
+          };
+          put(2 * v, _mm256_castps256_ps128((__m256)g), _mm256_castsi256_si128(at));
+          put(2 * v + 1, _mm256_extractf128_ps((__m256)g, 1), _mm256_extracti128_si256(at, 1));
+        }
         continue;
       }
 #endif

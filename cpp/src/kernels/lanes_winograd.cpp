@@ -6,18 +6,22 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
-// Register tiles: six points of a column x filters or channels; filters x channels of one point.
-constexpr int kColumnFilters = kManyRegisters ? 4 : 2;
+// Register tiles: points of a column x filters or channels x vectors of a block, which share the weights; filters x channels
+// of one point.
+template <class T>
+constexpr int kColumnPoints = kTogether<T> == 1 ? kSide : 3;
+template <class T>
+constexpr int kColumnFilters = (kManyRegisters ? 24 : 12) / (kColumnPoints<T> * kTogether<T>);
 constexpr int kWeightFilters = kManyRegisters ? 4 : 3;
 constexpr int kWeightChannels = kManyRegisters ? 6 : 3;
 
-// Fitted to measurements on Zen 4 with AVX-512 and AVX2.
+// Fitted to measurements on Zen 4 with AVX-512 and Zen 3 with AVX2.
 constexpr LaneWinogradCost kForwardCost[] = {
-    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{2.2, 150, 300},
-    kManyRegisters ? LaneWinogradCost{1.1, 160, 55} : LaneWinogradCost{2.0, 150, 60}};
+    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{1.25, 300, 150},
+    kManyRegisters ? LaneWinogradCost{1.1, 160, 55} : LaneWinogradCost{1.25, 150, 55}};
 constexpr LaneWinogradCost kInputCost[] = {
-    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{1.7, 360, 145},
-    kManyRegisters ? LaneWinogradCost{1.1, 160, 120} : LaneWinogradCost{1.7, 200, 100}};
+    kManyRegisters ? LaneWinogradCost{1.1, 190, 170} : LaneWinogradCost{1.25, 450, 80},
+    kManyRegisters ? LaneWinogradCost{1.1, 160, 120} : LaneWinogradCost{1.25, 300, 50}};
 constexpr LaneWinogradCost kWeightCost[] = {
     kManyRegisters ? LaneWinogradCost{1.2, 300, 300} : LaneWinogradCost{2.1, 400, 400},
     kManyRegisters ? LaneWinogradCost{1.3, 250, 130} : LaneWinogradCost{2.1, 300, 200}};
@@ -89,47 +93,65 @@ void transform_back(index count, const T* sums, T scale, T* dw) {
 // ---- forward
 // -----------------------------------------------------------------------------------------------------
 
+// acc[o][n] += sum_k u[o * u_step + k * u_next + n] * v[k * v_next + n * 16 ..], for some points of a column.
+template <class T, int Outputs, int Points>
+TENFOLD_INLINE void sum_points(index count, const T* u, index u_step, index u_next, const T* v, index v_next,
+                               Vec<T> (&acc)[Outputs][Points][kTogether<T>]) {
+  for (index k = 0; k < count; ++k, v += v_next) {
+    TENFOLD_UNROLL
+    for (int n = 0; n < Points; ++n) {
+      Vec<T> in[kTogether<T>];
+      load_together<T>(v + n * kBlock, in);
+      TENFOLD_UNROLL
+      for (int o = 0; o < Outputs; ++o) add_together<T>(u[o * u_step + k * u_next + n], in, acc[o][n]);
+    }
+  }
+}
+
 // One tile of some filters; v[c][36][16] are its looks.
 template <class T, int r, int Filters, int PoolH>
 TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0, index i, index j) {
-  constexpr int m = kSide + 1 - r;
+  constexpr int m = kSide + 1 - r, V = kTogether<T>, kPoints = kColumnPoints<T>;
   const index u_row = a.channels * kWinogradPoints;
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> lines[Filters][m][kSide];  // A^T s
+  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    Vec<T> lines[Filters][V][m][kSide];  // A^T s
     for (int column = 0; column < kSide; ++column) {
-      const T* from = v + column * kSide * kBlock + lane;
-      const T* u[Filters];
-      TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f) u[f] = a.u + (f0 + f) * u_row + column * kSide;
-      Vec<T> acc[Filters][kSide] = {};
-      for (index c = 0; c < a.channels; ++c, from += kWinogradPoints * kBlock) {
+      for_constants<0, kSide / kPoints>([&](auto group) __attribute__((always_inline)) {
+        constexpr int kFirst = group.value * kPoints;
+        const index point = column * kSide + kFirst;
+        Vec<T> acc[Filters][kPoints][V] = {};
+        sum_points<T, Filters, kPoints>(a.channels, a.u + f0 * u_row + point, u_row, kWinogradPoints,
+                                        v + point * kBlock + lane, kWinogradPoints * kBlock, acc);
         TENFOLD_UNROLL
-        for (int row = 0; row < kSide; ++row) {
-          Vec<T> in = load(from + row * kBlock);
-          TENFOLD_IN_REGISTER(in);
+        for (int f = 0; f < Filters; ++f) {
           TENFOLD_UNROLL
-          for (int f = 0; f < Filters; ++f)
-            acc[f][row] = fma<T>(splat(u[f][c * kWinogradPoints + row]), in, acc[f][row]);
+          for (int w = 0; w < V; ++w) {
+            Vec<T> s[kPoints], y[m];
+            TENFOLD_UNROLL
+            for (int n = 0; n < kPoints; ++n) s[n] = acc[f][n][w];
+            if (kFirst > 0) {
+              TENFOLD_UNROLL
+              for (int p = 0; p < m; ++p) y[p] = lines[f][w][p][column];
+            }
+            output_part<T, m, kFirst, kPoints>(s, y);
+            TENFOLD_UNROLL
+            for (int p = 0; p < m; ++p) lines[f][w][p][column] = y[p];
+          }
         }
-      }
-      TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f) {
-        Vec<T> y[m];
-        output_line<T, m>(acc[f], y);
-        TENFOLD_UNROLL
-        for (int p = 0; p < m; ++p) lines[f][p][column] = y[p];
-      }
+      });
     }
     for (int f = 0; f < Filters; ++f) {
-      Vec<T> y[m][m];
       const Vec<T> bias = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
-      TENFOLD_UNROLL
-      for (int p = 0; p < m; ++p) {
-        output_line<T, m>(lines[f][p], y[p]);
+      for (int w = 0; w < V; ++w) {
+        Vec<T> y[m][m];
         TENFOLD_UNROLL
-        for (int q = 0; q < m; ++q) y[p][q] += bias;
+        for (int p = 0; p < m; ++p) {
+          output_line<T, m>(lines[f][w][p], y[p]);
+          TENFOLD_UNROLL
+          for (int q = 0; q < m; ++q) y[p][q] += bias;
+        }
+        put_tile<T, m, m, PoolH>(a, f0 + f, i * m, j * m, lane + w * kLanes<T>, y);
       }
-      put_tile<T, m, m, PoolH>(a, f0 + f, i * m, j * m, lane, y);
     }
   }
 }
@@ -177,7 +199,7 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
       const index count = tiles_w - first < a.tiles ? tiles_w - first : a.tiles;
       look_at_row<T, r>(a, a.x + i * m * a.x_row + first * m * kBlock, count, v, columns);
       for (index tile = 0; tile < count; ++tile) {
-        in_pieces<kColumnFilters>(a.filters, [&](index f, auto filters) {
+        in_pieces<kColumnFilters<T>>(a.filters, [&](index f, auto filters) {
           forward_tile<T, r, filters.value, PoolH>(a, v + tile * a.channels * kWinogradPoints * kBlock, f, i,
                                                    first + tile);
         });
@@ -237,28 +259,34 @@ TENFOLD_INLINE void spread_filters(const LaneWinograd<T>& a, index ti, index tj,
 // lines[c][row][column][16] <-- column `column` of B s, s = sum_f u . w of some channels
 template <class T, int Channels>
 TENFOLD_INLINE void input_column(const LaneWinograd<T>& a, const T* w, index c0, index column, T* lines) {
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> acc[Channels][kSide] = {};
-    const T* u = a.u + c0 * kWinogradPoints + column * kSide;
-    const T* from = w + lane;
-    for (index f = 0; f < a.filters; ++f, u += a.channels * kWinogradPoints, from += kSide * kBlock) {
+  constexpr int V = kTogether<T>, kPoints = kColumnPoints<T>;
+  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    for_constants<0, kSide / kPoints>([&](auto group) __attribute__((always_inline)) {
+      constexpr int kFirst = group.value * kPoints;
+      // Rows of B s that these points begin or add to.
+      constexpr int kBegin = kFirst == 0 ? 0 : 1, kEnd = kFirst + kPoints == kSide ? kSide : kSide - 1;
+      Vec<T> acc[Channels][kPoints][V] = {};
+      sum_points<T, Channels, kPoints>(a.filters, a.u + c0 * kWinogradPoints + column * kSide + kFirst,
+                                       kWinogradPoints, a.channels * kWinogradPoints,
+                                       w + kFirst * kBlock + lane, kSide * kBlock, acc);
       TENFOLD_UNROLL
-      for (int row = 0; row < kSide; ++row) {
-        Vec<T> in = load(from + row * kBlock);
-        TENFOLD_IN_REGISTER(in);
+      for (int c = 0; c < Channels; ++c) {
         TENFOLD_UNROLL
-        for (int c = 0; c < Channels; ++c)
-          acc[c][row] = fma<T>(splat(u[c * kWinogradPoints + row]), in, acc[c][row]);
+        for (int part = 0; part < V; ++part) {
+          T* const to = lines + ((c0 + c) * kSide * kSide + column) * kBlock + lane + part * kLanes<T>;
+          Vec<T> s[kPoints], line[kSide];
+          TENFOLD_UNROLL
+          for (int n = 0; n < kPoints; ++n) s[n] = acc[c][n][part];
+          if (kFirst > 0) {
+            TENFOLD_UNROLL
+            for (int row = kBegin; row < kSide - 1; ++row) line[row] = load(to + row * kSide * kBlock);
+          }
+          look_part_adjoint<T, kFirst, kPoints>(s, line);
+          TENFOLD_UNROLL
+          for (int row = kBegin; row < kEnd; ++row) store(to + row * kSide * kBlock, line[row]);
+        }
       }
-    }
-    TENFOLD_UNROLL
-    for (int c = 0; c < Channels; ++c) {
-      Vec<T> line[kSide];
-      look_line_adjoint<T>(acc[c], line);
-      TENFOLD_UNROLL
-      for (int row = 0; row < kSide; ++row)
-        store(lines + (((c0 + c) * kSide + row) * kSide + column) * kBlock + lane, line[row]);
-    }
+    });
   }
 }
 
@@ -280,7 +308,7 @@ void input(const LaneWinograd<T>& a) {
         with_count<kSide>(column + 1, [&](auto n) {
           spread_filters<T, m, n.value - 1>(a, i, j, w, kSide * kBlock, kBlock);
         });
-        in_pieces<kColumnFilters>(a.channels, [&](index c, auto channels) {
+        in_pieces<kColumnFilters<T>>(a.channels, [&](index c, auto channels) {
           input_column<T, channels.value>(a, w, c, column, lines);
         });
       }

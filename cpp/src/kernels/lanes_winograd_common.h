@@ -12,6 +12,15 @@ namespace {
 constexpr int kSide = 6;  // points of a line
 static_assert(kSide * kSide == kWinogradPoints, "");
 
+// Calls f(Constant<i>) for begin <= i < end.
+template <int begin, int end, class F>
+TENFOLD_INLINE void for_constants(const F& f) {
+  if constexpr (begin < end) {
+    f(Constant<begin>{});
+    for_constants<begin + 1, end>(f);
+  }
+}
+
 // ---- one-dimensional transforms beside those of kernels/winograd_points.h
 // ---------------------------------------------------------------------------------------
 
@@ -38,6 +47,47 @@ TENFOLD_INLINE void look_line_adjoint(const Vec<T>* v, Vec<T>* d) {
   d[3] = difference_a * a + difference_b * b - v[5] * T(2.5);
   d[4] = v[0] + (sum_a + sum_b);
   d[5] = v[5];
+}
+// What points First .. First + Count - 1 are to the m outputs of A^T s: the first ones overwrite y, others add to it.
+template <class T, int m, int First, int Count>
+TENFOLD_INLINE void output_part(const Vec<T>* s, Vec<T>* y) {
+  if constexpr (Count == kSide) {
+    output_line<T, m>(s, y);
+  } else {  // 0, +-a or +-b, infinity
+    static_assert(Count == 3, "");
+    constexpr T p = First == 0 ? Points<T>::a : Points<T>::b;
+    const Vec<T>* const pair = First == 0 ? s + 1 : s;
+    const Vec<T> sum = pair[0] + pair[1], difference = pair[0] - pair[1];
+    y[0] = (First == 0 ? s[0] : y[0]) + sum;
+    TENFOLD_UNROLL
+    for (int o = 1; o < m; ++o) {
+      const Vec<T> term = (o % 2 == 0 ? sum : difference) * power(p, o);
+      y[o] = First == 0 ? term : y[o] + term;
+    }
+    if (First != 0) y[m - 1] += s[2];
+  }
+}
+// What they are to B v, likewise; d[0] belongs to the first and d[5] to the last.
+template <class T, int First, int Count>
+TENFOLD_INLINE void look_part_adjoint(const Vec<T>* v, Vec<T>* d) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  if constexpr (Count == kSide) {
+    look_line_adjoint<T>(v, d);
+  } else if constexpr (First == 0) {
+    const Vec<T> sum = v[1] + v[2], difference = v[1] - v[2];
+    d[0] = v[0];
+    d[1] = difference * (-2 * a);
+    d[2] = v[0] * T(-2.5) - sum * T(2);
+    d[3] = difference * a;
+    d[4] = v[0] + sum;
+  } else {
+    const Vec<T> sum = v[0] + v[1], difference = v[0] - v[1];
+    d[1] += v[2] - difference * (b / 2);
+    d[2] -= sum * T(0.5);
+    d[3] += difference * b - v[2] * T(2.5);
+    d[4] += sum;
+    d[5] = v[2];
+  }
 }
 // Point j of A e
 template <class T, int m, int j, class Part>
