@@ -15,7 +15,10 @@ using PartVec = Vec<T, kPart<T>>;
 
 // Parts of a run whose r rows stay in registers.
 template <int r>
-constexpr int kParts = kManyRegisters ? (r == 3 ? 6 : 5) : (r == 3 ? 4 : 2);
+constexpr int kParts = kManyRegisters ? (r == 3 ? 6 : 5) : (r == 3 ? 4 : 3);
+
+template <int r>
+constexpr int kInputParts = kManyRegisters ? kParts<r> : 5;
 
 // The pixels with a gradient of one filter, some rows of windows and a group of samples.
 template <class T>
@@ -76,9 +79,10 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
 // dx[place + i * row + ..] += value * w[i][..]
 template <class T, int r, int Parts>
 TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const T* w, T* dx) {
+  constexpr bool kKept = r * Parts <= (kManyRegisters ? 25 : 12);
   PartVec<T> weight[r][Parts];
   TENFOLD_UNROLL
-  for (int i = 0; i < r; ++i) {
+  for (int i = 0; kKept && i < r; ++i) {
     TENFOLD_UNROLL
     for (int j = 0; j < Parts; ++j) weight[i][j] = load<T, kPart<T>>(w + i * rows.run + j * kPart<T>);
   }
@@ -89,7 +93,8 @@ TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const
     for (int i = 0; i < r; ++i, into += rows.row) {
       TENFOLD_UNROLL
       for (int j = 0; j < Parts; ++j) {
-        store<T, kPart<T>>(into + j * kPart<T>, load<T, kPart<T>>(into + j * kPart<T>) + g * weight[i][j]);
+        const PartVec<T> factor = kKept ? weight[i][j] : load<T, kPart<T>>(w + i * rows.run + j * kPart<T>);
+        store<T, kPart<T>>(into + j * kPart<T>, load<T, kPart<T>>(into + j * kPart<T>) + g * factor);
       }
     }
   }
@@ -288,7 +293,7 @@ void backward(const LaneSparse<T>& a) {
       }
       if (a.dx == nullptr) continue;
       for (index f = 0; f < a.filters; ++f) {
-        in_pieces<kParts<r>>(run / kPart<T>, [&](index j, auto parts) {
+        in_pieces<kInputParts<r>>(run / kPart<T>, [&](index j, auto parts) {
           add_input<T, r, parts.value>(a.rows, lists.of(g, f), a.w + f * r * run + j * kPart<T>,
                                        dx + j * kPart<T>);
         });
