@@ -5,27 +5,22 @@
 namespace tenfold {
 namespace {
 
-// Times in multiply-adds of a vector, measured on AMD Zen 4 with bench_gemm's shapes: what it takes, for a vector of
-// elements, ...
-constexpr double kPackRows = 60;     // to pack A: little by itself, but others read what one member packed
+// Times in multiply-adds of a vector, beside those of the kernels (GemmCosts), measured on AMD Zen 4 with bench_gemm's
+// shapes: what it takes, for a vector of elements, ...
 constexpr double kPackTurned = 5;    // to pack B where a column lies side by side
 constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
 constexpr double kPackFar = 20;      // ... or in two of them, of a large B
-constexpr double kPackCopied = 5;    // ... where a row does
 constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
 constexpr double kTurn = 6;          // to write C in the transposed form, of a square that has it
-// ... and to read an operand where it lies, each time. The processor does not fetch ahead rows that share no page.
-constexpr index kApart = 2048;       // bytes
-constexpr double kPassA = 1.6;       // an A whose rows alias, in tiles of more than kFlatRows
-constexpr double kPassAcross = 2;    // a large A that is read across rows that alias
-constexpr double kPassB = 0.6;       // a B whose rows alias
-constexpr double kPassApart = 0.11;  // a B whose rows are apart
+constexpr double kPassA = 1.6;       // to read an A in place whose rows alias, in tiles of more than kFlatRows, each time
 constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
 constexpr double kDotCall = 80;      // ... and for each of its tiles
 constexpr double kDotPart = 1.5;     // to put a vector of sums aside and take it up again
 constexpr double kDotPause = 40;     // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
+// Lines of an A that is read across its rows: so many, and not all of them stay in the first-level cache.
+constexpr index kManyLines = 256;
 
 template <class T>
 struct Choice {
@@ -35,14 +30,15 @@ struct Choice {
 
 // What reading an A with panels of so many rows takes, and a B, each time.
 template <class T>
-double pass_of_a(MatrixLayout a, index elements, index rows) {
-  if (aliased_across<T>(a, elements)) return kPassAcross;
+double pass_of_a(const GemmCosts& costs, MatrixLayout a, index m, index k, index rows) {
+  if (aliased_across<T>(a, m * k)) return costs.across_aliased;
+  if (a.row == 1) return k >= kManyLines ? costs.across : 0;
   return rows > tallest_tile<T>(a) ? kPassA : 0;
 }
 template <class T>
-double pass_of_b(MatrixLayout b) {
-  if (aliased<T>(b.row)) return kPassB;
-  return b.row * static_cast<index>(sizeof(T)) >= kApart ? kPassApart : 0;
+double pass_of_b(const GemmCosts& costs, MatrixLayout b) {
+  if (aliased<T>(b.row)) return costs.b_aliased;
+  return b.row * static_cast<index>(sizeof(T)) >= costs.apart ? costs.b_apart : 0;
 }
 
 // What packing a B of n columns takes that each lie side by side. The processor follows short ones from one to the next.
@@ -61,14 +57,15 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
-  const double a_passes = pass_of_a<T>(a, m * k, rows) * static_cast<double>(plan.n_panels);
-  const double b_passes = pass_of_b<T>(b) * static_cast<double>(plan.m_panels);
-  const double b_pack = b.column == 1 ? kPackCopied : pack_turned<T>(n, k, b.column);
-  plan.a_direct = a_passes <= kPackRows;
+  const GemmCosts& costs = plan.kernels->costs;
+  const double a_passes = pass_of_a<T>(costs, a, m, k, rows) * static_cast<double>(plan.n_panels);
+  const double b_passes = pass_of_b<T>(costs, b) * static_cast<double>(plan.m_panels);
+  const double b_pack = b.column == 1 ? costs.pack_b : pack_turned<T>(n, k, b.column);
+  plan.a_direct = a_passes <= costs.pack_a;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
   cut_into_items(plan);
-  double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : kPackRows) +
+  double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : costs.pack_a) +
                 b_size / lanes * (plan.b_direct ? b_passes : b_pack);
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;

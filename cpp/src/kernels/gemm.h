@@ -75,6 +75,17 @@ constexpr int kGemmMaxFew = 4;  // columns
 constexpr int kGemmMaxDotRows = 4;
 constexpr int kGemmMaxDotColumns = 6;
 
+// What operands take that are packed, or read where they lie, in multiply-adds of a vector for each vector of their elements.
+struct GemmCosts {
+  double pack_a;          // little by itself, but others read what one member packed
+  double pack_b;          // whose rows lie side by side
+  double across;          // an A read across its rows, each time, where the sum is long: a tile uses little of each line
+  double across_aliased;  // ... and its rows alias, where it is large
+  ptrdiff_t apart;        // bytes, from which on rows of B share no page or too few of them, ...
+  double b_apart;         // ... and the processor does not fetch them ahead, each time
+  double b_aliased;       // a B whose rows alias, each time
+};
+
 template <class T>
 struct GemmKernels {
   int lanes;                          // elements of a vector
@@ -88,6 +99,7 @@ struct GemmKernels {
   // in a tile. alpha is 1, beta 0 or 1, without bias and activation. Reads every row of the panel as whole vectors for
   // `rows` elements, so up to 15 elements behind its last one.
   void (*few[kGemmMaxFew])(ptrdiff_t rows, const GemmTile<T>&);
+  GemmCosts costs;
   int ragged_store;  // time to write the end of a row that is no whole vector, in multiply-adds of a vector
   bool reads_ends;   // a tile reads a row of b up to n only
   int dot_rows, dot_columns;  // the largest tile of the dot form

@@ -106,6 +106,14 @@ TENFOLD_INLINE Vec<T> load_first(const T* p, index n) {
   } else {
     return (Vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
   }
+#elif defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    return (Vec<T>)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lanes));
+  } else {
+    const __m256i lanes = _mm256_set_epi64x(3, 2, 1, 0);
+    return (Vec<T>)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lanes));
+  }
 #else
   Vec<T> v = {};
   for (index i = 0; i < n; ++i) reinterpret_cast<T*>(&v)[i] = p[i];
@@ -119,6 +127,30 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
   } else {
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+  }
+#elif defined(TENFOLD_ISA_avx2)
+  // By halves: AMD's processors take long for a store with a mask.
+  if constexpr (sizeof(T) == 4) {
+    __m128 rest = _mm256_castps256_ps128((__m256)v);
+    if (n & 4) {
+      _mm_storeu_ps(p, rest);
+      rest = _mm256_extractf128_ps((__m256)v, 1);
+      p += 4;
+    }
+    if (n & 2) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+      rest = _mm_movehl_ps(rest, rest);
+      p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, rest);
+  } else {
+    __m128d rest = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 2) {
+      _mm_storeu_pd(p, rest);
+      rest = _mm256_extractf128_pd((__m256d)v, 1);
+      p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, rest);
   }
 #else
   for (index i = 0; i < n; ++i) p[i] = reinterpret_cast<const T*>(&v)[i];
