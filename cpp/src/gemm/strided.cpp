@@ -11,7 +11,6 @@ constexpr double kPackTurned = 5;    // to pack B where a column lies side by si
 constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
 constexpr double kPackFar = 20;      // ... or in two of them, of a large B
 constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
-constexpr double kTurn = 6;          // to write C in the transposed form, of a square that has it
 constexpr double kPassA = 1.6;       // to read an A in place whose rows alias, in tiles of more than kFlatRows, each time
 constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
 constexpr double kDotCall = 80;      // ... and for each of its tiles
@@ -36,9 +35,9 @@ double pass_of_a(const GemmCosts& costs, MatrixLayout a, index m, index k, index
   return rows > tallest_tile<T>(a) ? kPassA : 0;
 }
 template <class T>
-double pass_of_b(const GemmCosts& costs, MatrixLayout b) {
+double pass_of_b(const GemmCosts& costs, MatrixLayout b, index k) {
   if (aliased<T>(b.row)) return costs.b_aliased;
-  return b.row * static_cast<index>(sizeof(T)) >= costs.apart ? costs.b_apart : 0;
+  return k >= costs.deep || b.row * static_cast<index>(sizeof(T)) >= costs.apart ? costs.b_apart : 0;
 }
 
 // What packing a B of n columns takes that each lie side by side. The processor follows short ones from one to the next.
@@ -59,7 +58,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
   const GemmCosts& costs = plan.kernels->costs;
   const double a_passes = pass_of_a<T>(costs, a, m, k, rows) * static_cast<double>(plan.n_panels);
-  const double b_passes = pass_of_b<T>(costs, b) * static_cast<double>(plan.m_panels);
+  const double b_passes = pass_of_b<T>(costs, b, k) * static_cast<double>(plan.m_panels);
   const double b_pack = b.column == 1 ? costs.pack_b : pack_turned<T>(n, k, b.column);
   plan.a_direct = a_passes <= costs.pack_a;
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
@@ -220,7 +219,7 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
 
   Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
   const index squares = turned.plan.chunks * turned.plan.m_panels * divide_up(m, index{kernels.lanes});
-  turned.time += static_cast<double>(squares * kernels.lanes) * kTurn;
+  turned.time += static_cast<double>(squares * kernels.lanes) * kernels.costs.turn;
   if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
 
   if (m > 0 && n > 0) {

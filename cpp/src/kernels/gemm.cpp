@@ -33,9 +33,9 @@ constexpr bool kMasksAreFree = false;
 
 // Measured on Zen 4 with AVX-512 and Zen 3 with AVX2.
 #if defined(TENFOLD_ISA_avx512)
-constexpr GemmCosts kCosts = {60, 5, 0, 2, 2048, 0.11, 0.6};
+constexpr GemmCosts kCosts = {60, 5, 0, 2, 2048, index{1} << 30, 0.11, 0.6, 6};
 #else
-constexpr GemmCosts kCosts = {30, 8, 2.5, 7, 1024, 1.6, 3.6};
+constexpr GemmCosts kCosts = {30, 8, 2.5, 7, 1024, 400, 1.6, 3.6, 30};
 #endif
 
 // Steps of the sum from which on fetching C ahead is worth its instructions.
