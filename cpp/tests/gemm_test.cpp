@@ -416,7 +416,8 @@ TEST(StridedProducts, PackOnlyWhatLiesBadly) {
     const GemmPlan<float> aliased_rows = plan(1000, 600, 1024, no, no);
     EXPECT_TRUE(aliased_rows.a_direct) << "rows in the same sets";
     EXPECT_LE(divide_up(aliased_rows.m, aliased_rows.m_panels), kFlatRows);
-    EXPECT_TRUE(plan(1000, 1000, 1000, yes, no).a_direct) << "read across its rows";
+    EXPECT_EQ(plan(1000, 1000, 1000, yes, no).a_direct, isa == Isa::avx512)
+        << "read across its rows, of which narrow tiles use little";
     EXPECT_FALSE(plan(1024, 1024, 1000, yes, no).a_direct) << "read across rows in the same sets";
   }
 }

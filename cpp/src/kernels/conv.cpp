@@ -155,7 +155,7 @@ template <class T>
 TENFOLD_INLINE void copy(index n, const T* x, T* y) {
   index i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, load(x + i));
-#if defined(TENFOLD_ISA_avx512)
+#if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
   if (i < n) store_first(y + i, load_first(x + i, n - i), n - i);
 #else
   for (; i < n; ++i) y[i] = x[i];

@@ -97,7 +97,7 @@ TENFOLD_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return a * b + c;
 }
 
-// The first n lanes (0 <= n < kLanes), zeros above; touches no memory beyond them.
+// The first n lanes (0 <= n <= kLanes), zeros above; touches no memory beyond them.
 template <class T>
 TENFOLD_INLINE Vec<T> load_first(const T* p, index n) {
 #if defined(TENFOLD_ISA_avx512)
@@ -130,6 +130,7 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
   }
 #elif defined(TENFOLD_ISA_avx2)
   // By halves: AMD's processors take long for a store with a mask.
+  if (n == kLanes<T>) return store(p, v);
   if constexpr (sizeof(T) == 4) {
     __m128 rest = _mm256_castps256_ps128((__m256)v);
     if (n & 4) {
