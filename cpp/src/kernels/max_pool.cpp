@@ -72,10 +72,11 @@ struct Inside {
   index first, count, tap;
 };
 TENFOLD_INLINE Inside taps_inside(const PoolAxis& a, index o) {
+  const auto taps = [&](index n) { return a.dilation == 1 ? n : (n + a.dilation - 1) / a.dilation; };
   const index start = o * a.stride - a.pad;
-  const index begin = start < 0 ? (-start + a.dilation - 1) / a.dilation : 0;
+  const index begin = start < 0 ? taps(-start) : 0;
   const index room = a.size - start;
-  const index end = room <= 0 ? 0 : least(a.kernel, (room + a.dilation - 1) / a.dilation);
+  const index end = room <= 0 ? 0 : least(a.kernel, taps(room));
   return {start + begin * a.dilation, end > begin ? end - begin : 0, begin};
 }
 
@@ -148,6 +149,14 @@ TENFOLD_INLINE void store_positions(P* p, Mask<T> v, index m) {
     return;
   }
 #endif
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (kTapNumbers<P> && kWhole && sizeof(T) == 4) {
+    const __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+    const __m128i words = _mm_packs_epi32(low, high);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+    return;
+  }
+#endif
   if constexpr (kTapNumbers<P> && kWhole) {
     // The compiler takes a conversion to bytes apart, which is slower than this.
     decltype(Mask<T>{}[0] + 0) lanes[kLanes<T>];
@@ -205,6 +214,61 @@ TENFOLD_INLINE void max_block(const PoolAxis& w, const Rows& rows, const T* x, i
   }
 }
 
+#if defined(TENFOLD_ISA_avx2)
+// Every second element of a followed by b, in quads: outputs 0 1 4 5 2 3 6 7. One instruction, where their order takes two.
+template <int kFirstOfA, int kFirstOfB>
+TENFOLD_INLINE Vec<float> second_quads(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm256_shuffle_ps((__m256)a, (__m256)b,
+                                       _MM_SHUFFLE(kFirstOfB + 2, kFirstOfB, kFirstOfA + 2, kFirstOfA));
+}
+TENFOLD_INLINE Vec<float> order_quads(Vec<float> v) {
+  return (Vec<float>)_mm256_permute4x64_pd((__m256d)v, _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+// max_block of whole vectors with a stride of 2 where there is no NaN; says whether there was none.
+template <int kTaps, class P>
+TENFOLD_INLINE bool max_numbers(const PoolAxis& w, const Rows& rows, const float* x, index ow, float* y,
+                                P* positions) {
+  typedef Vec<float> V;
+  constexpr index n = 8;
+  const index origin = ow * 2 - w.pad;
+  V best = {}, sum = {};
+  Mask<float> chosen = {};
+  bool started = false;
+  for (index d = 0; d < rows.nd; ++d) {
+    for (index h = 0; h < rows.nh; ++h) {
+      const float* const p = x + rows.first + d * rows.step_d + h * rows.step_h + origin;
+      const V a = load(p), b = load(p + n);
+      V tap[3] = {second_quads<0, 0>(a, b), second_quads<1, 1>(a, b)};
+      if constexpr (kTaps == 3) tap[2] = second_quads<0, 1>(load(p + 2), load(p + n + 1));
+      // An infinity of each sign makes a NaN as well, which costs the time of max_block.
+      sum += a + b;
+      if constexpr (kTaps == 3) sum += tap[2];
+      Mask<float> name = splat_int<float>(rows.name<P>(d, h));
+#pragma GCC unroll 3
+      for (int k = 0; k < kTaps; ++k, name += 1) {
+        if (k == 0 && !started) {
+          best = tap[0];
+          chosen = name;
+          started = true;
+          continue;
+        }
+        if constexpr (kKept<P>) chosen = tap[k] > best ? name : chosen;
+        best = (V)_mm256_max_ps((__m256)tap[k], (__m256)best);  // best, where they are equal
+      }
+    }
+  }
+  if (_mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) != 0) return false;
+  store(y + ow, order_quads(best));
+  if constexpr (kKept<P>) {
+    chosen = (Mask<float>)order_quads((V)chosen);
+    if constexpr (!kTapNumbers<P>) chosen += splat_int<float>(origin) + iota<float>() * 2;
+    store_positions<true, float>(positions + ow, chosen, n);
+  }
+  return true;
+}
+#endif
+
 template <int kStride, int kTaps, class T, class P>
 TENFOLD_INLINE void max_inner(const PoolAxis& w, const Rows& rows, const T* x, T* y, P* positions) {
   constexpr index n = kLanes<T>;
@@ -212,7 +276,13 @@ TENFOLD_INLINE void max_inner(const PoolAxis& w, const Rows& rows, const T* x, T
   if (count >= n) {
     for (index ow = w.inner_begin; ow < w.inner_end; ow += n) {
       // The last block overlaps the one before it; computing an output twice does no harm.
-      max_block<kStride, kTaps, true>(w, rows, x, least(ow, w.inner_end - n), n, y, positions);
+      const index first = least(ow, w.inner_end - n);
+#if defined(TENFOLD_ISA_avx2)
+      if constexpr (kStride == 2 && kTaps > 0 && sizeof(T) == 4) {
+        if (max_numbers<kTaps>(w, rows, x, first, y, positions)) continue;
+      }
+#endif
+      max_block<kStride, kTaps, true>(w, rows, x, first, n, y, positions);
     }
   } else if (count > 0) {
     max_block<kStride, kTaps, false>(w, rows, x, w.inner_begin, count, y, positions);
@@ -234,7 +304,10 @@ void max_edge(const PoolAxis& w, const Rows& rows, const T* x, index begin, inde
           index at = rows.first + d * rows.step_d + h * rows.step_h + taps.first;
           for (index k = 0; k < taps.count; ++k, at += w.dilation) {
             const T v = x[at];
-            if (replaces(v, best)) {
+            if constexpr (!kKept<P>) {
+              const T larger = v > best ? v : best;
+              best = v != v ? v : larger;
+            } else if (replaces(v, best)) {
               best = v;
               where = kTapNumbers<P> ? rows.name<P>(d, h) + taps.tap + k : at;
             }
