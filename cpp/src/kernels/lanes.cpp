@@ -86,8 +86,8 @@ void conv(const LaneConv<T>& a) {
     });
   }
   for (; p < a.pixels; ++p) {
-    in_pieces<kPixelFilters>(
-        a.filters, [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
+    in_pieces<kPixelFilters>(a.filters,
+                             [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
   }
 }
 

@@ -20,7 +20,8 @@ constexpr bool kManyRegisters = TENFOLD_VECTOR_REGISTERS >= 32;
 
 // Vectors of a block that a tile of one input takes together: they share the weights' broadcasts.
 template <class T>
-constexpr int kTogether = kBlock / kLanes<T> < (kManyRegisters ? 4 : 2) ? kBlock / kLanes<T> : (kManyRegisters ? 4 : 2);
+constexpr int kTogether =
+    kBlock / kLanes<T> < (kManyRegisters ? 4 : 2) ? kBlock / kLanes<T> : (kManyRegisters ? 4 : 2);
 // What of them fits beside the operands.
 template <class T>
 constexpr int kSumsTogether = (kManyRegisters ? 24 : 12) / kTogether<T>;
@@ -149,7 +150,8 @@ TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool re
   const Mask<float> of_upper = -(Mask<float>)_mm256_cmp_ps(b, a, _CMP_GT_OQ);
   const Mask<float> of_lower = 2 - (Mask<float>)_mm256_cmp_ps(d, c, _CMP_GT_OQ);
   const __m256 below = _mm256_cmp_ps(lower, upper, _CMP_GT_OQ);
-  __m256 best = _mm256_max_ps(lower, upper), code = _mm256_blendv_ps((__m256)of_upper, (__m256)of_lower, below);
+  __m256 best = _mm256_max_ps(lower, upper),
+         code = _mm256_blendv_ps((__m256)of_upper, (__m256)of_lower, below);
   if (relu) {
     const __m256 shut = _mm256_cmp_ps(best, zero, _CMP_LE_OQ);
     const __m256 none = pass_zero ? _mm256_and_ps(shut, _mm256_cmp_ps(a, zero, _CMP_LT_OQ)) : shut;

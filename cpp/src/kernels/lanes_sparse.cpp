@@ -146,7 +146,8 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
 #elif defined(TENFOLD_ISA_avx2)
-  const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0), pitch = _mm256_set1_epi32(static_cast<int>(sample));
+  const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0),
+                pitch = _mm256_set1_epi32(static_cast<int>(sample));
   const __m256i lower = _mm256_mullo_epi32(lane, pitch);
   const __m256i samples[2] = {lower, _mm256_add_epi32(lower, _mm256_slli_epi32(pitch, 3))};
 #endif
@@ -180,8 +181,7 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
       }
 #elif defined(TENFOLD_ISA_avx2)
       if constexpr (sizeof(T) == 4) {
-        const __m256 pixels =
-            _mm256_broadcast_ps(reinterpret_cast<const __m128*>(pixel + 4 * window));
+        const __m256 pixels = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(pixel + 4 * window));
         TENFOLD_UNROLL
         for (int v = 0; v < 2; ++v) {
           const __m256i code = (__m256i)load_codes<T>(codes + window * kBlock + v * 8);
