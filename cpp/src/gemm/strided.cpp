@@ -11,12 +11,11 @@ constexpr double kPackTurned = 5;    // to pack B where a column lies side by si
 constexpr double kPackAliased = 14;  // ... and columns lie in the same sets of the caches
 constexpr double kPackFar = 20;      // ... or in two of them, of a large B
 constexpr double kPackRagged = 3;    // to pack the end of a B that is read in place
-constexpr double kPassA =
-    1.6;  // to read an A in place whose rows alias, in tiles of more than kFlatRows, each time
-constexpr double kDotSums = 48;      // to add the lanes of a vector of sums of the dot form
-constexpr double kDotCall = 80;      // ... and for each of its tiles
-constexpr double kDotPart = 1.5;     // to put a vector of sums aside and take it up again
-constexpr double kDotPause = 40;     // ... and for each of its tiles
+constexpr double kPassA = 1.6;    // to read an A whose rows alias in tiles of more than kFlatRows, each time
+constexpr double kDotSums = 48;   // to add the lanes of a vector of sums of the dot form
+constexpr double kDotCall = 80;   // ... and for each of its tiles
+constexpr double kDotPart = 1.5;  // to put a vector of sums aside and take it up again
+constexpr double kDotPause = 40;  // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
 // Lines of an A that is read across its rows: so many, and not all of them stay in the first-level cache.

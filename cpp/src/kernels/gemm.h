@@ -77,16 +77,17 @@ constexpr int kGemmMaxDotColumns = 6;
 
 // What operands take that are packed, or read where they lie, in multiply-adds of a vector for each vector of elements.
 struct GemmCosts {
-  double pack_a;  // little by itself, but others read what one member packed
-  double pack_b;  // whose rows lie side by side
-  double
-      across;  // an A read across its rows, each time, where the sum is long: a tile uses little of each line
-  double across_aliased;  // ... and its rows alias, where it is large
-  ptrdiff_t apart,
-      deep;  // bytes from row to row of B, or rows, from which on a panel does not stay in the first-level ...
-  double b_apart;    // ... cache or the processor does not fetch it ahead, each time
-  double b_aliased;  // a B whose rows alias, each time
-  double turn;       // to write C in the transposed form, of a square that has it
+  // Packed: A, little by itself, but others read what one member packed; B, whose rows lie side by side.
+  double pack_a, pack_b;
+  // Each time that an A is read across its rows where the sum is long, since a tile uses little of each line; the same of a
+  // large A whose rows alias.
+  double across, across_aliased;
+  // Each time that a B is read in place of which a panel does not stay in the first-level cache, or is not fetched ahead by
+  // the processor: from so many bytes from row to row, or so many rows on. The same of a B whose rows alias.
+  ptrdiff_t apart, deep;
+  double b_apart, b_aliased;
+  // To write C in the transposed form, of a square that has it.
+  double turn;
 };
 
 template <class T>
