@@ -215,36 +215,72 @@ TENFOLD_INLINE void max_block(const PoolAxis& w, const Rows& rows, const T* x, i
 }
 
 #if defined(TENFOLD_ISA_avx2)
-// Every second element of a followed by b, in quads: outputs 0 1 4 5 2 3 6 7. One instruction, where their order takes two.
-template <int kFirstOfA, int kFirstOfB>
-TENFOLD_INLINE Vec<float> second_quads(Vec<float> a, Vec<float> b) {
-  return (Vec<float>)_mm256_shuffle_ps((__m256)a, (__m256)b,
-                                       _MM_SHUFFLE(kFirstOfB + 2, kFirstOfB, kFirstOfA + 2, kFirstOfA));
+// n = 8 or 4 floats.
+template <int n>
+using Floats = Vec<float, n>;
+template <int n>
+struct Ints {
+  typedef int32_t vector __attribute__((vector_size(n * sizeof(int32_t)), may_alias));
+};
+
+// Every second element of a followed by b, in quads: outputs 0 1 4 5 2 3 6 7 of eight. One instruction, where their order
+// takes two.
+template <int kFirstOfA, int kFirstOfB, int n>
+TENFOLD_INLINE Floats<n> second_quads(Floats<n> a, Floats<n> b) {
+  constexpr int kLanesOf = _MM_SHUFFLE(kFirstOfB + 2, kFirstOfB, kFirstOfA + 2, kFirstOfA);
+  if constexpr (n == 8) {
+    return (Floats<n>)_mm256_shuffle_ps((__m256)a, (__m256)b, kLanesOf);
+  } else {
+    return (Floats<n>)_mm_shuffle_ps((__m128)a, (__m128)b, kLanesOf);
+  }
 }
-TENFOLD_INLINE Vec<float> order_quads(Vec<float> v) {
-  return (Vec<float>)_mm256_permute4x64_pd((__m256d)v, _MM_SHUFFLE(3, 1, 2, 0));
+template <class V>
+TENFOLD_INLINE V order_quads(V v) {
+  if constexpr (sizeof v == 32) {
+    return (V)_mm256_permute4x64_pd((__m256d)v, _MM_SHUFFLE(3, 1, 2, 0));
+  } else {
+    return v;
+  }
+}
+// v where it is greater, else best.
+template <int n>
+TENFOLD_INLINE Floats<n> greater(Floats<n> v, Floats<n> best) {
+  if constexpr (n == 8) {
+    return (Floats<n>)_mm256_max_ps((__m256)v, (__m256)best);
+  } else {
+    return (Floats<n>)_mm_max_ps((__m128)v, (__m128)best);
+  }
+}
+template <int n>
+TENFOLD_INLINE bool any_nan(Floats<n> v) {
+  if constexpr (n == 8) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, (__m256)v, _CMP_UNORD_Q)) != 0;
+  } else {
+    return _mm_movemask_ps(_mm_cmpunord_ps((__m128)v, (__m128)v)) != 0;
+  }
 }
 
-// max_block of whole vectors with a stride of 2 where there is no NaN; says whether there was none.
-template <int kTaps, class P>
+// max_block of n outputs with a stride of 2 where there is no NaN; says whether there was none.
+template <int kTaps, int n, class P>
 TENFOLD_INLINE bool max_numbers(const PoolAxis& w, const Rows& rows, const float* x, index ow, float* y,
                                 P* positions) {
-  typedef Vec<float> V;
-  constexpr index n = 8;
+  typedef Floats<n> V;
+  typedef typename Ints<n>::vector Numbers;
   const index origin = ow * 2 - w.pad;
   V best = {}, sum = {};
-  Mask<float> chosen = {};
+  Numbers chosen = {};
   bool started = false;
   for (index d = 0; d < rows.nd; ++d) {
     for (index h = 0; h < rows.nh; ++h) {
       const float* const p = x + rows.first + d * rows.step_d + h * rows.step_h + origin;
-      const V a = load(p), b = load(p + n);
-      V tap[3] = {second_quads<0, 0>(a, b), second_quads<1, 1>(a, b)};
-      if constexpr (kTaps == 3) tap[2] = second_quads<0, 1>(load(p + 2), load(p + n + 1));
+      const V a = load<float, n>(p), b = load<float, n>(p + n);
+      V tap[3] = {second_quads<0, 0, n>(a, b), second_quads<1, 1, n>(a, b)};
+      if constexpr (kTaps == 3)
+        tap[2] = second_quads<0, 1, n>(load<float, n>(p + 2), load<float, n>(p + n + 1));
       // An infinity of each sign makes a NaN as well, which costs the time of max_block.
       sum += a + b;
       if constexpr (kTaps == 3) sum += tap[2];
-      Mask<float> name = splat_int<float>(rows.name<P>(d, h));
+      Numbers name = Numbers{} + static_cast<int32_t>(rows.name<P>(d, h));
 #pragma GCC unroll 3
       for (int k = 0; k < kTaps; ++k, name += 1) {
         if (k == 0 && !started) {
@@ -254,16 +290,22 @@ TENFOLD_INLINE bool max_numbers(const PoolAxis& w, const Rows& rows, const float
           continue;
         }
         if constexpr (kKept<P>) chosen = tap[k] > best ? name : chosen;
-        best = (V)_mm256_max_ps((__m256)tap[k], (__m256)best);  // best, where they are equal
+        best = greater<n>(tap[k], best);
       }
     }
   }
-  if (_mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) != 0) return false;
-  store(y + ow, order_quads(best));
+  if (any_nan<n>(sum)) return false;
+  store<float, n>(y + ow, order_quads(best));
   if constexpr (kKept<P>) {
-    chosen = (Mask<float>)order_quads((V)chosen);
-    if constexpr (!kTapNumbers<P>) chosen += splat_int<float>(origin) + iota<float>() * 2;
-    store_positions<true, float>(positions + ow, chosen, n);
+    chosen = order_quads(chosen);
+    if constexpr (!kTapNumbers<P>) {
+      for (int i = 0; i < n; ++i) chosen[i] += static_cast<int32_t>(origin + 2 * i);
+    }
+    if constexpr (n == kLanes<float>) {
+      store_positions<true, float>(positions + ow, chosen, n);
+    } else {
+      for (int i = 0; i < n; ++i) positions[ow + i] = static_cast<P>(chosen[i]);
+    }
   }
   return true;
 }
@@ -279,12 +321,21 @@ TENFOLD_INLINE void max_inner(const PoolAxis& w, const Rows& rows, const T* x, T
       const index first = least(ow, w.inner_end - n);
 #if defined(TENFOLD_ISA_avx2)
       if constexpr (kStride == 2 && kTaps > 0 && sizeof(T) == 4) {
-        if (max_numbers<kTaps>(w, rows, x, first, y, positions)) continue;
+        if (max_numbers<kTaps, n>(w, rows, x, first, y, positions)) continue;
       }
 #endif
       max_block<kStride, kTaps, true>(w, rows, x, first, n, y, positions);
     }
-  } else if (count > 0) {
+    return;
+  }
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (kStride == 2 && kTaps > 0 && sizeof(T) == 4) {
+    if (count >= 4 && max_numbers<kTaps, 4>(w, rows, x, w.inner_begin, y, positions) &&
+        (count == 4 || max_numbers<kTaps, 4>(w, rows, x, w.inner_end - 4, y, positions)))
+      return;
+  }
+#endif
+  if (count > 0) {
     max_block<kStride, kTaps, false>(w, rows, x, w.inner_begin, count, y, positions);
   }
 }
