@@ -550,7 +550,7 @@ void sum_lanes(index count, const T* acc, T* sums, bool past) {
   }
 #endif
   constexpr index L = kLanes<T>;
-  for (; i + L <= count; i += L) {
+  for (const index whole = count - count % L; i < whole; i += L) {
     Vec<T> square[L];
     TENFOLD_UNROLL
     for (index k = 0; k < L; ++k) {

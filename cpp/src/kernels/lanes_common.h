@@ -292,7 +292,7 @@ TENFOLD_INLINE void turn_rows(index count, const Row& row, index samples, T* lan
   }
 #endif
   constexpr index L = kLanes<T>;
-  for (; i + L <= count; i += L) {
+  for (const index whole = count - count % L; i < whole; i += L) {
     for (index lane = 0; lane < kBlock; lane += L) {
       Vec<T> square[L];
       TENFOLD_UNROLL
@@ -344,7 +344,7 @@ void from_lanes(index count, const T* lanes, T* rows, index pitch, index samples
   }
 #endif
   constexpr index L = kLanes<T>;
-  for (; i + L <= count; i += L) {
+  for (const index whole = count - count % L; i < whole; i += L) {
     for (index lane = 0; lane < samples; lane += L) {
       Vec<T> square[L];
       TENFOLD_UNROLL
