@@ -35,6 +35,11 @@ const std::vector<Case>& cases() {
       {"4x4_stride_2", {10, 71}, {4, 4}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
       {"3x2_stride_1_2", {9, 35}, {3, 2}, {1, 2}, {1, 1}, {1, 1, 0, 0}},
       {"1x3_stride_3_2", {8, 35}, {1, 3}, {3, 2}, {1, 1}, {0, 0, 1, 1}},
+      {"few_outputs", {4, 4}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"one_output", {3, 3}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"few_outputs_padded", {6, 5}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x3_stride_2_padded_behind", {10, 40}, {3, 3}, {2, 2}, {1, 1}, {0, 1, 0, 1}},
+      {"2x3_stride_3_2_dilated_rows", {12, 21}, {2, 3}, {3, 2}, {4, 1}, {1, 1, 1, 1}},
       {"small_tiles", {6, 9}, {3, 2}, {3, 3}, {1, 1}, {0, 0, 0, 0}},
       {"padded_tiles", {5, 7}, {2, 2}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
       {"3x3_stride_1", {7, 37}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
@@ -55,20 +60,52 @@ std::int64_t kept(const Window&, index, index, index, index position, index) {
   return position;
 }
 
+enum class Input { numbers, special, minus_infinity };
+
+template <class T>
+std::vector<T> make_input(Input kind, std::size_t size) {
+  constexpr T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> x(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::size_t number = (i * 7919) % 31;
+    x[i] = static_cast<T>(number);
+    if (kind == Input::minus_infinity) x[i] = -inf;
+    if (kind == Input::special) {
+      x[i] = number % 2 == 0 ? T(0) : -T(0);
+      if (i % 13 == 5) x[i] = -inf;
+      if (i % 37 == 4) x[i] = inf;
+      if (i % 101 >= 97) x[i] = nan;
+    }
+  }
+  return x;
+}
+
+// Equal with the sign of zero; a NaN equals every NaN.
+template <class T>
+bool same(T a, T b) {
+  return (a != a && b != b) || (a == b && std::signbit(a) == std::signbit(b));
+}
+
 template <class T, class P>
-void check_case(const Case& c) {
+void check_case(const Case& c, Input kind) {
   const Window window =
       make_window({"test", c.size, c.kernel, c.stride, c.dilation, c.pads, Border::constant, false});
   constexpr index planes = 3;
+  constexpr std::size_t behind = 16;  // elements that nothing may write to
   const index in = window.input_count(), out = window.output_count();
-  std::vector<T> x(static_cast<std::size_t>(planes * in));
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>((i * 7919) % 31);
-  std::vector<T> y(static_cast<std::size_t>(planes * out)), dx(x.size(), T(-1));
-  std::vector<P> positions(y.size());
+  const auto x = make_input<T>(kind, static_cast<std::size_t>(planes * in));
+  const auto outputs = static_cast<std::size_t>(planes * out);
+  std::vector<T> y(outputs + behind, T(99)), values(y), dx(x.size(), T(-1));
+  std::vector<P> positions(outputs + behind, P(99));
   const MaxPool pool(window, planes, "test");
   pool.forward(Team::alone(), x.data(), y.data(), positions.data());
+  pool.forward(Team::alone(), x.data(), values.data(), static_cast<P*>(nullptr));
+  for (std::size_t i = outputs; i < y.size(); ++i) {
+    ASSERT_TRUE(y[i] == T(99) && values[i] == T(99) && positions[i] == P(99))
+        << c.name << " behind the outputs";
+  }
 
-  std::vector<T> expected(x.size(), T(0));
+  std::vector<T> dy(outputs), expected(x.size(), T(0));
   std::size_t o = 0;
   for (index p = 0; p < planes; ++p) {
     for (index od = 0; od < window[0].output; ++od) {
@@ -87,7 +124,7 @@ void check_case(const Case& c) {
                 }
                 const index at = (d * window[1].size + h) * window[2].size + w;
                 const T v = x[static_cast<std::size_t>(p * in + at)];
-                if (where < 0 || v > best) {
+                if (where < 0 || v > best || (std::isnan(v) && !std::isnan(best))) {
                   best = v;
                   where = at;
                   expected_kept = kept(window, i, j, k, at, P{});
@@ -95,15 +132,16 @@ void check_case(const Case& c) {
               }
             }
           }
-          ASSERT_EQ(y[o], best) << c.name << " output " << o;
+          ASSERT_TRUE(same(y[o], best)) << c.name << " output " << o << ": " << y[o] << ", not " << best;
+          ASSERT_TRUE(same(values[o], best))
+              << c.name << " value " << o << ": " << values[o] << ", not " << best;
           ASSERT_EQ(positions[o], expected_kept) << c.name << " output " << o;
-          if (where >= 0) expected[static_cast<std::size_t>(p * in + where)] += best;
+          dy[o] = static_cast<T>(1 + o % 7);
+          if (where >= 0) expected[static_cast<std::size_t>(p * in + where)] += dy[o];
         }
       }
     }
   }
-  std::vector<T> dy = y;
-  for (T& v : dy) v = std::isinf(v) ? T(1e6) : v;
   pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
   EXPECT_EQ(dx, expected) << c.name;
   const std::size_t before = cache_bytes();
@@ -119,10 +157,12 @@ TEST(MaxPool, EveryIsaAgreesWithTheDefinition) {
   for (Isa isa : available_isas()) {
     set_isa(name_of(isa));
     for (const Case& c : cases()) {
-      check_case<float, std::uint8_t>(c);
-      check_case<float, index>(c);
-      check_case<double, std::uint8_t>(c);
-      check_case<double, index>(c);
+      for (Input kind : {Input::numbers, Input::special, Input::minus_infinity}) {
+        check_case<float, std::uint8_t>(c, kind);
+        check_case<float, index>(c, kind);
+        check_case<double, std::uint8_t>(c, kind);
+        check_case<double, index>(c, kind);
+      }
     }
   }
   set_isa(name_of(before));

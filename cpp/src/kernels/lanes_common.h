@@ -7,6 +7,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
+#include "kernels/bytes.h"
 #include "kernels/lanes.h"
 #include "kernels/shuffle.h"
 #include "kernels/vec.h"
@@ -95,27 +96,6 @@ template <class T>
 struct Bytes {
   typedef signed char vector __attribute__((vector_size(kLanes<T>), may_alias, aligned(1)));
 };
-template <class T>
-TENFOLD_INLINE void store_codes(unsigned char* p, Mask<T> codes) {
-#if defined(TENFOLD_ISA_avx512)
-  if constexpr (sizeof(T) == 4) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)codes));
-  } else {
-    _mm_storeu_si64(p, _mm512_cvtepi64_epi8((__m512i)codes));
-  }
-#else
-#if defined(TENFOLD_ISA_avx2)
-  if constexpr (sizeof(T) == 4) {
-    const __m256i c = (__m256i)codes;
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(c), _mm256_extracti128_si256(c, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
-    return;
-  }
-#endif
-  *reinterpret_cast<typename Bytes<T>::vector*>(p) =
-      __builtin_convertvector(codes, typename Bytes<T>::vector);
-#endif
-}
 // Codes as lanes of T's width; kNoTap becomes -1.
 template <class T>
 TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {

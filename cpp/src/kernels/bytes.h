@@ -1,0 +1,49 @@
+// Whole numbers of a byte in lanes.
+#pragma once
+
+#include "kernels/vec.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+#if defined(TENFOLD_ISA_avx512)
+// The low bytes of the lanes, one behind the other. (GCC 12 warns of the intrinsics without a mask.)
+template <class T>
+TENFOLD_INLINE __m128i low_bytes(Mask<T> v) {
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v);
+  } else {
+    return _mm512_maskz_cvtepi64_epi8(0xff, (__m512i)v);
+  }
+}
+#endif
+
+// p[i] = the low byte of lane i.
+template <class T>
+TENFOLD_INLINE void store_bytes(uint8_t* p, Mask<T> v) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), low_bytes<T>(v));
+  } else {
+    _mm_storeu_si64(p, low_bytes<T>(v));
+  }
+#else
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i low = (__m256i)(v & 255);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+    return;
+  }
+#endif
+  // The compiler takes a conversion to bytes apart, which is slower than this.
+  decltype(Mask<T>{}[0] + 0) lanes[kLanes<T>];
+  __builtin_memcpy(lanes, &v, sizeof lanes);
+  for (index i = 0; i < kLanes<T>; ++i) p[i] = static_cast<uint8_t>(lanes[i]);
+#endif
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold

@@ -1,0 +1,177 @@
+// Maxima of windows of two or three columns and a stride of two, with AVX2.
+//
+// Blocks of eight outputs of a row walk down the plane. The maxima of an input row go into one window and, where the next
+// window begins with that row, into the next. Without NaN an element that is greater is all there is to look for: a block
+// that has met one is computed again, row by row.
+#pragma once
+
+#include "kernels/max_pool_rows.h"
+
+namespace tenfold {
+namespace TENFOLD_ISA {
+namespace {
+
+// Every second element of a followed by b, by quads: those of outputs 0 1 4 5 2 3 6 7. One instruction, where their order
+// takes two.
+template <int kFirstOfA, int kFirstOfB>
+TENFOLD_INLINE Vec<float> second_quads(Vec<float> a, Vec<float> b) {
+  return (Vec<float>)_mm256_shuffle_ps((__m256)a, (__m256)b,
+                                       _MM_SHUFFLE(kFirstOfB + 2, kFirstOfB, kFirstOfA + 2, kFirstOfA));
+}
+template <class V>
+TENFOLD_INLINE V order_quads(V v) {
+  return (V)_mm256_permute4x64_pd((__m256d)v, _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+// Maxima of eight outputs, by quads, and where they lie.
+template <class P>
+struct Maxima {
+  Vec<float> best;
+  Mask<float> at;
+  __attribute__((always_inline)) void take(Vec<float> v, Mask<float> where) {
+    if constexpr (kKept<P>) at = v > best ? where : at;
+    best = (Vec<float>)_mm256_max_ps((__m256)v, (__m256)best);  // the second one if they are equal
+  }
+};
+
+// Eight outputs of a row, those from `first` on. left, right: by quads, the lanes whose first and last column lies
+// outside. They look at the middle one twice instead.
+struct Block {
+  index first;
+  Mask<float> left, right;
+};
+
+// The maxima over one row of the input and their columns in the window. What makes `sum` a NaN is a NaN, or an infinity of
+// each sign, which costs no more than time. What lies `ahead` is read soon.
+template <int kTaps, bool kEdges, class P>
+TENFOLD_INLINE Maxima<P> across(const Block& block, const float* x, index ahead, Vec<float>& sum) {
+  constexpr index n = kLanes<float>;
+  const Vec<float> a = load(x), b = load(x + n);
+  __builtin_prefetch(x + ahead);
+  sum += a + b;
+  const Vec<float> first = second_quads<0, 0>(a, b);
+  Vec<float> second = second_quads<1, 1>(a, b);
+  Maxima<P> maxima{first, {}};
+  if constexpr (kEdges) maxima = {select<float>(block.left, second, first), block.left & 1};
+  if constexpr (kEdges && kTaps == 2) second = select<float>(block.right, first, second);
+  maxima.take(second, splat_int<float>(1));
+  if constexpr (kTaps == 3) {
+    Vec<float> third = second_quads<0, 1>(load(x + 2), load(x + n + 1));
+    sum += third;
+    if constexpr (kEdges) third = select<float>(block.right, second, third);
+    maxima.take(third, splat_int<float>(2));
+  }
+  return maxima;
+}
+
+// The rows begin .. end - 1 of a block. False where a NaN may have been met.
+template <int kTaps, bool kEdges, class P>
+TENFOLD_INLINE bool max_down(const PoolGeometry& g, const Block& block, index begin, index end,
+                             const float* x, index ahead, float* y, P* positions) {
+  constexpr index n = kLanes<float>;
+  const PoolAxis &h = g.h, &w = g.w;
+  const index origin = block.first * 2 - w.pad;
+  index carried = -1;  // the row whose maxima the window before ended with
+  Maxima<P> last = {};
+  Vec<float> sum = {};
+  for (index oh = begin; oh < end; ++oh) {
+    Inside rows{oh * h.stride - h.pad, h.kernel, 0};
+    if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
+    const auto row = [&](index k) __attribute__((always_inline)) {
+      return across<kTaps, kEdges, P>(block, x + (rows.first + k * h.dilation) * w.size + origin, ahead, sum);
+    };
+    // What is added to a column of the window in its row k.
+    const auto name = [&](index k) __attribute__((always_inline)) {
+      return splat_int<float>(kTapNumbers<P> ? (rows.tap + k) * kTaps
+                                             : (rows.first + k * h.dilation) * w.size);
+    };
+    if (rows.first != carried) last = row(0);
+    Maxima<P> maxima = last;
+    if constexpr (kKept<P>) maxima.at += name(0);
+    for (index k = 1; k < rows.count; ++k) {
+      last = row(k);
+      maxima.take(last.best, last.at + name(k));
+    }
+    carried = rows.first + (rows.count - 1) * h.dilation;
+    store(y + oh * w.output + block.first, order_quads(maxima.best));
+    if constexpr (kKept<P>) {
+      Mask<float> at = order_quads(maxima.at);
+      if constexpr (!kTapNumbers<P>) at += splat_int<float>(origin) + 2 * iota<float>();
+      store_positions<true, float>(positions + oh * w.output + block.first, at, n);
+    }
+  }
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) == 0;
+}
+
+// Outputs first .. first + count - 1 of the rows begin .. end - 1, whatever the input; count <= 8.
+template <int kTaps, class P>
+__attribute__((noinline)) void max_one_by_one(const PoolGeometry& g, index first, index count, index begin,
+                                              index end, const float* x, float* y, P* positions) {
+  const PoolAxis& w = g.w;
+  const index inner = most(first, w.inner_begin), inner_end = least(first + count, w.inner_end);
+  for (index oh = begin; oh < end; ++oh) {
+    const Rows rows = rows_inside(g, 0, oh);
+    float* const to = y + oh * w.output;
+    P* const at = later(positions, oh * w.output);
+    max_edge(w, rows, x, first, inner, to, at);
+    max_block<2, kTaps, false>(w, rows, x, inner, inner_end - inner, to, at);
+    max_edge(w, rows, x, inner_end, first + count, to, at);
+  }
+}
+
+template <int kTaps, class P>
+void max_planes_stride2(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
+  constexpr index n = kLanes<float>;
+  const PoolAxis &h = g.h, &w = g.w;
+  const index in = h.size * w.size, out = h.output * w.output;
+  const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(float))));
+  const index ahead = strip * h.stride * w.size, count = least(n, w.output);
+  for (index p = 0; p < planes; ++p, x += in, y += out, positions = later(positions, out)) {
+    const bool ends = (planes - p - 1) * out < n || (planes - p - 1) * in < 2 * n + 1;
+    for (index begin = 0; begin < h.output; begin += strip) {
+      const index end = least(begin + strip, h.output);
+      for (index ow = 0; ow < w.output; ow += n) {
+        // The last block overlaps the one before it; computing an output twice does no harm.
+        const index first = least(ow, w.output - count), column = first * 2 - w.pad;
+        const Mask<float> outputs = Mask<float>{0, 1, 4, 5, 2, 3, 6, 7} + splat_int<float>(first);
+        const Block block{first, outputs < splat_int<float>(w.inner_begin),
+                          outputs >= splat_int<float>(w.inner_end)};
+        // A block reads what lies beside its rows and writes behind them, where it is written again: but not before the
+        // first plane nor behind the last one.
+        index whole = begin, whole_end = end;
+        while (p == 0 && column < 0 && whole < end && taps_inside(h, whole).first == 0) ++whole;
+        for (; ends && whole_end > whole; --whole_end) {
+          const Inside rows = taps_inside(h, whole_end - 1);
+          const index last =
+              (rows.first + (rows.count - 1) * h.dilation) * w.size + column + 2 * n + kTaps - 2;
+          if (last <= (planes - p) * in && (whole_end - 1) * w.output + first + n <= (planes - p) * out)
+            break;
+        }
+        const bool edges = first < w.inner_begin || first + count > w.inner_end;
+        const bool numbers = edges
+                                 ? max_down<kTaps, true>(g, block, whole, whole_end, x, ahead, y, positions)
+                                 : max_down<kTaps, false>(g, block, whole, whole_end, x, ahead, y, positions);
+        if (whole > begin) max_one_by_one<kTaps>(g, first, count, begin, whole, x, y, positions);
+        if (!numbers) max_one_by_one<kTaps>(g, first, count, whole, whole_end, x, y, positions);
+        if (whole_end < end) max_one_by_one<kTaps>(g, first, count, whole_end, end, x, y, positions);
+      }
+    }
+  }
+}
+
+// False where another form must take it.
+template <class T, class P>
+bool max_by_stride2(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const PoolAxis& w = g.w;
+    if (!flat(g) || w.stride != 2 || w.dilation != 1 || w.inner_end <= w.inner_begin || !all_inside(g.h))
+      return false;
+    if (w.kernel == 2) return max_planes_stride2<2>(g, planes, x, y, positions), true;
+    if (w.kernel == 3) return max_planes_stride2<3>(g, planes, x, y, positions), true;
+  }
+  return false;
+}
+
+}  // namespace
+}  // namespace TENFOLD_ISA
+}  // namespace tenfold
