@@ -164,8 +164,12 @@ template <class T, class P>
 bool max_by_stride2(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const PoolAxis& w = g.w;
-    if (!flat(g) || w.stride != 2 || w.dilation != 1 || w.inner_end <= w.inner_begin || !all_inside(g.h))
+    const index behind =
+        (w.output - 1) * 2 - w.pad + w.kernel - w.size;  // columns of the last window outside
+    if (!flat(g) || w.stride != 2 || w.dilation != 1 || w.pad > 1 || behind > 1 ||
+        w.inner_begin >= w.inner_end || !all_inside(g.h)) {
       return false;
+    }
     if (w.kernel == 2) return max_planes_stride2<2>(g, planes, x, y, positions), true;
     if (w.kernel == 3) return max_planes_stride2<3>(g, planes, x, y, positions), true;
   }
