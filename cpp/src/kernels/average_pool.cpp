@@ -281,10 +281,10 @@ void sum_backward(const SumGeometry<T>& g, index planes, const T* dy, bool past,
   const index out = g.h.output * w.output, margin = margin_of(w);
   const bool one = whole(w), one_piece = w.size <= kColumns;
   T shares[kShares] = {};
-  RowWriter<T> writer(dx, past);
+  const index in = g.d.size * g.h.size * w.size;
+  RowWriter<T> writer(dx, planes * in, past);
   if (one && whole(g.h) && whole(g.d)) {
     const T divisor = g.d.divisor[0] * g.h.divisor[0] * w.divisor[0];
-    const index in = g.d.size * g.h.size * w.size;
     for (index p = 0; p < planes; ++p) fill(in, dy[p] / divisor, writer.next(in));
     return writer.finish();
   }

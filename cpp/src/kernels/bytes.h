@@ -44,6 +44,31 @@ TENFOLD_INLINE void store_bytes(uint8_t* p, Mask<T> v) {
 #endif
 }
 
+// Lane i = p[i], with its sign where bytes have one.
+template <class T, class Byte>
+TENFOLD_INLINE Mask<T> load_bytes(const Byte* p) {
+#if defined(TENFOLD_ISA_avx512)
+  static_assert(__is_same(Byte, int8_t));
+  if constexpr (sizeof(T) == 4) {
+    return (Mask<T>)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  } else {
+    return (Mask<T>)_mm512_cvtepi8_epi64(_mm_loadu_si64(p));
+  }
+#else
+#if defined(TENFOLD_ISA_avx2)
+  constexpr bool kSigned = __is_same(Byte, int8_t);
+  if constexpr (sizeof(T) == 4) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return (Mask<T>)(kSigned ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+  } else if constexpr (!kSigned) {
+    return (Mask<T>)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
+  }
+#endif
+  typedef Byte Bytes __attribute__((vector_size(kLanes<T>), may_alias, aligned(1)));
+  return __builtin_convertvector(*reinterpret_cast<const Bytes*>(p), Mask<T>);
+#endif
+}
+
 }  // namespace
 }  // namespace TENFOLD_ISA
 }  // namespace tenfold

@@ -92,26 +92,10 @@ TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
 }
 
+// Codes of pooled values as lanes of T's width; kNoTap becomes -1.
 template <class T>
-struct Bytes {
-  typedef signed char vector __attribute__((vector_size(kLanes<T>), may_alias, aligned(1)));
-};
-// Codes as lanes of T's width; kNoTap becomes -1.
-template <class T>
-TENFOLD_INLINE Mask<T> load_codes(const unsigned char* p) {
-#if defined(TENFOLD_ISA_avx512)
-  if constexpr (sizeof(T) == 4) {
-    return (Mask<T>)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  } else {
-    return (Mask<T>)_mm512_cvtepi8_epi64(_mm_loadu_si64(p));
-  }
-#else
-#if defined(TENFOLD_ISA_avx2)
-  if constexpr (sizeof(T) == 4)
-    return (Mask<T>)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-#endif
-  return __builtin_convertvector(*reinterpret_cast<const typename Bytes<T>::vector*>(p), Mask<T>);
-#endif
+TENFOLD_INLINE Mask<T> load_codes(const uint8_t* p) {
+  return load_bytes<T>(reinterpret_cast<const int8_t*>(p));
 }
 
 // The maximum of four pixels and which of them it is, behind a ReLU if there is one.

@@ -1,4 +1,4 @@
-// What max-pooling and its gradient share: lanes by the bits of mask registers.
+// What max-pooling and its gradient share: some lanes of a vector.
 #pragma once
 
 #include "kernels/max_pool.h"
@@ -16,6 +16,19 @@ TENFOLD_INLINE bool flat(const PoolGeometry& g) {
 template <class T>
 TENFOLD_INLINE Mask<T> splat_int(index value) {
   return Mask<T>{} + static_cast<decltype(Mask<T>{}[0] + 0)>(value);
+}
+
+template <class T>
+TENFOLD_INLINE Mask<T> iota() {
+  if constexpr (kLanes<T> == 16) {
+    return Mask<T>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  } else if constexpr (kLanes<T> == 8) {
+    return Mask<T>{0, 1, 2, 3, 4, 5, 6, 7};
+  } else if constexpr (kLanes<T> == 4) {
+    return Mask<T>{0, 1, 2, 3};
+  } else {
+    return Mask<T>{0, 1};
+  }
 }
 
 #if defined(TENFOLD_ISA_avx512)
@@ -60,7 +73,48 @@ TENFOLD_INLINE Vec<T> pick(Vec<T> a, Mask<T> lanes, Vec<T> b) {
     return (Vec<T>)_mm512_permutex2var_pd((__m512d)a, (__m512i)lanes, (__m512d)b);
   }
 }
+#elif defined(TENFOLD_ISA_avx2)
+// Lanes by a vector of -1 and 0.
+template <class T>
+using Bits = Mask<T>;
 
+template <class T>
+TENFOLD_INLINE Bits<T> first_bits(index count) {
+  return iota<T>() < splat_int<T>(count);
+}
+template <class T>
+TENFOLD_INLINE Vec<T> load_bits(Bits<T> bits, const T* p) {
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_maskload_ps(p, (__m256i)bits);
+  } else {
+    return (Vec<T>)_mm256_maskload_pd(p, (__m256i)bits);
+  }
+}
+#endif
+
+#if defined(TENFOLD_ISA_avx512)
+// The first lanes of a vector, as stores like them best.
+template <class T>
+using Front = Bits<T>;
+template <class T>
+TENFOLD_INLINE Front<T> front(index count) {
+  return first_bits<T>(count);
+}
+template <class T>
+TENFOLD_INLINE void store_front(T* p, Front<T> lanes, Vec<T> v) {
+  store_bits<T>(p, lanes, v);
+}
+#else
+template <class T>
+using Front = index;
+template <class T>
+TENFOLD_INLINE Front<T> front(index count) {
+  return most(0, least(count, kLanes<T>));
+}
+template <class T>
+TENFOLD_INLINE void store_front(T* p, Front<T> lanes, Vec<T> v) {
+  store_first(p, v, lanes);
+}
 #endif
 
 }  // namespace

@@ -17,19 +17,6 @@ template <class T, class P>
 constexpr bool kMovesAlike = false;
 #endif
 
-template <class T>
-TENFOLD_INLINE Mask<T> iota() {
-  if constexpr (kLanes<T> == 16) {
-    return Mask<T>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  } else if constexpr (kLanes<T> == 8) {
-    return Mask<T>{0, 1, 2, 3, 4, 5, 6, 7};
-  } else if constexpr (kLanes<T> == 4) {
-    return Mask<T>{0, 1, 2, 3};
-  } else {
-    return Mask<T>{0, 1};
-  }
-}
-
 // P, where it is kept which element is the maximum: TapNumber or Position; None where it is not.
 struct None {};
 template <class P>

@@ -11,14 +11,17 @@ namespace {
 template <class T>
 class RowWriter {
  public:
-  // `past`: rows are gathered in scratch memory, from where whole lines leave.
-  RowWriter(T* to, bool past) : to_(to), past_(past) {
+  // `count`: elements of all rows. `past`: rows are gathered in scratch memory, from where whole lines leave.
+  RowWriter(T* to, index count, bool past) : to_(to), all_(to + count), past_(past) {
     if (past_) begin_ = end_ = reinterpret_cast<uintptr_t>(to) % kLine / sizeof(T);
   }
   RowWriter(const RowWriter&) = delete;
   RowWriter& operator=(const RowWriter&) = delete;
   // To be called after the last row. (A destructor would bring the exception tables' weak symbols into the kernels.)
   void finish() { flush(end_); }
+
+  // The end of all rows, where they are written straight to their place; else nullptr.
+  T* end() const { return past_ ? nullptr : all_; }
 
   // Where the next n elements are to be written, before the next call; in any order.
   T* next(index n) {
@@ -58,6 +61,7 @@ class RowWriter {
   }
 
   T* to_;
+  T* const all_;
   const bool past_;
   index begin_ = 0, end_ = 0;
   alignas(kLine) T scratch_[kRoom];
