@@ -29,8 +29,8 @@ int row_kernel(const ConvGeometry& g) {
 
 // Multiply-adds at the peak of 16 images: by the definition; by Winograd along rows, where it exists and its error is
 // allowed.
+constexpr double kShare = 0.85;
 double direct_time(const ConvGeometry& g) {
-  constexpr double kShare = 0.85;
   return static_cast<double>(g.filters * g.channels * g.window.kernel_count() * g.window.output_count()) /
          kShare;
 }
@@ -41,9 +41,32 @@ double row_time(const ConvGeometry& g, std::size_t element_size) {
                            g.channels, g.filters, g.window[1].output * divide_up(g.window[2].output, 2));
 }
 
+// The adjoint of a stride: its zeros beside dy are computed too.
+double gather_time(const ConvGeometry& g) {
+  const Window& w = g.window;
+  return static_cast<double>(g.filters * g.channels * w.kernel_count() * w.input_count() /
+                             (w[1].stride * w[2].stride)) /
+         kShare;
+}
+
+// The adjoint of a stride: every element of x gathers what it gets, where one of a stride of 1 scatters dy.
+bool gathers(const ConvGeometry& g) {
+  return g.window[1].stride * g.window[2].stride > 1;
+}
+// The first element of y that reaches element 0 of x, if there were one; the last one that reaches `element`.
+index first_reaching(const Axis& a) {
+  const index last_tap = a.extent() - 1;
+  return a.pad_before >= last_tap ? divide_up(a.pad_before - last_tap, a.stride)
+                                  : -((last_tap - a.pad_before) / a.stride);
+}
+index last_reaching(const Axis& a, index element) {
+  return (element + a.pad_before) / a.stride;
+}
+
 // Room for strips of `strip` rows, of x where it is the target. Pairs of outputs may look at a row and a column more.
 LaneRows rows_of_x(const ConvGeometry& g, index strip, bool target) {
   const Axis &h = g.window[1], &w = g.window[2];
+  if (target && gathers(g)) return {g.channels, strip, h.size, w.size, 0, 0};
   // A target's rows are counted from where the first row of y that reaches them begins.
   const index rows = target ? strip + h.extent() - 1 + h.stride : (strip - 1) * h.stride + h.extent();
   if (target || row_kernel(g) < 0) return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
@@ -52,6 +75,11 @@ LaneRows rows_of_x(const ConvGeometry& g, index strip, bool target) {
 
 LaneRows rows_of_y(const ConvGeometry& g, index strip, bool target) {
   const Axis &h = g.window[1], &w = g.window[2];
+  if (!target && gathers(g)) {
+    const index left = std::max<index>(0, -first_reaching(w));
+    const index right = std::max<index>(0, last_reaching(w, w.size - 1) - (w.output - 1));
+    return {g.filters, last_reaching(h, strip - 1) - first_reaching(h) + 1, h.output, w.output, left, right};
+  }
   const index rows = target ? strip : std::min(h.output, (strip + h.extent() - 2) / h.stride + 1);
   return {g.filters, rows, h.output, w.output, 0, 0};
 }
@@ -61,12 +89,16 @@ index bytes_of_strip(const ConvGeometry& g, index strip, bool adjoint, std::size
          static_cast<index>(element_size);
 }
 
-// The most rows that fit, in even shares; 0 where one does not.
+// The most rows that fit, in even shares; 0 where one does not. Strips that gather begin at a multiple of the stride: what
+// their rows look at is the same for all.
 index strip_of(const ConvGeometry& g, bool adjoint, std::size_t element_size) {
   const index height = adjoint ? g.window[1].size : g.window[1].output;
   index strip = height;
   while (strip > 0 && bytes_of_strip(g, strip, adjoint, element_size) > kStripBytes) --strip;
-  return strip == 0 ? 0 : divide_up(height, divide_up(height, strip));
+  if (strip == 0) return 0;
+  strip = divide_up(height, divide_up(height, strip));
+  const index step = adjoint && gathers(g) ? g.window[1].stride : 1;
+  return std::min(height, divide_up(strip, step) * step);
 }
 
 // Where the taps look in rows of x.
@@ -183,8 +215,9 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double turned = static_cast<double>(strips * (rows_of_x(g, strip, adjoint).elements() +
                                                       rows_of_y(g, strip, !adjoint).elements())) /
                         kLanes;
-  const double product =
-      op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size)) : direct_time(g);
+  const double product = op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size))
+                         : adjoint && gathers(g)   ? gather_time(g)
+                                                   : direct_time(g);
   const double lanes = filling * (product + kTurn * turned);
   return lanes <
          kClearly * (op == LaneOperator::weight_gradient ? other_gradient_time(g) : other_time(g, adjoint));
@@ -213,7 +246,10 @@ index LaneStrips<T>::first_row(index begin) const {
 template <class T>
 LaneProduct<T>::LaneProduct(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op)
     : LaneStrips<T>(geometry, options, op), op_(op), relu_(options.relu && op == LaneOperator::apply) {
-  if (op == LaneOperator::adjoint) return;
+  if (op == LaneOperator::adjoint) {
+    if (gathers(geometry)) make_parts();
+    return;
+  }
   rows_ = row_time(geometry, sizeof(T)) < direct_time(geometry);
   if (rows_) {
     const index pair = 2 * geometry.channels * row_winograd_points(geometry.window[1].kernel) * kLanes;
@@ -241,6 +277,7 @@ template <class T>
 index LaneProduct<T>::points() const {
   const ConvGeometry& g = this->geometry_;
   const index r = g.window[1].kernel;
+  if (!parts_.empty()) return g.filters * g.channels * g.window.kernel_count();
   return rows_ ? g.filters * g.channels * r * row_winograd_points(r) : 0;
 }
 template <class T>
@@ -295,9 +332,84 @@ void LaneProduct<T>::apply_direct(index rows, const T* weight, const T* bias, co
   this->k_.conv(call);
 }
 
+// The weights of every part, [channel][filter][taps].
+template <class T>
+void LaneProduct<T>::sort_weights(const T* weight, T* sorted) const {
+  const ConvGeometry& g = this->geometry_;
+  const index taps = g.window.kernel_count();
+  for (const Part& part : parts_) {
+    for (index c = 0; c < g.channels; ++c) {
+      for (index f = 0; f < g.filters; ++f) {
+        for (const index tap : part.taps) *sorted++ = weight[(f * g.channels + c) * taps + tap];
+      }
+    }
+  }
+}
+
+// Elements of x whose places are congruent, in padded coordinates, look at dy by the same taps.
+template <class T>
+void LaneProduct<T>::make_parts() {
+  const ConvGeometry& g = this->geometry_;
+  const Axis &h = g.window[1], &w = g.window[2];
+  const LaneRows &x = this->x_, &y = this->y_;
+  for (index part_h = 0; part_h < h.stride; ++part_h) {
+    for (index part_w = 0; part_w < w.stride; ++part_w) {
+      Part part;
+      for (index kh = 0; kh < h.kernel; ++kh) {
+        for (index kw = 0; kw < w.kernel; ++kw) {
+          if ((part_h + kh * h.dilation) % h.stride == 0 && (part_w + kw * w.dilation) % w.stride == 0)
+            part.taps.push_back(kh * w.kernel + kw);
+        }
+      }
+      for (index f = 0; f < g.filters; ++f) {
+        for (const index tap : part.taps) {
+          const index kh = tap / w.kernel, kw = tap % w.kernel;
+          part.tap.push_back(f * y.plane() - (part_h + kh * h.dilation) / h.stride * y.row() -
+                             (part_w + kw * w.dilation) / w.stride * kLanes);
+        }
+      }
+      for (index row = 0; row < this->strip_; ++row) {
+        const index at_row = (row + h.pad_before + part_h) / h.stride - first_reaching(h);
+        const bool part_row = (row + h.pad_before + part_h) % h.stride == 0;
+        for (index column = 0; column < w.size; ++column) {
+          if (!part_row || (column + w.pad_before + part_w) % w.stride != 0) continue;
+          const index at_column = (column + w.pad_before + part_w) / w.stride + y.left;
+          part.pixel.push_back(at_row * y.row() + at_column * kLanes);
+          part.place.push_back(row * x.row() + column * kLanes);
+        }
+        part.pixels.push_back(static_cast<index>(part.pixel.size()));
+      }
+      parts_.push_back(std::move(part));
+    }
+  }
+}
+
+template <class T>
+void LaneProduct<T>::gather(index block, index begin, index end, const T* dy, const T* bias, T* dx,
+                            const Own& own) const {
+  const ConvGeometry& g = this->geometry_;
+  const Axis& h = g.window[1];
+  const index first = block * kLanes, images = std::min(kLanes, g.images - first);
+  const index looks = last_reaching(h, end - begin - 1) - first_reaching(h) + 1;
+  read(this->k_, this->y_, dy + first * this->y_.pixels(), images, begin / h.stride + first_reaching(h),
+       looks, T(0), own.y);
+  LaneConv<T> call{};
+  call.x = own.y, call.w = own.points, call.bias = bias, call.y = own.x;
+  call.filters = g.channels, call.y_plane = this->x_.plane();
+  for (const Part& part : parts_) {
+    call.taps = static_cast<index>(part.tap.size());
+    call.tap = part.tap.data(), call.pixel = part.pixel.data(), call.place = part.place.data();
+    call.pixels = part.pixels[static_cast<std::size_t>(end - begin - 1)];
+    this->k_.conv(call);
+    call.w += g.channels * call.taps;
+  }
+  write(this->k_, this->x_, own.x, images, begin, end - begin, static_cast<const T*>(nullptr),
+        dx + first * this->x_.pixels());
+}
+
 // Rows begin .. end - 1 of x, from all rows of y that reach them.
 template <class T>
-void LaneProduct<T>::adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias,
+void LaneProduct<T>::scatter(index block, index begin, index end, const T* dy, const T* weight, const T* bias,
                              T* dx, const Own& own) const {
   const ConvGeometry& g = this->geometry_;
   const Axis &h = g.window[1], &w = g.window[2];
@@ -338,21 +450,25 @@ void LaneProduct<T>::run(const Team& team, const T* source, const T* weight, con
   own.x = take(this->x_.elements()), own.y = take(this->y_.elements());
   own.points = take(points()), own.scratch = take(scratch());
   const Axis& h = this->geometry_.window[1];
-  bool ready = !rows_;
+  bool ready = !rows_ && parts_.empty();
   const index rows = op_ == LaneOperator::apply ? h.output : h.size;
   team.for_each(this->blocks_ * this->strips_, [&](index item) {
     const index block = item / this->strips_, strip = item % this->strips_;
     const index begin = strip * this->strip_, end = std::min(rows, begin + this->strip_);
+    // Each member transforms the weights for itself: that takes less time than sharing them.
+    if (!ready && rows_) {
+      kernels<LaneRowWinogradKernels, T>().transform[row_kernel(this->geometry_)](
+          this->geometry_.filters * this->geometry_.channels, weight, own.points);
+    } else if (!ready) {
+      sort_weights(weight, own.points);
+    }
+    ready = true;
     if (op_ == LaneOperator::apply) {
-      // Each member transforms the weights for itself: that takes less time than sharing them.
-      if (!ready) {
-        kernels<LaneRowWinogradKernels, T>().transform[row_kernel(this->geometry_)](
-            this->geometry_.filters * this->geometry_.channels, weight, own.points);
-      }
-      ready = true;
       apply(block, begin, end, source, weight, bias, target, own);
+    } else if (!parts_.empty()) {
+      gather(block, begin, end, source, bias, target, own);
     } else {
-      adjoint(block, begin, end, source, weight, bias, target, own);
+      scatter(block, begin, end, source, weight, bias, target, own);
     }
   });
 }

@@ -57,7 +57,13 @@ class LaneProduct : LaneStrips<T> {
            std::byte* workspace) const;
 
  private:
-  // Of a member: rows of x, rows of y, and what the form of rows needs: the weights' points and scratch.
+  // Of the adjoint of a stride: elements of x that look at dy by the same taps.
+  struct Part {
+    std::vector<index> taps;               // their numbers in the kernel
+    std::vector<index> tap, pixel, place;  // see LaneConv: dy is what is looked at
+    std::vector<index> pixels;             // how many lie in the rows of a strip up to this one
+  };
+  // Of a member: rows of x, rows of y, and the weights' points or order and scratch of the forms that need them.
   struct Own {
     T *x, *y, *points, *scratch;
   };
@@ -68,7 +74,10 @@ class LaneProduct : LaneStrips<T> {
   void apply_direct(index rows, const T* weight, const T* bias, const Own& own) const;
   index points() const;
   index scratch() const;
-  void adjoint(index block, index begin, index end, const T* dy, const T* weight, const T* bias, T* dx,
+  void make_parts();
+  void sort_weights(const T* weight, T* sorted) const;
+  void gather(index block, index begin, index end, const T* dy, const T* bias, T* dx, const Own& own) const;
+  void scatter(index block, index begin, index end, const T* dy, const T* weight, const T* bias, T* dx,
                const Own& own) const;
 
   LaneOperator op_;
@@ -76,6 +85,7 @@ class LaneProduct : LaneStrips<T> {
   bool rows_ = false;                 // apply by Winograd along rows (kernels/lanes_row_winograd.h), ...
   index row_pairs_ = 1;               // ... so many pairs of rows at a time
   std::vector<index> pixel_, place_;  // see LaneConv
+  std::vector<Part> parts_;           // of the adjoint, where it gathers
 };
 
 // dw = <dy, x>: sums of all lanes in a slot per chunk of strips, added in order.
