@@ -147,7 +147,7 @@ SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation ac
       rows_.begin.push_back((d * w[0].kernel * w[1].size + h * w[1].kernel) * w[2].size);
   }
   if (adjoint) {
-    plan_ = make_gemm_plan<T>(elements, pixels, g.filters, !aliased<T>(elements), !aliased<T>(pixels), taps);
+    plan_ = plan_strided_tiles<T>(elements, pixels, g.filters, {1, elements}, {pixels, 1}, taps);
     return;
   }
   plan_ = make_gemm_plan<T>(g.filters, pixels, elements, !aliased<T>(elements), false);

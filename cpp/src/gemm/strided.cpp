@@ -24,7 +24,7 @@ constexpr index kManyLines = 256;
 template <class T>
 struct Choice {
   GemmPlan<T> plan;
-  double time = 0;
+  double time = 0;  // packing included
 };
 
 // What reading an A with panels of so many rows takes, and a B, each time.
@@ -51,8 +51,9 @@ double pack_turned(index n, index k, index pitch) {
 // Tiles of up to so many rows for a product whose operands have these layouts, each operand packed or read in place,
 // whichever is cheaper.
 template <class T>
-Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned, index tallest) {
-  GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true, 1, tallest);
+Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, index grain, bool turned,
+                     index tallest) {
+  GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true, grain, tallest);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
   const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
@@ -77,9 +78,9 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
 // The same in tiles of any height, or in flat ones.
 template <class T>
 Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, bool turned) {
-  const Choice<T> any = plan_tiles<T>(m, n, k, a, b, turned, kGemmMaxRows);
+  const Choice<T> any = plan_tiles<T>(m, n, k, a, b, 1, turned, kGemmMaxRows);
   if (tallest_tile<T>(a) == kGemmMaxRows) return any;
-  const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, turned, tallest_tile<T>(a));
+  const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, 1, turned, tallest_tile<T>(a));
   return flat.time < any.time ? flat : any;
 }
 
@@ -211,6 +212,11 @@ double plan_dots(StridedPlan<T>& plan) {
 }  // namespace
 
 template <class T>
+GemmPlan<T> plan_strided_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, index grain) {
+  return plan_tiles<T>(m, n, k, a, b, grain, false, kGemmMaxRows).plan;
+}
+
+template <class T>
 StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b) {
   StridedPlan<T> plan;
   plan.m = m, plan.n = n, plan.k = k, plan.a = a, plan.b = b;
@@ -253,6 +259,7 @@ void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const
 }
 
 #define TENFOLD_INSTANTIATE(T)                                                                             \
+  template GemmPlan<T> plan_strided_tiles<T>(index, index, index, MatrixLayout, MatrixLayout, index);      \
   template StridedPlan<T> plan_strided<T>(index, index, index, MatrixLayout, MatrixLayout);                \
   template void run_strided<T>(const Team&, const StridedPlan<T>&, const T*, const T*, const StridedC<T>&, \
                                std::byte*);

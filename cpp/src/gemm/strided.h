@@ -80,6 +80,10 @@ struct StridedPlan {
 template <class T>
 StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLayout b);
 
+// The same in tiles, for a caller's own C; `grain` as for make_gemm_plan.
+template <class T>
+GemmPlan<T> plan_strided_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, index grain = 1);
+
 // C = A B into c, shared out among the team; `workspace` as plan.workspace(team.size()) says, aligned to 64.
 template <class T>
 void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
