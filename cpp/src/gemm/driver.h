@@ -256,27 +256,36 @@ class GemmDriver {
     return shared_a_ + plan_.m * (k - plan_.k_begin(begin_)) + i * kc;
   }
 
-  // A band's b[chunk][panel][kk][q]; without keeping, of one chunk.
-  T* packed_b(index n_band, index k) const {
-    const index panels = plan_.n_begin(n_band + 1) - plan_.n_begin(n_band);
-    return own_b_ + (plan_.keeps_b ? panels * plan_.width * (k - plan_.k_begin(begin_)) : 0);
+  // The column panels of a band, and how many the next one has. (Divisions: a tile has no time for them.)
+  struct Band {
+    index number, begin, end, next;
+    index panels() const { return end - begin; }
+  };
+  Band band(index number) const {
+    const index end = plan_.n_begin(number + 1);
+    return {number, plan_.n_begin(number), end,
+            number + 1 < plan_.n_bands ? plan_.n_begin(number + 2) - end : 0};
   }
 
-  void pack_b(index n_band, index chunk) {
+  // A band's b[chunk][panel][kk][q]; without keeping, of one chunk.
+  T* packed_b(const Band& band, index k) const {
+    return own_b_ + (plan_.keeps_b ? band.panels() * plan_.width * (k - plan_.k_begin(begin_)) : 0);
+  }
+
+  void pack_b(const Band& band, index chunk) {
     if (plan_.keeps_b) {
-      if (kept_band_ != n_band) kept_band_ = n_band, kept_chunks_ = begin_;
+      if (kept_band_ != band.number) kept_band_ = band.number, kept_chunks_ = begin_;
       if (chunk < kept_chunks_) return;
       kept_chunks_ = chunk + 1;
     }
     const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
-    const index begin = plan_.n_begin(n_band), end = plan_.n_begin(n_band + 1);
     const index slice = b_.columns_together() ? kRowsAtOnce : kc;
-    T* const to = packed_b(n_band, k);
+    T* const to = packed_b(band, k);
     for (index kk = 0; kk < kc; kk += slice) {
-      for (index q = begin; q < end; ++q) {
+      for (index q = band.begin; q < band.end; ++q) {
         const index j = plan_.column(q);
         b_.pack(kernels_, j, plan_.column(q + 1) - j, k + kk, std::min(slice, kc - kk), plan_.width,
-                to + ((q - begin) * kc + kk) * plan_.width);
+                to + ((q - band.begin) * kc + kk) * plan_.width);
       }
     }
   }
@@ -289,35 +298,38 @@ class GemmDriver {
   }
 
   void run_item(index item) {
-    const index n_cut = item % plan_.n_cuts, m_cut = item / plan_.n_cuts % plan_.m_cuts,
-                n_band = item / plan_.n_cuts / plan_.m_cuts;
+    const index n_cut = item % plan_.n_cuts, m_cut = item / plan_.n_cuts % plan_.m_cuts;
+    const Band band = this->band(item / plan_.n_cuts / plan_.m_cuts);
     const index p_begin = plan_.m_panels * m_cut / plan_.m_cuts,
                 p_end = plan_.m_panels * (m_cut + 1) / plan_.m_cuts;
-    const index begin = plan_.n_begin(n_band), panels = plan_.n_begin(n_band + 1) - begin;
-    const index q_begin = begin + panels * n_cut / plan_.n_cuts,
-                q_end = begin + panels * (n_cut + 1) / plan_.n_cuts;
+    const index q_begin = band.begin + band.panels() * n_cut / plan_.n_cuts,
+                q_end = band.begin + band.panels() * (n_cut + 1) / plan_.n_cuts;
     if (plan_.packs_end() && q_end == plan_.n_panels) pack_ragged();
     for (index chunk = begin_; chunk < end_; ++chunk) {
-      if (!plan_.b_direct) pack_b(n_band, chunk);
-      for (index p = p_begin; p < p_end; ++p) run_panel(p, q_begin, q_end, n_band, chunk);
+      if (!plan_.b_direct) pack_b(band, chunk);
+      for (index p = p_begin; p < p_end; ++p) run_panel(p, q_begin, q_end, band, chunk);
     }
   }
 
   // A row panel with the column panels q_begin .. q_end - 1 of a band.
-  void run_panel(index p, index q_begin, index q_end, index n_band, index chunk) const {
+  void run_panel(index p, index q_begin, index q_end, const Band& band, index chunk) const {
     const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
     const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
     const GemmPanelA<T> from_a = panel_a(i, rows, k, kc);
+    const T* const packed = plan_.b_direct ? nullptr : packed_b(band, k);
+    const index whole = plan_.width / kernels_.lanes;
+    const Ahead ahead = this->ahead(p, band, k, kc);
     for (index q = q_begin; q < q_end; ++q) {
       const index j = plan_.column(q), columns = plan_.column(q + 1) - j;
-      const GemmPanelB<T> from_b = panel_b(q, n_band, k, kc);
+      const GemmPanelB<T> from_b =
+          packed ? GemmPanelB<T>{packed + (q - band.begin) * plan_.width * kc, plan_.width} : panel_b(q, k);
       GemmTile<T> tile{};
       tile.k = kc, tile.n = columns;
       tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
       tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
-      const GemmFetch<T> fetch = ahead(p, q, n_band, k, kc);
+      const GemmFetch<T> fetch = fetched(ahead, q, band, k, kc);
       tile.next = fetch.data, tile.next_step = fetch.step;
-      const index vectors = (columns + kernels_.lanes - 1) / kernels_.lanes;
+      const index vectors = columns == plan_.width ? whole : (columns + kernels_.lanes - 1) / kernels_.lanes;
       c_(kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
          chunk == plan_.chunks - 1);
     }
@@ -330,30 +342,41 @@ class GemmDriver {
     return {packed_a(i, k, kc), 1, rows};
   }
 
-  GemmPanelB<T> panel_b(index q, index n_band, index k, index kc) const {
-    if (!plan_.b_direct)
-      return {packed_b(n_band, k) + (q - plan_.n_begin(n_band)) * plan_.width * kc, plan_.width};
+  // Of a B that is read where it lies.
+  GemmPanelB<T> panel_b(index q, index k) const {
     if (q == plan_.n_panels - 1 && plan_.packs_end())
       return {own_b_ + k * plan_.ragged_width(), plan_.ragged_width()};
     if constexpr (B::kDirect) return b_.direct(plan_.column(q), k);
     return {};
   }
 
-  // What a tile fetches on its way: with the last one of a row panel, what the next panel of A takes that this one did
-  // not; with the last others of a band, what the next band takes from memory.
-  GemmFetch<T> ahead(index p, index q, index n_band, index k, index kc) const {
-    const index q_end = plan_.n_begin(n_band + 1), count = q_end - plan_.n_begin(n_band);
-    const index left = q_end - 1 - q;
-    const GemmFetch<T> next_a =
-        left == 0 && p + 1 < plan_.m_panels ? ahead_of_a(p + 1, k, kc) : GemmFetch<T>{};
-    if (next_a.data && count > 1) return next_a;
-    if (n_band + 1 < plan_.n_bands) {
-      const index j = plan_.column(q_end), turns = b_.turns(plan_.column(plan_.n_begin(n_band + 2)) - j, kc);
-      const index turns_left =
-          count > 1 ? (plan_.m_panels - 1 - p) * (count - 1) + left - 1 : plan_.m_panels - 1 - p;
-      if (turns_left >= 0 && turns_left < turns) return b_.ahead(turns - 1 - turns_left, j, k, kc);
+  // What the tiles of a row panel fetch on their way: the last one, what the next panel of A takes that this one did not;
+  // the last others of a band, what the next band takes from memory, in so many turns, of which `done` come after this
+  // row panel.
+  struct Ahead {
+    GemmFetch<T> a;
+    index column, turns, done;
+  };
+  Ahead ahead(index p, const Band& band, index k, index kc) const {
+    Ahead ahead{};
+    if (p + 1 < plan_.m_panels) ahead.a = ahead_of_a(p + 1, k, kc);
+    if (band.next == 0) return ahead;
+    ahead.column = plan_.column(band.end);
+    ahead.turns = b_.turns(plan_.column(band.end + band.next) - ahead.column, kc);
+    const index tiles = std::max<index>(1, band.panels() - 1);  // of a row panel that have a turn
+    ahead.done = (plan_.m_panels - 1 - p) * tiles;
+    return ahead;
+  }
+  GemmFetch<T> fetched(const Ahead& ahead, index q, const Band& band, index k, index kc) const {
+    const index left = band.end - 1 - q;
+    const bool one = band.panels() == 1;
+    if (left == 0 && ahead.a.data && !one) return ahead.a;
+    if (ahead.turns > 0) {
+      const index turns_left = one ? ahead.done : ahead.done + left - 1;
+      if (turns_left >= 0 && turns_left < ahead.turns)
+        return b_.ahead(ahead.turns - 1 - turns_left, ahead.column, k, kc);
     }
-    return next_a;
+    return left == 0 ? ahead.a : GemmFetch<T>{};
   }
 
   GemmFetch<T> ahead_of_a(index p, index k, index kc) const {
