@@ -136,15 +136,24 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
   const unsigned char* const codes = a.codes + f * a.code_plane;
   const int32_t* const pixel = a.pixel;
   const index windows_w = a.windows_w, d_row = a.d_row, sample = a.rows.sample;
-  T* value[kGroups];
-  int32_t* place[kGroups];
-  index count[kGroups] = {};
+  T* value[kGroups];  // where the next entry of a list goes
+  const auto begin_of = [&](int g) { return lists.values + lists.number(g, f) * lists.capacity; };
   TENFOLD_UNROLL
-  for (int g = 0; g < kGroups; ++g) {
-    value[g] = lists.values + lists.number(g, f) * lists.capacity;
-    place[g] = lists.places + lists.number(g, f) * lists.capacity;
-  }
+  for (int g = 0; g < kGroups; ++g) value[g] = begin_of(g);
+  // Its place lies as far behind the first place as the entry behind the first one: four addresses less to keep.
+  const auto place_of = [&](const T* of) { return lists.places + (of - lists.values); };
   Vec<T> sum[kBlock / kLanes<T>] = {};
+#if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
+  // Lists those of four samples whose bit is set.
+  const auto put = [&](int group, unsigned open, __m128 values,
+                       __m128 places) __attribute__((always_inline)) {
+    const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[open]));
+    T* const to = value[group];
+    _mm_storeu_ps(reinterpret_cast<float*>(to), _mm_permutevar_ps(values, picked));
+    _mm_storeu_ps(reinterpret_cast<float*>(place_of(to)), _mm_permutevar_ps(places, picked));
+    value[group] = to + __builtin_popcount(open);
+  };
+#endif
 #if defined(TENFOLD_ISA_avx512)
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
@@ -161,25 +170,18 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
 #if defined(TENFOLD_ISA_avx512)
       if constexpr (sizeof(T) == 4) {
         const __m512i code = (__m512i)load_codes<T>(codes + window * kBlock);
-        const auto open = static_cast<__mmask16>(~_mm512_movepi32_mask(code));
+        const auto bits = static_cast<__mmask16>(~_mm512_movepi32_mask(code));
+        const unsigned open = bits;
         const __m512 pixels =
             _mm512_broadcast_f32x4(_mm_loadu_ps(reinterpret_cast<const float*>(pixel + 4 * window)));
         const __m512i at = _mm512_add_epi32(samples, _mm512_castps_si512(_mm512_permutevar_ps(pixels, code)));
         const __m512 g = _mm512_loadu_ps(gradients);
-        sum[0] = (Vec<T>)_mm512_mask_add_ps((__m512)sum[0], open, (__m512)sum[0], g);
-        const auto put = [&](int group, __m128 values, __m128 places) {
-          const unsigned here = (static_cast<unsigned>(open) >> (4 * group)) & 15;
-          const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[here]));
-          _mm_storeu_ps(value[group] + count[group], _mm_permutevar_ps(values, picked));
-          _mm_storeu_ps(reinterpret_cast<float*>(place[group] + count[group]),
-                        _mm_permutevar_ps(places, picked));
-          count[group] += __builtin_popcount(here);
-        };
+        sum[0] = (Vec<T>)_mm512_mask_add_ps((__m512)sum[0], bits, (__m512)sum[0], g);
         const __m512 p = _mm512_castsi512_ps(at);
-        put(0, _mm512_extractf32x4_ps(g, 0), _mm512_extractf32x4_ps(p, 0));
-        put(1, _mm512_extractf32x4_ps(g, 1), _mm512_extractf32x4_ps(p, 1));
-        put(2, _mm512_extractf32x4_ps(g, 2), _mm512_extractf32x4_ps(p, 2));
-        put(3, _mm512_extractf32x4_ps(g, 3), _mm512_extractf32x4_ps(p, 3));
+        put(0, open & 15, _mm512_extractf32x4_ps(g, 0), _mm512_extractf32x4_ps(p, 0));
+        put(1, (open >> 4) & 15, _mm512_extractf32x4_ps(g, 1), _mm512_extractf32x4_ps(p, 1));
+        put(2, (open >> 8) & 15, _mm512_extractf32x4_ps(g, 2), _mm512_extractf32x4_ps(p, 2));
+        put(3, open >> 12, _mm512_extractf32x4_ps(g, 3), _mm512_extractf32x4_ps(p, 3));
         continue;
       }
 #elif defined(TENFOLD_ISA_avx2)
@@ -189,20 +191,12 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         for (int v = 0; v < 2; ++v) {
           const __m256i code = (__m256i)load_codes<T>(codes + window * kBlock + v * 8);
           const unsigned open = ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(code)));
-          const __m256i at =
-              _mm256_add_epi32(samples[v], _mm256_castps_si256(_mm256_permutevar_ps(pixels, code)));
+          const __m256 at = _mm256_castsi256_ps(
+              _mm256_add_epi32(samples[v], _mm256_castps_si256(_mm256_permutevar_ps(pixels, code))));
           const Vec<T> g = load(gradients + v * 8);
           sum[v] += select<T>((Mask<T>)code < Mask<T>{}, Vec<T>{}, g);
-          const auto put = [&](int group, __m128 values, __m128i places) __attribute__((always_inline)) {
-            const unsigned here = (open >> (4 * (group & 1))) & 15;
-            const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[here]));
-            _mm_storeu_ps(value[group] + count[group], _mm_permutevar_ps(values, picked));
-            _mm_storeu_ps(reinterpret_cast<float*>(place[group] + count[group]),
-                          _mm_permutevar_ps(_mm_castsi128_ps(places), picked));
-            count[group] += __builtin_popcount(here);
-          };
-          put(2 * v, _mm256_castps256_ps128((__m256)g), _mm256_castsi256_si128(at));
-          put(2 * v + 1, _mm256_extractf128_ps((__m256)g, 1), _mm256_extracti128_si256(at, 1));
+          put(2 * v, open & 15, _mm256_castps256_ps128((__m256)g), _mm256_castps256_ps128(at));
+          put(2 * v + 1, (open >> 4) & 15, _mm256_extractf128_ps((__m256)g, 1), _mm256_extractf128_ps(at, 1));
         }
         continue;
       }
@@ -216,15 +210,16 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         for (int n = g * kGroup; n < (g + 1) * kGroup; ++n) {
           const auto code = static_cast<signed char>(codes[window * kBlock + n]);
           // Written either way: a branch would be guessed wrong too often.
-          value[g][count[g]] = gradients[n];
-          place[g][count[g]] = pixel[4 * window + (code & 3)] + static_cast<int32_t>(n * sample);
-          count[g] += code >= 0;
+          *value[g] = gradients[n];
+          *place_of(value[g]) = pixel[4 * window + (code & 3)] + static_cast<int32_t>(n * sample);
+          value[g] += code >= 0;
         }
       }
     }
   }
   TENFOLD_UNROLL
-  for (int g = 0; g < kGroups; ++g) lists.counts[lists.number(g, f)] = static_cast<int32_t>(count[g]);
+  for (int g = 0; g < kGroups; ++g)
+    lists.counts[lists.number(g, f)] = static_cast<int32_t>(value[g] - begin_of(g));
   if (a.sums == nullptr) return;
   TENFOLD_UNROLL
   for (int v = 0; v < kBlock / kLanes<T>; ++v) {
