@@ -31,12 +31,24 @@ constexpr bool kMasksAreFree = true;
 constexpr bool kMasksAreFree = false;
 #endif
 
-// Measured on Zen 4 with AVX-512 and Zen 3 with AVX2.
+// Measured on Zen 4 with AVX-512 and on Zen 3 with AVX2; the other ISAs take what AVX2 has.
+constexpr GemmCosts measured_costs() {
+  GemmCosts costs{};
 #if defined(TENFOLD_ISA_avx512)
-constexpr GemmCosts kCosts = {60, 5, 0, 2, 2048, index{1} << 30, 0.11, 0.6, 6};
+  costs.pack_a = 60, costs.pack_b = 5;
+  costs.across = 0, costs.across_aliased = 2;
+  costs.apart = 2048, costs.deep = index{1} << 30;
+  costs.b_apart = 0.11, costs.b_aliased = 0.6;
+  costs.turn = 6;
 #else
-constexpr GemmCosts kCosts = {30, 8, 2.5, 7, 1024, 400, 1.6, 3.6, 30};
+  costs.pack_a = 30, costs.pack_b = 8;
+  costs.across = 2.5, costs.across_aliased = 7;
+  costs.apart = 1024, costs.deep = 400;
+  costs.b_apart = 1.6, costs.b_aliased = 3.6;
+  costs.turn = 30;
 #endif
+  return costs;
+}
 
 // Steps of the sum from which on fetching C ahead is worth its instructions.
 constexpr index kFetchC = 32;
@@ -584,7 +596,7 @@ constexpr GemmKernels<T> make_table() {
           kVectors,
           {TENFOLD_TILES(false), TENFOLD_TILES(true)},
           {few_columns<T, 1>, few_columns<T, 2>, few_columns<T, 3>, few_columns<T, 4>},
-          kCosts,
+          measured_costs(),
           kMasksAreFree ? 2 : 12,
           kMasksAreFree,
           kDotRows,

@@ -11,7 +11,7 @@ namespace {
 template <class T>
 constexpr int kColumnPoints = kTogether<T> == 1 ? kSide : 3;
 template <class T>
-constexpr int kColumnFilters = (kManyRegisters ? 24 : 12) / (kColumnPoints<T> * kTogether<T>);
+constexpr int kColumnFilters = kSumsTogether<T> / kColumnPoints<T>;
 constexpr int kWeightFilters = kManyRegisters ? 4 : 3;
 constexpr int kWeightChannels = kManyRegisters ? 6 : 3;
 
