@@ -1,3 +1,4 @@
+// The form for any window, and before it the faster one that an ISA has for strides.
 #include "kernels/max_pool.h"
 
 #include "kernels/max_pool_rows.h"
