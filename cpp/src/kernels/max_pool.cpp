@@ -5,7 +5,7 @@
 #if defined(TENFOLD_ISA_avx512)
 #include "kernels/max_pool_permutations.h"
 #elif defined(TENFOLD_ISA_avx2)
-#include "kernels/max_pool_stride2.h"
+#include "kernels/max_pool_strided.h"
 #endif
 
 namespace tenfold {
@@ -17,7 +17,7 @@ void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positi
 #if defined(TENFOLD_ISA_avx512)
   if (max_by_permutations(g, planes, x, y, positions)) return;
 #elif defined(TENFOLD_ISA_avx2)
-  if (max_by_stride2(g, planes, x, y, positions)) return;
+  if (max_by_strided_blocks(g, planes, x, y, positions)) return;
 #endif
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
   for (index p = 0; p < planes; ++p) {

@@ -120,7 +120,7 @@ __attribute__((noinline)) void max_one_by_one(const PoolGeometry& g, index first
 }
 
 template <int kTaps, class P>
-void max_planes_stride2(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
+void max_planes_strided(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
   constexpr index n = kLanes<float>;
   const PoolAxis &h = g.h, &w = g.w;
   const index in = h.size * w.size, out = h.output * w.output;
@@ -161,7 +161,7 @@ void max_planes_stride2(const PoolGeometry& g, index planes, const float* x, flo
 
 // False where another form must take it.
 template <class T, class P>
-bool max_by_stride2(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const PoolAxis& w = g.w;
     const index behind =
@@ -170,8 +170,8 @@ bool max_by_stride2(const PoolGeometry& g, index planes, const T* x, T* y, P* po
         w.inner_begin >= w.inner_end || !all_inside(g.h)) {
       return false;
     }
-    if (w.kernel == 2) return max_planes_stride2<2>(g, planes, x, y, positions), true;
-    if (w.kernel == 3) return max_planes_stride2<3>(g, planes, x, y, positions), true;
+    if (w.kernel == 2) return max_planes_strided<2>(g, planes, x, y, positions), true;
+    if (w.kernel == 3) return max_planes_strided<3>(g, planes, x, y, positions), true;
   }
   return false;
 }
