@@ -86,7 +86,8 @@ def test_times_add_up(threads, dtype):
         for t in (o.forward, o.backward):
             assert t is None or 0 < t.best <= t.seconds
     fastest = sum(t.best for o in p.operations for t in (o.forward, o.backward) if t)
-    assert fastest <= p.forward.best + p.backward.best <= p.seconds
+    rounding = 1 + 1e-9  # of sums in another order
+    assert fastest <= (p.forward.best + p.backward.best) * rounding <= p.seconds * rounding**2
     assert p.peak > 0
 
 
