@@ -19,9 +19,9 @@ TENFOLD_INLINE __m128i low_bytes(Mask<T> v) {
 }
 #endif
 
-// p[i] = the low byte of lane i.
-template <class T>
-TENFOLD_INLINE void store_bytes(uint8_t* p, Mask<T> v) {
+// p[i] = lane i, which is in the range of a Byte.
+template <class T, class Byte>
+TENFOLD_INLINE void store_bytes(Byte* p, Mask<T> v) {
 #if defined(TENFOLD_ISA_avx512)
   if constexpr (sizeof(T) == 4) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), low_bytes<T>(v));
@@ -31,16 +31,17 @@ TENFOLD_INLINE void store_bytes(uint8_t* p, Mask<T> v) {
 #else
 #if defined(TENFOLD_ISA_avx2)
   if constexpr (sizeof(T) == 4) {
-    const __m256i low = (__m256i)(v & 255);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
-    return;
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    const __m128i bytes =
+        __is_same(Byte, int8_t) ? _mm_packs_epi16(words, words) : _mm_packus_epi16(words, words);
+    return _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bytes);
   }
 #endif
   // The compiler takes a conversion to bytes apart, which is slower than this.
   decltype(Mask<T>{}[0] + 0) lanes[kLanes<T>];
   __builtin_memcpy(lanes, &v, sizeof lanes);
-  for (index i = 0; i < kLanes<T>; ++i) p[i] = static_cast<uint8_t>(lanes[i]);
+  for (index i = 0; i < kLanes<T>; ++i) p[i] = static_cast<Byte>(lanes[i]);
 #endif
 }
 

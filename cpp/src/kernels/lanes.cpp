@@ -62,7 +62,7 @@ TENFOLD_INLINE void conv_tile(const LaneConv<T>& a, index f0, index p0) {
       if constexpr (Pool) {
         const Pooled<T> pooled = pool_four<T>(acc[f], a.relu, a.pass_zero);
         store(y + a.place[p0 / 4], pooled.best);
-        store_bytes<T>(a.codes + (f0 + f) * a.code_plane + p0 / 4 * kBlock + lane, pooled.code);
+        store_codes<T>(a.codes + (f0 + f) * a.code_plane + p0 / 4 * kBlock + lane, pooled.code);
       } else {
         TENFOLD_UNROLL
         for (int p = 0; p < Pixels; ++p)
@@ -311,7 +311,7 @@ void max_pool(const LanePool<T>& a) {
           }
         }
         store(a.y + oh * a.y_row + ow * kBlock + lane, best);
-        store_bytes<T>(a.codes + (oh * a.out_w + ow) * kBlock + lane, code);
+        store_codes<T>(a.codes + (oh * a.out_w + ow) * kBlock + lane, code);
       }
     }
   }

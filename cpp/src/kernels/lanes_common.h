@@ -92,7 +92,11 @@ TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0
 }
 
-// Codes of pooled values as lanes of T's width; kNoTap becomes -1.
+// Codes of pooled values as lanes of T's width; kNoTap is -1 there.
+template <class T>
+TENFOLD_INLINE void store_codes(uint8_t* p, Mask<T> codes) {
+  store_bytes<T>(reinterpret_cast<int8_t*>(p), codes);
+}
 template <class T>
 TENFOLD_INLINE Mask<T> load_codes(const uint8_t* p) {
   return load_bytes<T>(reinterpret_cast<const int8_t*>(p));

@@ -133,7 +133,7 @@ TENFOLD_INLINE void put_tile(const LaneWinograd<T>& a, index f, index top, index
         for (int n = 0; n < 4; ++n) pixels[n] = y[p * PoolH + n / kPoolW][q * kPoolW + n % kPoolW];
         const Pooled<T> pooled = pool_four<T>(pixels, a.relu, a.pass_zero);
         store(a.y + f * a.y_plane + oh * a.y_row + ow * kBlock + lane, pooled.best);
-        store_bytes<T>(a.codes + f * a.code_plane + (oh * a.pooled_w + ow) * kBlock + lane, pooled.code);
+        store_codes<T>(a.codes + f * a.code_plane + (oh * a.pooled_w + ow) * kBlock + lane, pooled.code);
       }
     }
   }
