@@ -27,9 +27,11 @@ int row_kernel(const ConvGeometry& g) {
   return plain && h.kernel == w.kernel ? lane_winograd_number(h.kernel) : -1;
 }
 
-// Multiply-adds at the peak of 16 images: by the definition; by Winograd along rows, where it exists and its error is
-// allowed.
+// The share of the peak that register tiles of lanes reach.
 constexpr double kShare = 0.85;
+
+// Multiply-adds at the peak of 16 images: by the definition; by Winograd along rows, where it exists and its error is
+// allowed; of the adjoint of a stride, whose zeros beside dy are computed too.
 double direct_time(const ConvGeometry& g) {
   return static_cast<double>(g.filters * g.channels * g.window.kernel_count() * g.window.output_count()) /
          kShare;
@@ -41,7 +43,6 @@ double row_time(const ConvGeometry& g, std::size_t element_size) {
                            g.channels, g.filters, g.window[1].output * divide_up(g.window[2].output, 2));
 }
 
-// The adjoint of a stride: its zeros beside dy are computed too.
 double gather_time(const ConvGeometry& g) {
   const Window& w = g.window;
   return static_cast<double>(g.filters * g.channels * w.kernel_count() * w.input_count() /
@@ -49,7 +50,7 @@ double gather_time(const ConvGeometry& g) {
          kShare;
 }
 
-// The adjoint of a stride: every element of x gathers what it gets, where one of a stride of 1 scatters dy.
+// Whether the adjoint gathers what every element of x gets; without a stride it scatters dy, in register tiles as well.
 bool gathers(const ConvGeometry& g) {
   return g.window[1].stride * g.window[2].stride > 1;
 }

@@ -9,6 +9,31 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
+#if defined(TENFOLD_ISA_avx512)
+// The first lanes of a vector, as stores like them best.
+template <class T>
+using Front = Bits<T>;
+template <class T>
+TENFOLD_INLINE Front<T> front(index count) {
+  return first_bits<T>(count);
+}
+template <class T>
+TENFOLD_INLINE void store_front(T* p, Front<T> lanes, Vec<T> v) {
+  store_bits<T>(p, lanes, v);
+}
+#else
+template <class T>
+using Front = index;
+template <class T>
+TENFOLD_INLINE Front<T> front(index count) {
+  return most(0, least(count, kLanes<T>));
+}
+template <class T>
+TENFOLD_INLINE void store_front(T* p, Front<T> lanes, Vec<T> v) {
+  store_first(p, v, lanes);
+}
+#endif
+
 // Whether the last block of a row writes whole vectors, before the others: stores of a part are slow without mask
 // registers.
 constexpr bool kOverhang = TENFOLD_VECTOR_BYTES < 64;
