@@ -15,80 +15,91 @@ constexpr int kPixelFilters = 8;                      // x 1 pixel: enough to hi
 // ---- convolution
 // -----------------------------------------------------------------------------------------------------
 
-// One register tile: Filters x Pixels, the whole sum over the taps in registers.
+// Register tiles of Filters x Pixels, the whole sum over the taps in registers, for pixels first .. end - 1.
 template <class T, int Filters, int Pixels, bool Pool>
-TENFOLD_INLINE void conv_tile(const LaneConv<T>& a, index f0, index p0) {
-  const T* const w = a.w + f0 * a.taps;
-  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    const T* x[Pixels];
-    Vec<T> acc[Filters][Pixels];
-    TENFOLD_UNROLL
-    for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
-    const T* row[Filters];
-    TENFOLD_UNROLL
-    for (int f = 0; f < Filters; ++f) {
-      row[f] = w + f * a.taps;
-      const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
+TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, index end) {
+  const LaneConv<T> a = call;  // a copy: no store can change it
+  const T* row[Filters];
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) row[f] = a.w + (f0 + f) * a.taps;
+  for (index p0 = first; p0 < end; p0 += Pixels) {
+    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+      const T* x[Pixels];
+      Vec<T> acc[Filters][Pixels];
       TENFOLD_UNROLL
-      for (int p = 0; p < Pixels; ++p) acc[f][p] = start;
-    }
-    for (index k = 0, taps = a.taps; k < taps; ++k) {
-      const index offset = a.tap[k];
-      if constexpr (kManyRegisters) {
-        Vec<T> in[Pixels];
+      for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) {
+        const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
         TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
-        TENFOLD_UNROLL
-        for (int f = 0; f < Filters; ++f) {
-          const Vec<T> weight = splat(row[f][k]);
+        for (int p = 0; p < Pixels; ++p) acc[f][p] = start;
+      }
+      for (index k = 0; k < a.taps; ++k) {
+        const index offset = a.tap[k];
+        if constexpr (kManyRegisters || Pixels == 1) {
+          Vec<T> in[Pixels];
           TENFOLD_UNROLL
-          for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
-        }
-      } else {  // 12 accumulators, 3 weights and one pixel make 16
-        Vec<T> weight[Filters];
-        TENFOLD_UNROLL
-        for (int f = 0; f < Filters; ++f) weight[f] = splat(row[f][k]);
-        TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) {
-          const Vec<T> in = load(x[p] + offset);
+          for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
           TENFOLD_UNROLL
-          for (int f = 0; f < Filters; ++f) acc[f][p] = fma<T>(weight[f], in, acc[f][p]);
+          for (int f = 0; f < Filters; ++f) {
+            const Vec<T> weight = splat(row[f][k]);
+            TENFOLD_UNROLL
+            for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
+          }
+        } else {  // 12 sums, 3 weights and one pixel make 16
+          Vec<T> weight[Filters];
+          TENFOLD_UNROLL
+          for (int f = 0; f < Filters; ++f) weight[f] = splat(row[f][k]);
+          TENFOLD_UNROLL
+          for (int p = 0; p < Pixels; ++p) {
+            const Vec<T> in = load(x[p] + offset);
+            TENFOLD_UNROLL
+            for (int f = 0; f < Filters; ++f) acc[f][p] = fma<T>(weight[f], in, acc[f][p]);
+          }
         }
       }
-    }
-    TENFOLD_UNROLL
-    for (int f = 0; f < Filters; ++f) {
-      T* y = a.y + (f0 + f) * a.y_plane + lane;
+      T* y = a.y + f0 * a.y_plane + lane;
       if constexpr (Pool) {
-        const Pooled<T> pooled = pool_four<T>(acc[f], a.relu, a.pass_zero);
-        store(y + a.place[p0 / 4], pooled.best);
-        store_codes<T>(a.codes + (f0 + f) * a.code_plane + p0 / 4 * kBlock + lane, pooled.code);
+        y += a.place[p0 / 4];
+        uint8_t* codes = a.codes + f0 * a.code_plane + p0 / 4 * kBlock + lane;
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f, y += a.y_plane, codes += a.code_plane) {
+          const Pooled<T> pooled = pool_four<T>(acc[f], a.relu, a.pass_zero);
+          store(y, pooled.best);
+          store_codes<T>(codes, pooled.code);
+        }
       } else {
         TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p)
-          store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
+        for (int f = 0; f < Filters; ++f, y += a.y_plane) {
+          TENFOLD_UNROLL
+          for (int p = 0; p < Pixels; ++p)
+            store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
+        }
       }
     }
   }
 }
 
+// The input that so many pixels look at stays in L1 for all filters.
+constexpr index kConvPixels = 32;
+
 template <class T>
 void conv(const LaneConv<T>& a) {
-  index p = 0;
-  // Four pixels at a time; the input they look at stays in L1 for all filters.
-  for (; p + 4 <= a.pixels; p += 4) {
+  const index fours = a.pixels / 4 * 4;
+  for (index first = 0; first < fours; first += kConvPixels) {
+    const index end = fours - first < kConvPixels ? fours : first + kConvPixels;
     in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
       if (a.pool) {
-        conv_tile<T, filters.value, 4, true>(a, f, p);
+        conv_tiles<T, filters.value, 4, true>(a, f, first, end);
       } else {
-        conv_tile<T, filters.value, 4, false>(a, f, p);
+        conv_tiles<T, filters.value, 4, false>(a, f, first, end);
       }
     });
   }
-  for (; p < a.pixels; ++p) {
-    in_pieces<kPixelFilters>(a.filters,
-                             [&](index f, auto filters) { conv_tile<T, filters.value, 1, false>(a, f, p); });
-  }
+  if (fours == a.pixels) return;
+  in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
+    conv_tiles<T, filters.value, 1, false>(a, f, fours, a.pixels);
+  });
 }
 
 // acc[Filters][Taps] stays in registers over the whole strip.
@@ -359,6 +370,18 @@ void relu_backward(index n, const T* y, T at_zero, T* d) {
   }
 }
 
+// Lane k <-- the sum of v[k]'s lanes.
+template <class T>
+TENFOLD_INLINE Vec<T> add_up_lanes(Vec<T> (&v)[kLanes<T>]) {
+  transpose_lanes<T>(v);
+  TENFOLD_UNROLL
+  for (index step = kLanes<T> / 2; step > 0; step /= 2) {
+    TENFOLD_UNROLL
+    for (index k = 0; k < step; ++k) v[k] += v[k + step];
+  }
+  return v[0];
+}
+
 // ---- dense layers
 // ----------------------------------------------------------------------------------------------------
 
@@ -466,6 +489,31 @@ TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block
   }
 }
 
+// db[o] = scale * sum_n dy[o][n]
+template <class T>
+void dense_bias(index outputs, index samples, const T* dy, index dy_block, T scale, T* db) {
+  constexpr index L = kLanes<T>;
+  const index blocks = samples / kBlock, rest = samples % kBlock;
+  const auto by_lane = [=](index o) {
+    const T* from = dy + o * kBlock;
+    Vec<T> sum = {};
+    for (index block = 0; block < blocks; ++block, from += dy_block) {
+      TENFOLD_UNROLL
+      for (index lane = 0; lane < kBlock; lane += L) sum += load(from + lane);
+    }
+    for (index lane = 0; lane < rest; lane += L)
+      sum += load_first(from + lane, rest - lane < L ? rest - lane : L);
+    return sum;
+  };
+  for (index o = 0; o < outputs; o += L) {
+    const index count = outputs - o < L ? outputs - o : L;
+    Vec<T> square[L];
+    TENFOLD_UNROLL
+    for (index k = 0; k < L; ++k) square[k] = k < count ? by_lane(o + k) : Vec<T>{};
+    store_first(db + o, add_up_lanes<T>(square) * splat(scale), count);
+  }
+}
+
 template <class T>
 void dense_weight(index outputs, index inputs, index samples, const T* dy, index dy_block, const T* rows,
                   index pitch, T scale, T* dw, T* db) {
@@ -480,12 +528,7 @@ void dense_weight(index outputs, index inputs, index samples, const T* dy, index
                                                              inputs - i);
       });
     });
-  if (db == nullptr) return;
-  for (index o = 0; o < outputs; ++o) {
-    T sum = 0;
-    for (index n = 0; n < samples; ++n) sum += dy[n / kBlock * dy_block + o * kBlock + n % kBlock];
-    db[o] = sum * scale;
-  }
+  if (db != nullptr) dense_bias<T>(outputs, samples, dy, dy_block, scale, db);
 }
 
 // ---- loss
@@ -563,12 +606,7 @@ void sum_lanes(index count, const T* acc, T* sums, bool past) {
       }
       square[k] = part[0];
     }
-    transpose_lanes<T>(square);
-    TENFOLD_UNROLL
-    for (index step = L / 2; step > 0; step /= 2) {
-      for (index k = 0; k < step; ++k) square[k] += square[k + step];
-    }
-    store(sums + i, square[0]);
+    store(sums + i, add_up_lanes<T>(square));
   }
   for (; i < count; ++i) {
     T part[8];
