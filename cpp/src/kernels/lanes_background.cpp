@@ -205,39 +205,63 @@ TENFOLD_INLINE void store_turned(Vec<T>* x, T* rows, index pitch, index count, i
   }
 }
 
-// dw[o][kColumn] = scale * (start[o] + sum_n dy[n][o] * e[n][.]) for some vectors of outputs. Inlined, GCC keeps a vector
-// of the inner loop on the stack.
-template <class T, int Vectors>
-__attribute__((noinline)) void weight_tile(const LaneColumns<T>& from, index column, const Vec<T>* start,
-                                           const T* dy, T scale, index outputs, index inputs, T* dw) {
-  const T* e = from.e + column * from.pitch * kColumn;
-  const int32_t* const places = from.places + column * from.pitch;
-  Vec<T> acc[Vectors][kColumn];
+// Inputs of a column whose sums stay in registers together: the fewer, the more vectors of outputs share their broadcasts.
+template <int Vectors>
+constexpr int kInputsTogether = kManyRegisters || Vectors == 1 ? kColumn : kColumn / 2;
+constexpr int kMostVectors = kManyRegisters ? 2 : 3;
+
+// sums[v][first ..] = start[v] + sum_n dy[n][v ..] * e[n][.] for some inputs of a column.
+template <class T, int Vectors, int Inputs>
+TENFOLD_INLINE void weight_tile(index count, const T* e, const int32_t* places, const T* dy,
+                                const Vec<T>* start, int first, Vec<T> (&sums)[Vectors][kColumn]) {
+  Vec<T> acc[Vectors][Inputs];
   TENFOLD_UNROLL
   for (int v = 0; v < Vectors; ++v) {
     TENFOLD_UNROLL
-    for (int i = 0; i < kColumn; ++i) acc[v][i] = start[v];
+    for (int i = 0; i < Inputs; ++i) acc[v][i] = start[v];
   }
-  for (index j = 0, count = from.counts[column]; j < count; ++j, e += kColumn) {
-    const T* const d = dy + places[j];
-    Vec<T> first = load(d), second = load(d + (Vectors - 1) * kLanes<T>);
-    TENFOLD_IN_REGISTER(first);
-    TENFOLD_IN_REGISTER(second);
+  for (index j = 0; j < count; ++j, e += kColumn) {
+    const T* const from = dy + places[j];
+    Vec<T> d[Vectors];
     TENFOLD_UNROLL
-    for (int i = 0; i < kColumn; ++i) {
-      Vec<T> input = splat(e[i]);
-      TENFOLD_IN_REGISTER(input);
-      acc[0][i] = fma<T>(input, first, acc[0][i]);
-      if constexpr (Vectors == 2) acc[1][i] = fma<T>(input, second, acc[1][i]);
+    for (int v = 0; v < Vectors; ++v) {
+      d[v] = load(from + v * kLanes<T>);
+      TENFOLD_IN_REGISTER(d[v]);
     }
+    TENFOLD_UNROLL
+    for (int i = 0; i < Inputs; ++i) {
+      Vec<T> input = splat(e[first + i]);
+      TENFOLD_IN_REGISTER(input);
+      TENFOLD_UNROLL
+      for (int v = 0; v < Vectors; ++v) acc[v][i] = fma<T>(input, d[v], acc[v][i]);
+    }
+  }
+  TENFOLD_UNROLL
+  for (int v = 0; v < Vectors; ++v) {
+    TENFOLD_UNROLL
+    for (int i = 0; i < Inputs; ++i) sums[v][first + i] = acc[v][i];
+  }
+}
+
+// dw[o][kColumn] = scale * (start[o] + sum_n dy[n][o] * e[n][.]) for some vectors of outputs. Inlined, GCC keeps a vector
+// of the inner loop on the stack.
+template <class T, int Vectors>
+__attribute__((noinline)) void weight_column(const LaneColumns<T>& from, index column, const Vec<T>* start,
+                                             const T* dy, T scale, index outputs, index inputs, T* dw) {
+  constexpr int kInputs = kInputsTogether<Vectors>;
+  Vec<T> sums[Vectors][kColumn];
+  TENFOLD_UNROLL
+  for (int first = 0; first < kColumn; first += kInputs) {
+    weight_tile<T, Vectors, kInputs>(from.counts[column], from.e + column * from.pitch * kColumn,
+                                     from.places + column * from.pitch, dy, start, first, sums);
   }
   const index width = inputs - column * kColumn < kColumn ? inputs - column * kColumn : kColumn;
   TENFOLD_UNROLL
   for (int v = 0; v < Vectors; ++v) {
     const index left = outputs - v * kLanes<T>;
     TENFOLD_UNROLL
-    for (int i = 0; i < kColumn; ++i) acc[v][i] *= splat(scale);
-    store_turned<T>(acc[v], dw + v * kLanes<T> * inputs + column * kColumn, inputs,
+    for (int i = 0; i < kColumn; ++i) sums[v][i] *= splat(scale);
+    store_turned<T>(sums[v], dw + v * kLanes<T> * inputs + column * kColumn, inputs,
                     left < kLanes<T> ? left : kLanes<T>, width);
   }
 }
@@ -261,7 +285,7 @@ TENFOLD_INLINE void weight_rows(index outputs, index inputs, const LaneColumns<T
   if (dw != nullptr) {
     sum_samples<T, Vectors>(from, dy, background, start);
     for (index column = 0; column * kColumn < inputs; ++column)
-      weight_tile<T, Vectors>(from, column, start, dy, scale, outputs, inputs, dw);
+      weight_column<T, Vectors>(from, column, start, dy, scale, outputs, inputs, dw);
   }
   if (db == nullptr) return;
   sum_samples<T, Vectors>(from, dy, nullptr, start);
@@ -274,21 +298,12 @@ TENFOLD_INLINE void weight_rows(index outputs, index inputs, const LaneColumns<T
 template <class T>
 void dense_weight(index outputs, index inputs, const LaneColumns<T>& from, const T* background, const T* dy,
                   T scale, T* dw, T* db) {
-  constexpr int kMost = kManyRegisters ? 2 : 1;
-  for (index o = 0; o < outputs;) {
-    const auto rows = [&](auto vectors) {
-      const index left = outputs - o, most = vectors.value * kLanes<T>;
-      weight_rows<T, vectors.value>(left < most ? left : most, inputs, from, background, dy + o, scale,
-                                    dw != nullptr ? dw + o * inputs : nullptr,
-                                    db != nullptr ? db + o : nullptr);
-      o += most;
-    };
-    if (outputs - o > (kMost - 1) * kLanes<T>) {
-      rows(Constant<kMost>{});
-    } else {
-      rows(Constant<1>{});
-    }
-  }
+  in_pieces<kMostVectors>((outputs + kLanes<T> - 1) / kLanes<T>, [&](index first, auto vectors) {
+    const index o = first * kLanes<T>, left = outputs - o, most = vectors.value * kLanes<T>;
+    weight_rows<T, vectors.value>(left < most ? left : most, inputs, from, background, dy + o, scale,
+                                  dw != nullptr ? dw + o * inputs : nullptr,
+                                  db != nullptr ? db + o : nullptr);
+  });
 }
 
 template <class T>
