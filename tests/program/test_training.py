@@ -25,7 +25,7 @@ def samples(dtype):
 
 
 def train(make, dtype, fuse, calls, optimizer=None):
-    """Train by `calls` of (data, order) and return the losses and the weights."""
+    """Train by `calls` of (data, order) and return the losses, the weights and the gradients of the last step."""
     rng = np.random.default_rng(5)
     model = make(dtype)
     for parameter in model.parameters():
@@ -43,7 +43,7 @@ def train(make, dtype, fuse, calls, optimizer=None):
         done, results = program.run(optimizer.core, states, data, rows, rates, step, 0)
         assert done == len(rates)
         losses.append(results)
-    return np.concatenate(losses), flat.values
+    return np.concatenate(losses), flat.values, flat.gradients
 
 
 class Chain(nn.Module):
@@ -85,11 +85,11 @@ def test_a_step_sees_the_samples_of_its_batch(make, fuse, dtype, isa):
     x, y, order = samples(dtype)
     run = partial(train, make, dtype, fuse)
     batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-    losses, weights = run([([x, y], order)])
+    losses, *flat = run([([x, y], order)])
     # The data set of the call before must be forgotten.
     one_by_one = run([([x[rows].copy(), y[rows].copy()], np.arange(BATCH)) for rows in batches])
     assert np.array_equal(losses, one_by_one[0])
-    assert np.array_equal(weights, one_by_one[1])
+    assert np.array_equal(flat, one_by_one[1:])
     assert len(np.unique(losses[:, 0])) == STEPS
 
 
@@ -109,9 +109,51 @@ def test_training_is_the_same_at_every_thread_count_and_as_one_operation_per_nod
             results.append(train(make, np.float64, True, [(data, order)], optimizer))
     finally:
         tenfold.set_num_threads(before)
-    for losses, weights in results[1:]:
+    for losses, *flat in results[1:]:
         assert np.array_equal(losses, results[0][0])
-        assert np.array_equal(weights, results[0][1])
-    losses, weights = train(make, np.float64, False, [(data, order)], optimizer)
+        assert np.array_equal(flat, results[0][1:])
+    losses, weights, _ = train(make, np.float64, False, [(data, order)], optimizer)
     np.testing.assert_allclose(results[0][0], losses, rtol=1e-9)
     np.testing.assert_allclose(results[0][1], weights, rtol=1e-9, atol=1e-9)
+
+
+class Deep(Chain):
+    """A chain behind which backward goes on: its weights are not the last to get a gradient."""
+
+    def __init__(self, dtype):
+        super().__init__(dtype)
+        self.scale = nn.Parameter(np.ones((2, 1, 1), dtype))
+
+    def forward(self, x):
+        return super().forward(F.mul(x, self.scale))
+
+
+class Tied(Dense):
+    """Two chains that read the same weights."""
+
+    def forward(self, x):
+        x = F.flatten(x, 1)
+        return F.add(self.last(F.relu(self.first(x))), self.last(F.relu(self.first(F.exp(x)))))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optim.SGD(lr=0.1), optim.SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+     optim.AdamW(lr=0.1), optim.RMSprop(lr=0.1, momentum=0.9)],
+    ids=["SGD", "Nesterov", "AdamW", "RMSprop"],
+)  # fmt: skip
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("make", [Chain, Dense, Deep, Tied])
+def test_handing_gradients_over_to_the_optimizer_changes_nothing(make, threads, optimizer):
+    """A step that is the last of its run hands nothing over."""
+    *data, order = samples(np.float32)
+    batches = order.reshape(STEPS, BATCH)
+    before = tenfold.num_threads()
+    try:
+        tenfold.set_num_threads(threads)
+        at_once = train(make, np.float32, True, [(data, order)], optimizer)
+        one_by_one = train(make, np.float32, True, [(data, rows.copy()) for rows in batches], optimizer)
+    finally:
+        tenfold.set_num_threads(before)
+    for got, expected in zip(at_once, one_by_one, strict=True):
+        assert np.array_equal(got, expected)

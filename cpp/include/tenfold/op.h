@@ -65,6 +65,15 @@ struct ForwardCall {
   const index* rows = nullptr;
 };
 
+// Takes gradients where they are made, before they have gone through memory: a training step's optimiser.
+class GradientTaker {
+ public:
+  virtual ~GradientTaker() = default;
+  virtual bool takes(int input) const = 0;
+  // Elements begin .. end - 1 of the gradient of an input, which may change these elements of the input itself.
+  virtual void take(int input, index begin, index end, const void* gradient) const = 0;
+};
+
 // Overwrites every d_inputs[i] that is not null; the caller adds where a tensor has several consumers.
 struct BackwardCall {
   const void* const* inputs;   // null where !backward_needs_input(i)
@@ -76,6 +85,8 @@ struct BackwardCall {
   RandomState random;  // that of the forward call
   ErrorSink* errors;
   const index* rows = nullptr;  // that of the forward call
+  // What takes the gradients of inputs that the op hands over (Op::hands_over), whose d_inputs are then not written.
+  const GradientTaker* taker = nullptr;
 };
 
 class Op {
@@ -101,6 +112,8 @@ class Op {
   // Whether a member of a team reads no more of this input, and writes no more of its gradient, than about the share that
   // for_range gives it: it then finds them in its own cache.
   virtual bool shares_out(int /*input*/) const { return false; }
+  // Whether it can hand over this input's gradient, each element once and when nobody reads that of the input any more.
+  virtual bool hands_over(int /*input*/) const { return false; }
   // Bytes of scratch memory that forward / backward use with a team of `threads`.
   virtual std::size_t forward_workspace(int /*threads*/) const { return 0; }
   virtual std::size_t backward_workspace(int /*threads*/) const { return 0; }

@@ -20,14 +20,27 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   virtual int state_count() const = 0;
-  // One step, in place and in one pass over memory. SPMD; `step` counts from 0 and `state` has state_count()
-  // vectors. `read_by_all`: whether every member will read all of the parameters, and not only the share that for_range
-  // gives it.
-  virtual void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-                    double learning_rate, std::int64_t step, bool read_by_all) const = 0;
-  virtual void step(const Team& team, index n, double* parameters, const double* gradients,
-                    double* const* state, double learning_rate, std::int64_t step,
-                    bool read_by_all) const = 0;
+  // One step of some parameters, in place and in one pass over memory; `step` counts from 0 and `state` has state_count()
+  // vectors. `read_by_others`: other threads will read the parameters as well.
+  virtual void update(index n, float* parameters, const float* gradients, float* const* state,
+                      double learning_rate, std::int64_t step, bool read_by_others) const = 0;
+  virtual void update(index n, double* parameters, const double* gradients, double* const* state,
+                      double learning_rate, std::int64_t step, bool read_by_others) const = 0;
+
+  // The same by a team, SPMD. `read_by_all`: every member will read all of the parameters, and not only the share that
+  // for_range gives it.
+  template <class T>
+  void step(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
+            double learning_rate, std::int64_t step, bool read_by_all) const {
+    // Pieces end at cache lines, so that no two members write to the same one.
+    constexpr index kGrain = 16;
+    team.for_range(n, kGrain, [&](index begin, index end) {
+      T* moved[kMaxOptimizerStates] = {};
+      for (int k = 0; k < state_count(); ++k) moved[k] = state[k] + begin;
+      update(end - begin, parameters + begin, gradients + begin, moved, learning_rate, step,
+             read_by_all && team.size() > 1);
+    });
+  }
 };
 
 // g = dp + weight_decay p;  b = g at step 0, else momentum b + (1 - dampening) g;
@@ -42,15 +55,15 @@ class SGD final : public Optimizer {
   };
   explicit SGD(const Options& options);
   int state_count() const override;
-  void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
-  void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
+  void update(index n, float* parameters, const float* gradients, float* const* state, double learning_rate,
+              std::int64_t step, bool read_by_others) const override;
+  void update(index n, double* parameters, const double* gradients, double* const* state,
+              double learning_rate, std::int64_t step, bool read_by_others) const override;
 
  private:
   template <class T>
-  void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step, bool read_by_all) const;
+  void run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+           std::int64_t step, bool read_by_others) const;
   Options options_;
 };
 
@@ -67,15 +80,15 @@ class Adam final : public Optimizer {
   };
   explicit Adam(const Options& options);
   int state_count() const override { return 2; }
-  void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
-  void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
+  void update(index n, float* parameters, const float* gradients, float* const* state, double learning_rate,
+              std::int64_t step, bool read_by_others) const override;
+  void update(index n, double* parameters, const double* gradients, double* const* state,
+              double learning_rate, std::int64_t step, bool read_by_others) const override;
 
  private:
   template <class T>
-  void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step, bool read_by_all) const;
+  void run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+           std::int64_t step, bool read_by_others) const;
   Options options_;
 };
 
@@ -89,15 +102,15 @@ class RMSprop final : public Optimizer {
   };
   explicit RMSprop(const Options& options);
   int state_count() const override;
-  void step(const Team& team, index n, float* parameters, const float* gradients, float* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
-  void step(const Team& team, index n, double* parameters, const double* gradients, double* const* state,
-            double learning_rate, std::int64_t step, bool read_by_all) const override;
+  void update(index n, float* parameters, const float* gradients, float* const* state, double learning_rate,
+              std::int64_t step, bool read_by_others) const override;
+  void update(index n, double* parameters, const double* gradients, double* const* state,
+              double learning_rate, std::int64_t step, bool read_by_others) const override;
 
  private:
   template <class T>
-  void run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-           double learning_rate, std::int64_t step, bool read_by_all) const;
+  void run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+           std::int64_t step, bool read_by_others) const;
   Options options_;
 };
 

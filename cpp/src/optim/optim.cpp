@@ -9,13 +9,10 @@
 namespace tenfold {
 namespace {
 
-// Pieces end at multiples of a cache line, so that no two members write to the same one.
-constexpr index kGrain = 16;
-
-// What every member of a team reads in a step, they hold when the next one writes (kernels/past.h).
+// What other members have read in a step they hold when the next one writes (kernels/past.h).
 template <class T>
-bool write_past_caches(const Team& team, const T* parameters) {
-  return team.size() > 1 && reinterpret_cast<std::uintptr_t>(parameters) % kLine == 0;
+bool write_past_caches(const T* parameters, bool read_by_others) {
+  return read_by_others && reinterpret_cast<std::uintptr_t>(parameters) % kLine == 0;
 }
 
 // Written so that NaN is refused too.
@@ -47,8 +44,8 @@ int SGD::state_count() const {
 }
 
 template <class T>
-void SGD::run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-              double learning_rate, std::int64_t step, bool read_by_all) const {
+void SGD::run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+              std::int64_t step, bool read_by_others) const {
   const auto& k = kernels<OptimKernels, T>();
   const bool first = step == 0;
   SgdRates<T> rates;
@@ -59,11 +56,8 @@ void SGD::run(const Team& team, index n, T* parameters, const T* gradients, T* c
   rates.share = static_cast<T>(first ? 1 : 1 - options_.dampening);
   rates.nesterov = options_.nesterov;
   T* buffer = state_count() > 0 ? state[0] : nullptr;
-  const bool past = read_by_all && write_past_caches(team, parameters);
-  team.for_range(n, kGrain, [&](index begin, index end) {
-    k.sgd(end - begin, parameters + begin, gradients + begin, buffer == nullptr ? nullptr : buffer + begin,
-          rates, past);
-  });
+  const bool past = write_past_caches(parameters, read_by_others);
+  k.sgd(n, parameters, gradients, buffer, rates, past);
 }
 
 Adam::Adam(const Options& options) : options_(options) {
@@ -75,8 +69,8 @@ Adam::Adam(const Options& options) : options_(options) {
 }
 
 template <class T>
-void Adam::run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-               double learning_rate, std::int64_t step, bool read_by_all) const {
+void Adam::run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+               std::int64_t step, bool read_by_others) const {
   const auto& k = kernels<OptimKernels, T>();
   const double t = static_cast<double>(step) + 1;
   AdamRates<T> rates;
@@ -90,10 +84,8 @@ void Adam::run(const Team& team, index n, T* parameters, const T* gradients, T* 
   rates.weight_decay = static_cast<T>(options_.decoupled ? 0 : options_.weight_decay);
   rates.shrink = static_cast<T>(options_.decoupled ? 1 - learning_rate * options_.weight_decay : 1);
   T *mean = state[0], *square = state[1];
-  const bool past = read_by_all && write_past_caches(team, parameters);
-  team.for_range(n, kGrain, [&](index begin, index end) {
-    k.adam(end - begin, parameters + begin, gradients + begin, mean + begin, square + begin, rates, past);
-  });
+  const bool past = write_past_caches(parameters, read_by_others);
+  k.adam(n, parameters, gradients, mean, square, rates, past);
 }
 
 RMSprop::RMSprop(const Options& options) : options_(options) {
@@ -108,8 +100,8 @@ int RMSprop::state_count() const {
 }
 
 template <class T>
-void RMSprop::run(const Team& team, index n, T* parameters, const T* gradients, T* const* state,
-                  double learning_rate, std::int64_t, bool read_by_all) const {
+void RMSprop::run(index n, T* parameters, const T* gradients, T* const* state, double learning_rate,
+                  std::int64_t, bool read_by_others) const {
   const auto& k = kernels<OptimKernels, T>();
   RmspropRates<T> rates;
   rates.learning_rate = static_cast<T>(learning_rate);
@@ -120,24 +112,21 @@ void RMSprop::run(const Team& team, index n, T* parameters, const T* gradients, 
   rates.momentum = static_cast<T>(options_.momentum);
   T* square = state[0];
   T* buffer = state_count() > 1 ? state[1] : nullptr;
-  const bool past = read_by_all && write_past_caches(team, parameters);
-  team.for_range(n, kGrain, [&](index begin, index end) {
-    k.rmsprop(end - begin, parameters + begin, gradients + begin, square + begin,
-              buffer == nullptr ? nullptr : buffer + begin, rates, past);
-  });
+  const bool past = write_past_caches(parameters, read_by_others);
+  k.rmsprop(n, parameters, gradients, square, buffer, rates, past);
 }
 
-#define TENFOLD_DEFINE_STEP(Class, T)                                                             \
-  void Class::step(const Team& team, index n, T* parameters, const T* gradients, T* const* state, \
-                   double learning_rate, std::int64_t step, bool read_by_all) const {             \
-    run(team, n, parameters, gradients, state, learning_rate, step, read_by_all);                 \
+#define TENFOLD_DEFINE_UPDATE(Class, T)                                                                 \
+  void Class::update(index n, T* parameters, const T* gradients, T* const* state, double learning_rate, \
+                     std::int64_t step, bool read_by_others) const {                                    \
+    run(n, parameters, gradients, state, learning_rate, step, read_by_others);                          \
   }
-TENFOLD_DEFINE_STEP(SGD, float)
-TENFOLD_DEFINE_STEP(SGD, double)
-TENFOLD_DEFINE_STEP(Adam, float)
-TENFOLD_DEFINE_STEP(Adam, double)
-TENFOLD_DEFINE_STEP(RMSprop, float)
-TENFOLD_DEFINE_STEP(RMSprop, double)
-#undef TENFOLD_DEFINE_STEP
+TENFOLD_DEFINE_UPDATE(SGD, float)
+TENFOLD_DEFINE_UPDATE(SGD, double)
+TENFOLD_DEFINE_UPDATE(Adam, float)
+TENFOLD_DEFINE_UPDATE(Adam, double)
+TENFOLD_DEFINE_UPDATE(RMSprop, float)
+TENFOLD_DEFINE_UPDATE(RMSprop, double)
+#undef TENFOLD_DEFINE_UPDATE
 
 }  // namespace tenfold

@@ -66,11 +66,14 @@ struct Program::Plan {
   void prepare();
   void resolve();
   // `rows`: the samples of a training step, for instructions that gather them.
+  // `taker`: of gradients that the last instruction hands over.
   void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random,
-           const index* rows = nullptr) {
-    for (const Instruction& instruction : instructions) execute(team, instruction, random, rows);
+           const index* rows = nullptr, const GradientTaker* taker = nullptr) {
+    for (const Instruction& instruction : instructions)
+      execute(team, instruction, random, rows, &instruction == &instructions.back() ? taker : nullptr);
   }
-  void execute(const Team& team, const Instruction& instruction, RandomState random, const index* rows);
+  void execute(const Team& team, const Instruction& instruction, RandomState random, const index* rows,
+               const GradientTaker* taker);
   InstructionProfile describe(const Instruction& instruction) const;
   void run_updates(const Team& team);
   // Throws when `run` does not fit the program; makes `staging` and `sample_bytes`.
@@ -79,10 +82,11 @@ struct Program::Plan {
   bool gathered_by_readers(std::size_t k);
   // Gathers the samples `rows` into staging.
   void gather(const Team& team, const TrainingRun& run, const index* rows) const;
-  // Cuts the flat vectors where an instruction shares out what it reads; after resolve().
+  // Cuts the flat vectors where an instruction shares out what it reads or hands over its gradient; after resolve().
   void cut_parameters(const TrainingRun& run);
-  template <class T>
-  void optimize(const Team& team, const TrainingRun& run, index step) const;
+  // Where input i of the instruction lies in the flat parameters, if nobody else reads it; else kNone.
+  index own_parameter(const TrainingRun& run, const Instruction& instruction, std::size_t i) const;
+  class Updates;
   index batch() const {
     return input_types.empty() || input_types[0].shape.empty() ? 0 : input_types[0].shape[0];
   }
@@ -117,6 +121,7 @@ struct Program::Plan {
   struct ParameterPiece {
     index begin, end;
     bool read_by_all;
+    int handed_over;  // the input of the last instruction of backward that it is, or kNone
   };
   std::vector<ParameterPiece> parameter_pieces;  // of a training run
   int time = 0;

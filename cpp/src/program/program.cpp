@@ -131,7 +131,8 @@ void Program::Plan::resolve() {
   }
 }
 
-void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random, const index* rows) {
+void Program::Plan::execute(const Team& team, const Instruction& i, RandomState random, const index* rows,
+                            const GradientTaker* taker) {
   if (!i.gathers) rows = nullptr;
   switch (i.kind) {
     case Instruction::kForward:
@@ -143,7 +144,7 @@ void Program::Plan::execute(const Team& team, const Instruction& i, RandomState 
       // Forward's outputs reach backward as constants: the pointers are the same ones.
       i.op->backward(team, {i.input_pointers.data(), i.output_pointers.data(), i.saved_pointers.data(),
                             i.d_output_pointers.data(), i.d_input_pointers.data(), i.workspace_pointer,
-                            random, &errors, rows});
+                            random, &errors, rows, taker});
       break;
     case Instruction::kCopy:
       copy_to(team, i.type, i.input_pointers[0], i.output_pointers[0]);
@@ -320,7 +321,7 @@ std::vector<InstructionProfile> Program::profile(const std::vector<const void*>&
           // Member 0 has the clock; nobody begins before it is read, and it is read when all are done.
           const Clock::time_point begin = Clock::now();
           team.barrier();
-          p.execute(team, instruction, random, nullptr);
+          p.execute(team, instruction, random, nullptr, nullptr);
           team.barrier();
           const Clock::time_point end = Clock::now();
           if (team.rank() == 0 && repetition >= 0) {
@@ -396,50 +397,115 @@ void Program::Plan::gather(const Team& team, const TrainingRun& run, const index
   });
 }
 
-void Program::Plan::cut_parameters(const TrainingRun& run) {
-  std::map<const void*, int> readers;
-  for (const Instruction& instruction : forward) {
-    for (const void* input : instruction.input_pointers) ++readers[input];
-  }
+index Program::Plan::own_parameter(const TrainingRun& run, const Instruction& instruction,
+                                   std::size_t i) const {
+  const void* const input = instruction.input_pointers[i];
+  index readers = 0;
+  for (const Instruction& other : forward)
+    readers += std::count(other.input_pointers.begin(), other.input_pointers.end(), input);
   const std::size_t size = size_of(output_types[0].dtype);
   const auto* const first = static_cast<const std::byte*>(run.parameters);
   const auto* const last = first + static_cast<std::size_t>(run.parameter_count) * size;
-  std::vector<ParameterPiece> shared_out;
+  const auto* const here = static_cast<const std::byte*>(input);
+  if (readers != 1 || std::less<>()(here, first) || !std::less<>()(here, last)) return kNone;
+  return (here - first) / static_cast<index>(size);
+}
+
+void Program::Plan::cut_parameters(const TrainingRun& run) {
+  const std::size_t size = size_of(output_types[0].dtype);
+  std::vector<ParameterPiece> cut;
   for (const Instruction& instruction : forward) {
     if (instruction.op == nullptr) continue;
+    const Op& op = *instruction.op;
+    // Of the instructions of backward the last one: one that followed might fail, in a step that then changes nothing.
+    const Instruction* const back =
+        !backward.empty() && backward.back().op == &op ? &backward.back() : nullptr;
     for (std::size_t i = 0; i < instruction.inputs.size(); ++i) {
-      const auto* const input = static_cast<const std::byte*>(instruction.input_pointers[i]);
-      if (!instruction.op->shares_out(static_cast<int>(i)) || readers[input] > 1) continue;
-      if (std::less<>()(input, first) || !std::less<>()(input, last)) continue;
-      const index begin = (input - first) / static_cast<index>(size);
-      shared_out.push_back({begin, begin + instruction.op->inputs()[i].count(), false});
+      const int input = static_cast<int>(i);
+      const bool shared_out = op.shares_out(input);
+      if (!shared_out && !op.hands_over(input)) continue;
+      const index begin = own_parameter(run, instruction, i);
+      if (begin == kNone) continue;
+      const void* const gradient =
+          static_cast<const std::byte*>(run.gradients) + static_cast<std::size_t>(begin) * size;
+      const bool handed_over =
+          back != nullptr && op.hands_over(input) && back->d_input_pointers[i] == gradient;
+      cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone});
     }
   }
-  std::sort(shared_out.begin(), shared_out.end(),
+  std::sort(cut.begin(), cut.end(),
             [](const ParameterPiece& a, const ParameterPiece& b) { return a.begin < b.begin; });
   parameter_pieces.clear();
   index end = 0;
-  const auto read_by_all_until = [&](index next) {
-    if (next > end) parameter_pieces.push_back({end, next, true});
+  const auto others_until = [&](index next) {
+    if (next > end) parameter_pieces.push_back({end, next, true, kNone});
   };
-  for (const ParameterPiece& piece : shared_out) {
-    read_by_all_until(piece.begin);
+  for (const ParameterPiece& piece : cut) {
+    others_until(piece.begin);
     parameter_pieces.push_back(piece);
     end = piece.end;
   }
-  read_by_all_until(run.parameter_count);
+  others_until(run.parameter_count);
 }
 
-template <class T>
-void Program::Plan::optimize(const Team& team, const TrainingRun& run, index step) const {
-  for (const auto& [begin, end, read_by_all] : parameter_pieces) {
-    std::array<T*, kMaxOptimizerStates> states{};
-    for (std::size_t k = 0; k < run.states.size(); ++k) states[k] = static_cast<T*>(run.states[k]) + begin;
-    run.optimizer->step(team, end - begin, static_cast<T*>(run.parameters) + begin,
-                        static_cast<const T*>(run.gradients) + begin, states.data(), run.learning_rates[step],
-                        run.first_step + step, read_by_all);
+// A step's optimiser. SPMD but for take.
+class Program::Plan::Updates final : public GradientTaker {
+ public:
+  Updates(const Plan& plan, const TrainingRun& run, index step, const Team& team)
+      : plan_(plan), run_(run), step_(step), team_(team) {}
+
+  bool takes(int input) const override { return piece(input) != nullptr; }
+  void take(int input, index begin, index end, const void* gradient) const override {
+    const ParameterPiece& of = *piece(input);
+    const auto update = [&, first = of.begin + begin](auto* parameters, const auto* gradients) {
+      run_.optimizer->update(end - begin, parameters + first, gradients, states(parameters, first).data(),
+                             run_.learning_rates[step_], run_.first_step + step_,
+                             of.read_by_all && team_.size() > 1);
+    };
+    if (plan_.output_types[0].dtype == DType::float32) {
+      update(static_cast<float*>(run_.parameters), static_cast<const float*>(gradient));
+    } else {
+      update(static_cast<double*>(run_.parameters), static_cast<const double*>(gradient));
+    }
   }
-}
+
+  // What was not taken; or all parameters, where nothing was.
+  void finish(bool all) const {
+    const auto update = [&](auto* parameters, const auto* gradients) {
+      for (const ParameterPiece& piece : plan_.parameter_pieces) {
+        if (piece.handed_over != kNone && !all) continue;
+        run_.optimizer->step(team_, piece.end - piece.begin, parameters + piece.begin,
+                             gradients + piece.begin, states(parameters, piece.begin).data(),
+                             run_.learning_rates[step_], run_.first_step + step_, piece.read_by_all);
+      }
+    };
+    if (plan_.output_types[0].dtype == DType::float32) {
+      update(static_cast<float*>(run_.parameters), static_cast<const float*>(run_.gradients));
+    } else {
+      update(static_cast<double*>(run_.parameters), static_cast<const double*>(run_.gradients));
+    }
+  }
+
+ private:
+  const ParameterPiece* piece(int input) const {
+    for (const ParameterPiece& piece : plan_.parameter_pieces) {
+      if (piece.handed_over == input) return &piece;
+    }
+    return nullptr;
+  }
+  // Of the parameters from `begin` on.
+  template <class T>
+  std::array<T*, kMaxOptimizerStates> states(const T* /*parameters*/, index begin) const {
+    std::array<T*, kMaxOptimizerStates> found{};
+    for (std::size_t k = 0; k < run_.states.size(); ++k) found[k] = static_cast<T*>(run_.states[k]) + begin;
+    return found;
+  }
+
+  const Plan& plan_;
+  const TrainingRun& run_;
+  index step_;
+  const Team& team_;
+};
 
 index Program::train(const TrainingRun& run) {
   Plan& p = *plan_;
@@ -485,12 +551,15 @@ index Program::train(const TrainingRun& run) {
         if (!std::isfinite(results[0]) || p.errors.error) failed = step;
       });
       if (failed <= step) break;
-      p.run(team, p.backward, random, rows);
+      // The last step leaves all gradients where the caller finds them.
+      const bool all = step + 1 == run.steps;
+      const Plan::Updates updates(p, run, step, team);
+      p.run(team, p.backward, random, rows, all ? nullptr : &updates);
       team.once([&] {
         if (p.errors.error) failed = step;
       });
       if (failed <= step) break;
-      single ? p.optimize<float>(team, run, step) : p.optimize<double>(team, run, step);
+      updates.finish(all);
       p.run_updates(team);
       if (team.rank() == 0) done = step + 1;
     }

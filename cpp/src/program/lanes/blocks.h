@@ -199,8 +199,9 @@ class Blocks {
     }
   }
 
-  // The parameter gradients, times scale, from what the blocks left.
-  void finish(const Team& team, const Kernels& k, const BackwardCall& call, T* leftovers, T scale) const {
+  // The parameter gradients, times scale, from what the blocks left. Those that the call's taker takes are made in `mine`.
+  void finish(const Team& team, const Kernels& k, const BackwardCall& call, T* leftovers, T* mine,
+              T scale) const {
     if (background_.there()) background_.make_columns(team, call, leftovers);
     team.for_each(static_cast<index>(plan_.jobs.size()), [&](index j) {
       const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
@@ -226,7 +227,9 @@ class Blocks {
           sum_slots(slots + bias_slot(stage), 0, stage.features, scale, db);
       } else if (dw != nullptr || db != nullptr) {
         const T* d = leftovers + stage.d_out + job.begin * kLanes;
-        T* const dw_rows = dw != nullptr ? dw + job.begin * stage.taps : nullptr;
+        const bool taken = call.taker != nullptr && call.taker->takes(stage.weight);
+        const index begin = job.begin * stage.taps;
+        T* const dw_rows = taken ? mine : dw != nullptr ? dw + begin : nullptr;
         T* const db_rows = db != nullptr ? db + job.begin : nullptr;
         if (stage.on_background) {
           background_.weight(job.begin, job.end, leftovers, scale, dw_rows, db_rows);
@@ -234,6 +237,7 @@ class Blocks {
           k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
                          leftovers + stage.samples_rows, stage.pitch, scale, dw_rows, db_rows);
         }
+        if (taken) call.taker->take(stage.weight, begin, job.end * stage.taps, dw_rows);
       }
     });
   }

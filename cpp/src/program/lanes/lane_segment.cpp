@@ -48,6 +48,11 @@ class LaneSegment final : public Op {
 
   bool gathers(int input) const override { return input == 0; }
   bool shares_out(int input) const override { return blocks_.background().there() && input == 1; }
+  bool hands_over(int input) const override {
+    return std::any_of(plan_.stages.begin(), plan_.stages.end(), [input](const lanes::Stage& stage) {
+      return stage.kind == LaneLayer::Kind::linear && stage.weight == input;
+    });
+  }
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where
@@ -59,7 +64,7 @@ class LaneSegment final : public Op {
   }
   std::size_t backward_workspace(int threads) const override {
     const index member = blocks_.backward_elements();
-    return bytes(threads * member + plan_.leftovers + plan_.blocks * lanes::kLanes +
+    return bytes(threads * (member + plan_.handed_over) + plan_.leftovers + plan_.blocks * lanes::kLanes +
                  (blocks_.keeps_areas() ? 0 : blocks_.background().shared_elements()));
   }
 
@@ -124,12 +129,13 @@ class LaneSegment final : public Op {
 
   void backward(const Team& team, const BackwardCall& call) const override {
     const auto& k = kernels<LaneKernels, T>();
-    T* const work = reinterpret_cast<T*>(call.workspace);
+    T* const handed_over = reinterpret_cast<T*>(call.workspace) + team.rank() * plan_.handed_over;
+    T* const work = reinterpret_cast<T*>(call.workspace) + team.size() * plan_.handed_over;
     const T scale = chain_.loss ? *d_output<T>(call, loss_output_) : T{1};
     T* const dx = d_input<T>(call, 0);
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
     if (chain_.by_block && dx == nullptr)
-      return blocks_.finish(team, k, call, static_cast<T*>(call.saved[0]), scale);
+      return blocks_.finish(team, k, call, static_cast<T*>(call.saved[0]), handed_over, scale);
 
     const index member = blocks_.backward_elements();
     T* const mine = work + team.rank() * member;
@@ -165,7 +171,7 @@ class LaneSegment final : public Op {
       }
       blocks_.sum_chunk(k, chunk, gradients, leftovers, team.size() > 1);
     });
-    blocks_.finish(team, k, call, leftovers, T{1});
+    blocks_.finish(team, k, call, leftovers, handed_over, T{1});
   }
 
  private:

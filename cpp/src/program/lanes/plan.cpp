@@ -483,6 +483,7 @@ void place_linear(Plan& plan, int number) {
     const index end = std::min(stage.features, begin + piece);
     plan.jobs.push_back({number, begin, end, stage.features});
   }
+  plan.handed_over = std::max(plan.handed_over, up(std::min(piece, stage.features) * stage.taps));
 }
 
 }  // namespace

@@ -113,6 +113,7 @@ struct Plan {
   index slot = 0;                         // of a chunk
   index leftovers = 0;                    // what blocks leave for the end: slots, dense rows and gradients
   std::vector<Job> jobs;
+  index handed_over = 0;  // of a dense weight's gradient, by a job
 
   // Of block b; the last one may have fewer than the lanes.
   index samples_of(index b) const { return samples - b * kLanes < kLanes ? samples - b * kLanes : kLanes; }
