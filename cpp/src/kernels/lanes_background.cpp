@@ -92,16 +92,23 @@ TENFOLD_INLINE T sum_row(index inputs, const T* w) {
   return sum<T>((part[0] + part[1]) + (part[2] + part[3])) + rest;
 }
 
+// Listed inputs begin .. end - 1 of the sums; y holds what came before.
 template <class T, int Rows>
-TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
+TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0, index begin, index end) {
   constexpr int V = kTogether<T>;
   for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+    T* const y = a.y + o0 * kBlock + lane;
     Vec<T> background[V], acc[Rows][V];
     load_together<T>(a.background + lane, background);
     const T* row[Rows];
     TENFOLD_UNROLL
     for (int o = 0; o < Rows; ++o) {
       row[o] = a.w + (o0 + o) * a.inputs;
+      if (begin > 0) {
+        TENFOLD_UNROLL
+        for (int v = 0; v < V; ++v) acc[o][v] = load(y + o * kBlock + v * kLanes<T>);
+        continue;
+      }
       if (a.sum && lane == 0) a.row_sums[o0 + o] = sum_row<T>(a.inputs, row[o]);
       const Vec<T> start = a.bias ? splat(a.bias[o0 + o]) : Vec<T>{};
       TENFOLD_UNROLL
@@ -116,27 +123,40 @@ TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0) {
       for (int o = 0; o < Rows; ++o) add_together<T>(row[o][i], e, acc[o]);
     };
     constexpr index kLineElements = kLine / sizeof(T);
-    const index lines = lane == 0 ? (a.ahead_count + kLineElements - 1) / kLineElements : 0;
-    const index asked = lines < a.count ? lines : a.count;
-    index j = 0;
+    const index lines = lane == 0 && o0 == 0 ? (a.ahead_count + kLineElements - 1) / kLineElements : 0;
+    const index asked = lines < end ? lines : end;
+    index j = begin;
     for (; j < asked; ++j) {
-      __builtin_prefetch(a.ahead + j * kLineElements);
+      __builtin_prefetch(a.ahead + j * kLineElements, 0, 2);
       add(j);
     }
-    for (; j < a.count; ++j) add(j);
-    T* const y = a.y + o0 * kBlock + lane;
+    for (; j < end; ++j) add(j);
+    const bool last = end == a.count;
     TENFOLD_UNROLL
     for (int o = 0; o < Rows; ++o) {
       TENFOLD_UNROLL
       for (int v = 0; v < V; ++v)
-        store(y + o * kBlock + v * kLanes<T>, a.relu ? signed_relu<T>(acc[o][v]) : acc[o][v]);
+        store(y + o * kBlock + v * kLanes<T>, a.relu && last ? signed_relu<T>(acc[o][v]) : acc[o][v]);
     }
   }
 }
 
+// As many inputs as stay in the first-level cache for all tiles of a share.
+template <class T>
+constexpr index kListed = 16384 / (kBlock * sizeof(T));
+template <class T>
+constexpr index kShare = (kManyRegisters ? 1 : 2) * kDenseRows<T>;
+static_assert(kShare<float> <= kMostShare && kShare<double> <= kMostShare);
+
 template <class T>
 void dense(const LaneBackgroundDense<T>& a) {
-  in_pieces<kDenseRows<T>>(a.outputs, [&](index o, auto rows) { dense_tile<T, rows.value>(a, o); });
+  const bool whole = a.outputs <= kDenseRows<T> || a.count <= kListed<T>;
+  const index parts = whole ? 1 : (a.count + kListed<T> - 1) / kListed<T>;
+  for (index part = 0; part < parts; ++part) {
+    const index begin = a.count * part / parts, end = a.count * (part + 1) / parts;
+    in_pieces<kDenseRows<T>>(a.outputs,
+                             [&](index o, auto rows) { dense_tile<T, rows.value>(a, o, begin, end); });
+  }
 }
 
 template <class T>
@@ -308,7 +328,7 @@ void dense_weight(index outputs, index inputs, const LaneColumns<T>& from, const
 
 template <class T>
 constexpr LaneBackgroundKernels<T> make_table() {
-  return {background<T>, list<T>, dense<T>, columns<T>, dense_weight<T>};
+  return {background<T>, list<T>, dense<T>, kShare<T>, columns<T>, dense_weight<T>};
 }
 
 }  // namespace

@@ -43,6 +43,9 @@ struct LaneColumns {
   ptrdiff_t dy_pitch;  // from the gradients of a sample to the next
 };
 
+// No ISA's kernels want more outputs in a call.
+constexpr ptrdiff_t kMostShare = 16;
+
 // Not all columns begin in the same sets of the cache.
 constexpr ptrdiff_t lane_columns_pitch(ptrdiff_t samples) {
   return samples + 2;
@@ -55,6 +58,7 @@ struct LaneBackgroundKernels {
   // lanes[j][16] <-- lanes[list[j]] - background, for the inputs where that is not 0 in all lanes; returns how many.
   ptrdiff_t (*list)(ptrdiff_t count, const T* background, T* lanes, int32_t* list);
   void (*dense)(const LaneBackgroundDense<T>& call);
+  ptrdiff_t share;  // outputs that a call should have
   // Columns begin .. end - 1 of samples x + order[n] * inputs (without order: n * inputs).
   void (*columns)(const LaneColumns<T>& to, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t inputs, const T* x,
                   const ptrdiff_t* order, const T* background);

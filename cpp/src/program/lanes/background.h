@@ -29,14 +29,16 @@ class Background {
     team.for_each(plan_.blocks, [&](index b) {
       take_inputs(k, b, static_cast<const T*>(inputs[0]), rows, shared + b * places().block);
     });
+    const auto& background = kernels<LaneBackgroundKernels, T>();
+    const index share = background.share;
     const T* const w = static_cast<const T*>(inputs[stage_.weight]);
     const T* const bias = stage_.bias >= 0 ? static_cast<const T*>(inputs[stage_.bias]) : nullptr;
     const index groups = divide_up(plan_.blocks, std::max<index>(1, kGroupElements / places().list));
     for (index g = 0; g < groups; ++g) {
       const index first = plan_.blocks * g / groups, last = plan_.blocks * (g + 1) / groups;
-      team.for_each(divide_up(stage_.features, kPiece), [&](index piece) {
-        const index o = piece * kPiece;
-        T row_sums[kPiece];
+      team.for_each(divide_up(stage_.features, share), [&](index piece) {
+        const index o = piece * share;
+        T row_sums[kMostShare];
         bool summed = false;
         for (index b = first; b < last; ++b) {
           T* const block = shared + b * places().block;
@@ -51,14 +53,14 @@ class Background {
           call.sum = call.row_sums != nullptr && !summed;
           summed |= call.sum;
           call.y = block + places().y + o * kLanes;
-          call.outputs = std::min(kPiece, stage_.features - o);
-          const index next = std::min(kPiece, stage_.features - o - call.outputs) * stage_.taps;
+          call.outputs = std::min(share, stage_.features - o);
+          const index next = std::min(share, stage_.features - o - call.outputs) * stage_.taps;
           const index done = next * (b - first) / (last - first);
           call.ahead = call.w + call.outputs * stage_.taps + done;
           call.ahead_count = next * (b + 1 - first) / (last - first) - done;
           call.inputs = stage_.taps;
           call.relu = stage_.relu;
-          kernels<LaneBackgroundKernels, T>().dense(call);
+          background.dense(call);
         }
       });
     }
@@ -100,7 +102,6 @@ class Background {
   }
 
  private:
-  static constexpr index kPiece = 8;  // outputs: a register tile
   // Inputs of blocks that are read again and again for one piece after the other, half of them background: in the
   // second-level cache.
   static constexpr index kGroupElements = index{1} << 18;
