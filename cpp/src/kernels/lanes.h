@@ -102,8 +102,8 @@ struct LaneKernels {
   // dx[i] = sum_o w[o][i] * dy[o].
   void (*dense_input)(ptrdiff_t outputs, ptrdiff_t inputs, const T* dy, const T* w, T* dx);
   // dw[o][i] = scale * sum_n dy[n / 16][o][n % 16] * rows[n][i] for `outputs` o; blocks of dy are dy_block
-  // apart, rows have a pitch that is a multiple of 16 with zeros behind the inputs. db[o] likewise. Either
-  // may be null.
+  // apart, rows a pitch apart, with zeros behind the inputs up to a multiple of 16. db[o] likewise. Either may
+  // be null.
   void (*dense_weight)(ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t samples, const T* dy,
                        ptrdiff_t dy_block, const T* rows, ptrdiff_t pitch, T scale, T* dw, T* db);
 

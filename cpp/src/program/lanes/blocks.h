@@ -137,8 +137,9 @@ class Blocks {
           } else {
             T* rows = leftovers + stage.samples_rows + b * kLanes * stage.pitch;
             k.from_lanes(stage.taps, area + in.offset, rows, stage.pitch, kLanes, shared);
+            const index whole = divide_up(stage.taps, kLanes) * kLanes;
             for (index n = 0; n < kLanes; ++n)
-              std::fill(rows + n * stage.pitch + stage.taps, rows + (n + 1) * stage.pitch, T{0});
+              std::fill(rows + n * stage.pitch + stage.taps, rows + n * stage.pitch + whole, T{0});
           }
           if (wants_dx) k.dense_input(stage.features, stage.taps, d, w, d_in);
           break;

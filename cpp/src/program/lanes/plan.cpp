@@ -25,6 +25,10 @@ constexpr index kSparseLook = 7168;
 index up(index elements) {
   return divide_up(elements, kLanes) * kLanes;
 }
+// The pitch of rows that are taken across: an odd number of lines, so that they do not lie in the same sets of the cache.
+index odd_lines(index elements) {
+  return (divide_up(elements, kLanes) | 1) * kLanes;
+}
 // The offset of `elements` more in what is `total` long so far.
 index place(index& total, index elements) {
   const index offset = total;
@@ -408,8 +412,7 @@ void place_sparse(Plan& plan, Stage& stage, const Plane& in) {
   rows.run = divide_up(stage.width.kernel * rows.channels, kRunPart) * kRunPart;
   rows.row = in.cols() * rows.channels;
   rows.elements = in.rows() * rows.row;
-  // An odd number of lines, so that not all samples lie in the same sets of the cache.
-  rows.sample = (divide_up(rows.elements, kLanes) | 1) * kLanes;
+  rows.sample = odd_lines(rows.elements);
   const index look_rows = kSparseLook / (kListedSamples * rows.row) - (stage.height.kernel - 1);
   const index fit = std::clamp<index>(look_rows / stage.pool_height.kernel, 1, stage.pool_height.output);
   sparse.strip = divide_up(stage.pool_height.output, divide_up(stage.pool_height.output, fit));
@@ -465,7 +468,7 @@ void place_background(Plan& plan, Stage& stage) {
   background.places = place(plan.leftovers, samples);
   background.counts = place(plan.leftovers, background.columns);
   background.samples = place(plan.leftovers, plan.blocks * kLanes);
-  background.d_pitch = (divide_up(stage.features, kLanes) | 1) * kLanes;
+  background.d_pitch = odd_lines(stage.features);
   background.d_rows = place(plan.leftovers, plan.blocks * kLanes * background.d_pitch);
 }
 
@@ -474,7 +477,7 @@ void place_linear(Plan& plan, int number) {
   if (stage.on_background) {
     place_background(plan, stage);
   } else {
-    stage.pitch = up(stage.taps);
+    stage.pitch = odd_lines(stage.taps);
     stage.samples_rows = place(plan.leftovers, plan.blocks * kLanes * stage.pitch);
   }
   stage.d_out = place(plan.leftovers, plan.blocks * kLanes * stage.features);
