@@ -520,8 +520,8 @@ void dense_weight(index outputs, index inputs, index samples, const T* dy, index
   constexpr int kRows = kManyRegisters ? 6 : 3;
   const index vectors = (inputs + kLanes<T> - 1) / kLanes<T>;
   if (dw != nullptr)
-    in_pieces<kRows>(outputs, [&](index o, auto row_count) {
-      in_pieces<4>(vectors, [&](index v, auto columns) {
+    in_pieces<4>(vectors, [&](index v, auto columns) {  // of samples that stay near for all outputs
+      in_pieces<kRows>(outputs, [&](index o, auto row_count) {
         const index i = v * kLanes<T>;
         dense_weight_tile<T, row_count.value, columns.value>(samples, dy + o * kBlock, dy_block, rows + i,
                                                              pitch, scale, dw + o * inputs + i, inputs,
