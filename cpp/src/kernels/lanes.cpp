@@ -126,7 +126,7 @@ TENFOLD_INLINE void conv_weight_tile(const LaneConvWeight<T>& a, index f0, index
         TENFOLD_UNROLL
         for (int k = 0; k < Taps; ++k) {
           Vec<T> v = load(x[k]);
-          if constexpr (Filters > 1) TENFOLD_IN_REGISTER(v);
+          if constexpr (Filters > 1) pin<T>(v);
           in[k] = v;
           x[k] += a.x_col;
         }

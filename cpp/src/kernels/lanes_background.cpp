@@ -246,12 +246,12 @@ TENFOLD_INLINE void weight_tile(index count, const T* e, const int32_t* places, 
     TENFOLD_UNROLL
     for (int v = 0; v < Vectors; ++v) {
       d[v] = load(from + v * kLanes<T>);
-      TENFOLD_IN_REGISTER(d[v]);
+      pin<T>(d[v]);
     }
     TENFOLD_UNROLL
     for (int i = 0; i < Inputs; ++i) {
       Vec<T> input = splat(e[first + i]);
-      TENFOLD_IN_REGISTER(input);
+      pin<T>(input);
       TENFOLD_UNROLL
       for (int v = 0; v < Vectors; ++v) acc[v][i] = fma<T>(input, d[v], acc[v][i]);
     }

@@ -58,15 +58,6 @@ TENFOLD_INLINE void in_pieces(index count, const F& f) {
   }
 }
 
-// A loaded vector that several FMAs read: without this GCC folds the load into each of them.
-#if defined(__x86_64__)
-#define TENFOLD_IN_REGISTER(v) __asm__("" : "+v"(v))
-#elif defined(__aarch64__)
-#define TENFOLD_IN_REGISTER(v) __asm__("" : "+w"(v))
-#else
-#define TENFOLD_IN_REGISTER(v) static_cast<void>(v)
-#endif
-
 // Hides from the compiler where a pointer comes from. Where looks overlap it would otherwise carry what it has loaded
 // over to the next one, in registers that the sums need.
 #define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
@@ -76,7 +67,7 @@ TENFOLD_INLINE void load_together(const T* p, Vec<T> (&x)[kTogether<T>]) {
   TENFOLD_UNROLL
   for (int v = 0; v < kTogether<T>; ++v) {
     Vec<T> value = load(p + v * kLanes<T>);
-    TENFOLD_IN_REGISTER(value);
+    pin<T>(value);
     x[v] = value;
   }
 }

@@ -102,12 +102,12 @@ TENFOLD_INLINE void add_points(const LaneWinograd<T>& a, const T* v, index v_cha
       TENFOLD_UNROLL
       for (int k = 0; k < Count; ++k) {
         Vec<T> upper = load(v + (First + k) * kBlock), lower = load(v + (P + First + k) * kBlock);
-        TENFOLD_IN_REGISTER(upper);
-        TENFOLD_IN_REGISTER(lower);
+        pin<T>(upper);
+        pin<T>(lower);
         TENFOLD_UNROLL
         for (int f = 0; f < Filters; ++f) {
           Vec<T> weight = splat(u[f * u_filter + First + k]);
-          TENFOLD_IN_REGISTER(weight);
+          pin<T>(weight);
           acc[f][0][k] = fma<T>(weight, upper, acc[f][0][k]);
           acc[f][1][k] = fma<T>(weight, lower, acc[f][1][k]);
         }

@@ -381,7 +381,7 @@ TENFOLD_INLINE void weight_tile(const LaneWinograd<T>& a, index tiles, const T* 
       TENFOLD_UNROLL
       for (int c = 0; c < Channels; ++c) {
         Vec<T> value = load(right + c * kBlock);
-        if constexpr (Filters > 1) TENFOLD_IN_REGISTER(value);
+        if constexpr (Filters > 1) pin<T>(value);
         in[c] = value;
       }
       TENFOLD_UNROLL

@@ -163,7 +163,7 @@ template <class T>
 TENFOLD_INLINE void pin(Vec<T>& v) {
 #if defined(TENFOLD_ISA_avx512)
   __asm__("" : "+v"(v));
-#elif defined(TENFOLD_ISA_neon)
+#elif defined(__aarch64__)
   __asm__("" : "+w"(v));
 #elif defined(__x86_64__)
   __asm__("" : "+x"(v));
