@@ -38,8 +38,8 @@ struct TrainingRun {
   const Optimizer* optimizer = nullptr;
   index parameter_count = 0;  // of the flat vectors below, of the program's floating type
   void* parameters = nullptr;
-  const void* gradients =
-      nullptr;                // where programs put them (bind_gradient); after the run those of its last step
+  // Where the program puts gradients (bind_gradient); after the run they are those of its last step.
+  const void* gradients = nullptr;
   std::vector<void*> states;  // Optimizer::state_count() vectors of the same length
 };
 

@@ -56,7 +56,8 @@ class LaneSegment final : public Op {
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where
-  // forward did not save them, and what a layer of data with a background makes for all blocks.
+  // forward did not save them, and what a layer of data with a background makes for all blocks. Backward begins with
+  // what each member hands over.
   std::size_t forward_workspace(int threads) const override {
     const index member = blocks_.forward_elements();
     return bytes(threads * member + 2 * plan_.blocks * lanes::kLanes +
