@@ -38,7 +38,7 @@ struct TrainingRun {
   const Optimizer* optimizer = nullptr;
   index parameter_count = 0;  // of the flat vectors below, of the program's floating type
   void* parameters = nullptr;
-  // Where the program puts gradients (bind_gradient); after the run they are those of its last step.
+  // Where the program puts gradients (bind_gradient); after a completed run they are those of its last step.
   const void* gradients = nullptr;
   std::vector<void*> states;  // Optimizer::state_count() vectors of the same length
 };

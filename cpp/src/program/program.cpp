@@ -8,7 +8,6 @@
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <map>
 #include <mutex>
 
 #include "program/plan.h"
@@ -422,14 +421,14 @@ void Program::Plan::cut_parameters(const TrainingRun& run) {
         !backward.empty() && backward.back().op == &op ? &backward.back() : nullptr;
     for (std::size_t i = 0; i < instruction.inputs.size(); ++i) {
       const int input = static_cast<int>(i);
-      const bool shared_out = op.shares_out(input);
-      if (!shared_out && !op.hands_over(input)) continue;
+      const bool shared_out = op.shares_out(input), may_hand_over = back != nullptr && op.hands_over(input);
+      if (!shared_out && !may_hand_over) continue;
       const index begin = own_parameter(run, instruction, i);
       if (begin == kNone) continue;
       const void* const gradient =
           static_cast<const std::byte*>(run.gradients) + static_cast<std::size_t>(begin) * size;
-      const bool handed_over =
-          back != nullptr && op.hands_over(input) && back->d_input_pointers[i] == gradient;
+      const bool handed_over = may_hand_over && back->d_input_pointers[i] == gradient;
+      if (!shared_out && !handed_over) continue;
       cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone});
     }
   }
@@ -457,33 +456,23 @@ class Program::Plan::Updates final : public GradientTaker {
   bool takes(int input) const override { return piece(input) != nullptr; }
   void take(int input, index begin, index end, const void* gradient) const override {
     const ParameterPiece& of = *piece(input);
-    const auto update = [&, first = of.begin + begin](auto* parameters, const auto* gradients) {
+    typed(gradient, [&, first = of.begin + begin](auto* parameters, const auto* gradients) {
       run_.optimizer->update(end - begin, parameters + first, gradients, states(parameters, first).data(),
                              run_.learning_rates[step_], run_.first_step + step_,
                              of.read_by_all && team_.size() > 1);
-    };
-    if (plan_.output_types[0].dtype == DType::float32) {
-      update(static_cast<float*>(run_.parameters), static_cast<const float*>(gradient));
-    } else {
-      update(static_cast<double*>(run_.parameters), static_cast<const double*>(gradient));
-    }
+    });
   }
 
   // What was not taken; or all parameters, where nothing was.
   void finish(bool all) const {
-    const auto update = [&](auto* parameters, const auto* gradients) {
+    typed(run_.gradients, [&](auto* parameters, const auto* gradients) {
       for (const ParameterPiece& piece : plan_.parameter_pieces) {
         if (piece.handed_over != kNone && !all) continue;
         run_.optimizer->step(team_, piece.end - piece.begin, parameters + piece.begin,
                              gradients + piece.begin, states(parameters, piece.begin).data(),
                              run_.learning_rates[step_], run_.first_step + step_, piece.read_by_all);
       }
-    };
-    if (plan_.output_types[0].dtype == DType::float32) {
-      update(static_cast<float*>(run_.parameters), static_cast<const float*>(run_.gradients));
-    } else {
-      update(static_cast<double*>(run_.parameters), static_cast<const double*>(run_.gradients));
-    }
+    });
   }
 
  private:
@@ -492,6 +481,15 @@ class Program::Plan::Updates final : public GradientTaker {
       if (piece.handed_over == input) return &piece;
     }
     return nullptr;
+  }
+  // f(parameters, gradients) of the program's type.
+  template <class F>
+  void typed(const void* gradients, const F& f) const {
+    if (plan_.output_types[0].dtype == DType::float32) {
+      f(static_cast<float*>(run_.parameters), static_cast<const float*>(gradients));
+    } else {
+      f(static_cast<double*>(run_.parameters), static_cast<const double*>(gradients));
+    }
   }
   // Of the parameters from `begin` on.
   template <class T>
