@@ -287,7 +287,7 @@ TYPED_TEST(Gemm, HasTheSameBitsHoweverItIsCut) {
     run(make_gemm_plan<T>(m, n, k), expected);
     for (const auto& cut : cuts) {
       GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, cut.direct, cut.direct);
-      plan.n_bands = cut.n_bands, plan.m_cuts = cut.m_cuts, plan.n_cuts = cut.n_cuts;
+      plan.set_items(cut.n_bands, cut.m_cuts, cut.n_cuts);
       plan.chunks_at_once = std::min(plan.chunks, cut.chunks_at_once), plan.keeps_b = cut.keeps_b;
       run(plan, actual);
       EXPECT_EQ(actual, expected) << name_of(isa) << " cut " << &cut - cuts;
@@ -413,9 +413,11 @@ TEST(StridedProducts, PackOnlyWhatLiesBadly) {
     const GemmPlan<float> few = plan(200, 200, 200, no, no);
     EXPECT_TRUE(few.a_direct && few.b_direct);
     EXPECT_FALSE(plan(1000, 600, 600, no, no).b_direct) << "rows apart, read again and again";
-    const GemmPlan<float> aliased_rows = plan(1000, 600, 1024, no, no);
-    EXPECT_TRUE(aliased_rows.a_direct) << "rows in the same sets";
+    const GemmPlan<float> aliased_rows = plan(1000, 100, 1024, no, no);
+    EXPECT_TRUE(aliased_rows.a_direct) << "rows in the same sets, read a few times";
     EXPECT_LE(divide_up(aliased_rows.m, aliased_rows.m_panels), kFlatRows);
+    EXPECT_EQ(plan(1000, 600, 1024, no, no).a_direct, isa == Isa::avx512)
+        << "rows in the same sets, read again and again by narrow tiles";
     EXPECT_EQ(plan(1000, 1000, 1000, yes, no).a_direct, isa == Isa::avx512)
         << "read across its rows, of which narrow tiles use little";
     EXPECT_FALSE(plan(1024, 1024, 1000, yes, no).a_direct) << "read across rows in the same sets";

@@ -67,6 +67,14 @@ struct GemmFetch {
   index step = 0;
 };
 
+// A count cut into parts that differ by at most one. It is divided once: a tile has no time for divisions.
+struct Cut {
+  index each = 0, longer = 0;  // so much a part, and one more in the first so many
+  Cut() = default;
+  Cut(index count, index parts) : each(count / parts), longer(count % parts) {}
+  index begin(index part) const { return part * each + std::min(part, longer); }
+};
+
 // How one product is cut; made once per shape. It keeps the kernels of the ISA that was active when it was
 // made.
 template <class T>
@@ -84,14 +92,19 @@ struct GemmPlan {
   double time = 0;               // estimate without packing, in multiply-adds of a vector
   index n_bands = 0;             // bands of column panels, all of about the same size
   index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
+  Cut by_panel, by_chunk, by_band, by_m_cut;  // groups of rows, K, column panels and row panels
 
-  index row(index panel) const {
-    return groups * panel / m_panels * grain;
-  }  // balanced: panel heights differ by at most one group
+  // From m_panels and n_panels.
+  void set_items(index bands, index cuts_of_m, index cuts_of_n) {
+    n_bands = bands, m_cuts = cuts_of_m, n_cuts = cuts_of_n;
+    by_band = Cut(n_panels, n_bands), by_m_cut = Cut(m_panels, m_cuts);
+  }
+
+  index row(index panel) const { return by_panel.begin(panel) * grain; }
   index column(index panel) const { return std::min(n, panel * width); }
-  index k_begin(index chunk) const { return k * chunk / chunks; }
+  index k_begin(index chunk) const { return by_chunk.begin(chunk); }
   index items() const { return n_bands * m_cuts * n_cuts; }
-  index n_begin(index band) const { return n_panels * band / n_bands; }
+  index n_begin(index band) const { return by_band.begin(band); }
 
   index shared_a() const { return a_direct ? 0 : round_up(m * std::min(k, kc * chunks_at_once)); }
   // A direct operand may need room for its last, ragged panel, of all chunks.
@@ -137,21 +150,22 @@ void cut_into_items(GemmPlan<T>& plan) {
   const bool stays = fit(depth) >= 2;  // with all chunks; else one chunk at a time
   // Where A does not stay near, a panel of it is not fetched for one tile alone.
   const index least = plan.m * plan.kc * kElement > kBandBytes ? 2 : 1;
-  plan.n_bands = shares(n_panels, std::max(least, fit(stays ? depth : plan.kc)));
-  if (n_panels <= 2 * fit(depth)) plan.n_bands = 1;  // nothing comes next
+  index bands = shares(n_panels, std::max(least, fit(stays ? depth : plan.kc)));
+  if (n_panels <= 2 * fit(depth)) bands = 1;  // nothing comes next
   // Bands are what members share out where that keeps their lines of C apart, or saves packing the same columns.
   if (plan.turned) {
-    plan.n_bands = std::max(plan.n_bands, std::min(items, kFew));
+    bands = std::max(bands, std::min(items, kFew));
   } else if (!plan.b_direct && m_panels < kFew) {
-    plan.n_bands = std::max(plan.n_bands, shares(items, m_panels));
+    bands = std::max(bands, shares(items, m_panels));
   }
-  plan.n_bands = std::min(plan.n_bands, n_panels);
+  bands = std::min(bands, n_panels);
 
-  const index panels = shares(n_panels, plan.n_bands);
+  const index panels = shares(n_panels, bands);
   plan.keeps_b = panels * plan.width * depth * kElement <= kKeptBytes;
-  const index reused = std::max(m_panels / kReuse, shares(kFew, plan.n_bands));
-  plan.m_cuts = std::min({shares(items, plan.n_bands), m_panels, stays ? m_panels : reused});
-  plan.n_cuts = stays ? std::min(shares(items, plan.n_bands * plan.m_cuts), n_panels / plan.n_bands) : 1;
+  const index reused = std::max(m_panels / kReuse, shares(kFew, bands));
+  const index m_cuts = std::min({shares(items, bands), m_panels, stays ? m_panels : reused});
+  const index n_cuts = stays ? std::min(shares(items, bands * m_cuts), n_panels / bands) : 1;
+  plan.set_items(bands, m_cuts, n_cuts);
 }
 
 // `a_direct`, `b_direct`: the policies can serve panels in place and the caller wants them to. `grain` divides m. Tiles
@@ -200,6 +214,8 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   constexpr index kChunk = kChunkBytes / static_cast<index>(sizeof(T));
   plan.chunks = std::max<index>(1, (k + kChunk - 1) / kChunk);
   plan.kc = (k + plan.chunks - 1) / plan.chunks;
+  plan.by_chunk = Cut(k, plan.chunks);
+  plan.by_panel = Cut(plan.groups, std::max<index>(1, plan.m_panels));
   cut_into_items(plan);
   return plan;
 }
@@ -256,7 +272,7 @@ class GemmDriver {
     return shared_a_ + plan_.m * (k - plan_.k_begin(begin_)) + i * kc;
   }
 
-  // The column panels of a band, and how many the next one has. (Divisions: a tile has no time for them.)
+  // The column panels of a band, and how many the next one has.
   struct Band {
     index number, begin, end, next;
     index panels() const { return end - begin; }
@@ -300,10 +316,9 @@ class GemmDriver {
   void run_item(index item) {
     const index n_cut = item % plan_.n_cuts, m_cut = item / plan_.n_cuts % plan_.m_cuts;
     const Band band = this->band(item / plan_.n_cuts / plan_.m_cuts);
-    const index p_begin = plan_.m_panels * m_cut / plan_.m_cuts,
-                p_end = plan_.m_panels * (m_cut + 1) / plan_.m_cuts;
-    const index q_begin = band.begin + band.panels() * n_cut / plan_.n_cuts,
-                q_end = band.begin + band.panels() * (n_cut + 1) / plan_.n_cuts;
+    const index p_begin = plan_.by_m_cut.begin(m_cut), p_end = plan_.by_m_cut.begin(m_cut + 1);
+    const Cut by_n_cut(band.panels(), plan_.n_cuts);
+    const index q_begin = band.begin + by_n_cut.begin(n_cut), q_end = band.begin + by_n_cut.begin(n_cut + 1);
     if (plan_.packs_end() && q_end == plan_.n_panels) pack_ragged();
     for (index chunk = begin_; chunk < end_; ++chunk) {
       if (!plan_.b_direct) pack_b(band, chunk);

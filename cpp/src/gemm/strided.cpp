@@ -32,7 +32,8 @@ template <class T>
 double pass_of_a(const GemmCosts& costs, MatrixLayout a, index m, index k, index rows) {
   if (aliased_across<T>(a, m * k)) return costs.across_aliased;
   if (a.row == 1) return k >= kManyLines ? costs.across : 0;
-  return rows > tallest_tile<T>(a) ? kPassA : 0;
+  if (rows > tallest_tile<T>(a)) return kPassA;
+  return aliased<T>(a.row) && m * k > kNear<T> ? costs.along_aliased : 0;
 }
 template <class T>
 double pass_of_b(const GemmCosts& costs, MatrixLayout b, index k) {

@@ -36,19 +36,29 @@ constexpr GemmCosts measured_costs() {
   GemmCosts costs{};
 #if defined(TENFOLD_ISA_avx512)
   costs.pack_a = 60, costs.pack_b = 5;
-  costs.across = 0, costs.across_aliased = 2;
+  costs.across = 0, costs.across_aliased = 2, costs.along_aliased = 0;
   costs.apart = 2048, costs.deep = index{1} << 30;
   costs.b_apart = 0.11, costs.b_aliased = 0.6;
   costs.turn = 6;
 #else
   costs.pack_a = 30, costs.pack_b = 8;
-  costs.across = 2.5, costs.across_aliased = 7;
+  costs.across = 2.5, costs.across_aliased = 7, costs.along_aliased = 1;
   costs.apart = 1024, costs.deep = 400;
   costs.b_apart = 1.6, costs.b_aliased = 3.6;
   costs.turn = 30;
 #endif
   return costs;
 }
+
+// Tiles that go along their sum by several steps at a time. With few registers a step has half as many other instructions
+// as multiply-adds, and the loop's own are worth saving.
+#if defined(TENFOLD_ISA_avx2)
+template <int R, int V>
+constexpr bool kUnrolls = V >= 2 && R >= kRowsAtMost[V - 1] - 2;
+#else
+template <int R, int V>
+constexpr bool kUnrolls = false;
+#endif
 
 // Steps of the sum from which on fetching C ahead is worth its instructions.
 constexpr index kFetchC = 32;
@@ -100,26 +110,85 @@ __attribute__((noinline)) void finish(index rows, index lds, const T* s, const G
   }
 }
 
-// Rows are addressed in groups of three, group + {0, 1, 2} * a_row: one pointer per group and scaled-index
-// addressing.
+// Where a tile is in its sum: so many steps are left. Rows are addressed in groups of three, group + {0, 1, 2} * a_row: one
+// pointer per group and scaled-index addressing.
+template <class T, int R>
+struct TilePlace {
+  static constexpr int kGroups = (R + 2) / 3;
+  index k;
+  const T* a[kGroups];
+  index a_row, a_step;
+  const T* b;
+  index b_step;
+  const ptrdiff_t* b_offset;
+  const T* next;
+  index next_step;
+};
+
+// Takes kSteps steps at a time as long as there are so many left. Several need elements of a that lie side by side: across
+// the sum, or along it.
+template <int kSteps, bool kAcross, bool kOffsets, bool kAsks, class T, int R, int V, class Last>
+TENFOLD_INLINE void add_up(TilePlace<T, R>& at, Last get_last, Vec<T> (&sum)[R][V]) {
+#pragma GCC unroll 1
+  for (; at.k >= kSteps; at.k -= kSteps) {
+#pragma GCC unroll 16
+    for (int u = 0; u < kSteps; ++u) {
+      const T* row = kOffsets ? at.b + *at.b_offset++ : at.b;
+      Vec<T> x[V];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        x[v] = v == V - 1 ? get_last(row + v * kLanes<T>) : load(row + v * kLanes<T>);
+        pin<T>(x[v]);
+      }
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> w = splat(kAcross ? at.a[0][i] : at.a[i / 3][(i % 3) * at.a_row + u]);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[i][v] = fma_onto<T>(w, x[v], sum[i][v]);
+      }
+      if (kAcross) at.a[0] += at.a_step;
+      if (kAsks) {
+        __builtin_prefetch(at.next, 0, 2);
+        at.next += at.next_step;
+      }
+      if (!kOffsets) at.b += at.b_step;
+    }
+    if (!kAcross) {
+#pragma GCC unroll 16
+      for (int g = 0; g < at.kGroups; ++g) at.a[g] += kSteps == 1 ? at.a_step : kSteps;
+    }
+  }
+}
+
+template <bool kOffsets, bool kAsks, class T, int R, int V>
+TENFOLD_INLINE void add_all_up(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
+  const auto whole = [](const T* p) __attribute__((always_inline)) { return load(p); };
+  if constexpr (kUnrolls<R, V>) {
+    if (at.a_step == 1) {
+      add_up<4, false, kOffsets, kAsks>(at, whole, sum);
+    } else if (at.a_row == 1) {
+      add_up<4, true, kOffsets, kAsks>(at, whole, sum);
+#pragma GCC unroll 16
+      for (int g = 1; g < at.kGroups; ++g) at.a[g] = at.a[0] + 3 * g;
+    }
+  }
+  add_up<1, false, kOffsets, kAsks>(at, whole, sum);
+}
+
 template <class T, int R, int V, bool kOffsets>
 void tile(const GemmTile<T>& t) {
-  constexpr int kGroups = (R + 2) / 3;
   Vec<T> sum[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
   }
-  const T* a[kGroups];
-  const index a_row = t.a_row, a_step = t.a_step;
+  TilePlace<T, R> at;
+  at.k = t.k, at.a_row = t.a_row, at.a_step = t.a_step;
 #pragma GCC unroll 16
-  for (int g = 0; g < kGroups; ++g) a[g] = t.a + 3 * g * a_row;
-  const T* next = t.next ? t.next : t.a;
-  const index next_step = t.next_step;
-  const T* b = t.b;
-  const index b_step = t.b_step;
-  const ptrdiff_t* b_offset = t.b_offset;
+  for (int g = 0; g < at.kGroups; ++g) at.a[g] = t.a + 3 * g * t.a_row;
+  at.b = t.b, at.b_step = t.b_step, at.b_offset = t.b_offset;
+  at.next = t.next ? t.next : t.a, at.next_step = t.next_step;
   const index rest = t.n - (V - 1) * kLanes<T>;
   // C is asked for while the sum is made: its rows are too far apart for the processor to guess.
   if (t.k >= kFetchC) {
@@ -133,39 +202,13 @@ void tile(const GemmTile<T>& t) {
     }
   }
   // The end of a row that is no whole vector is read with a mask; all else without, which is 2 % faster.
-  const auto add_up = [&](auto get_last, auto ask) __attribute__((always_inline)) {
-#pragma GCC unroll 1
-    for (index k = t.k; k > 0; --k) {
-      const T* row = kOffsets ? b + *b_offset++ : b;
-      Vec<T> x[V];
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) {
-        x[v] = v == V - 1 ? get_last(row + v * kLanes<T>) : load(row + v * kLanes<T>);
-        pin<T>(x[v]);
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const Vec<T> w = splat(a[i / 3][(i % 3) * a_row]);
-#pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[i][v] = fma<T>(w, x[v], sum[i][v]);
-      }
-#pragma GCC unroll 16
-      for (int g = 0; g < kGroups; ++g) a[g] += a_step;
-      ask();
-      if (!kOffsets) b += b_step;
-    }
-  };
-  const auto whole = [](const T* p) __attribute__((always_inline)) { return load(p); };
-  const auto ask = [&]() __attribute__((always_inline)) {
-    __builtin_prefetch(next, 0, 2);
-    next += next_step;
-  };
   if (kMasksAreFree && rest < kLanes<T>) {
-    add_up([rest](const T* p) __attribute__((always_inline)) { return load_first(p, rest); }, ask);
+    const auto first = [rest](const T* p) __attribute__((always_inline)) { return load_first(p, rest); };
+    add_up<1, false, kOffsets, true>(at, first, sum);
   } else if (kMasksAreFree || t.next) {
-    add_up(whole, ask);
-  } else {  // a loop of its own: to ask for one and the same line costs AVX2 a tenth of the time
-    add_up(whole, [] {});
+    add_all_up<kOffsets, true>(at, sum);
+  } else {  // to ask for one and the same line costs AVX2 a tenth of the time
+    add_all_up<kOffsets, false>(at, sum);
   }
   // Tiles that need nothing but their sums and a bias are stored from registers, ragged ones where a mask costs nothing;
   // all else goes through a buffer, so that the code for the rest exists once.

@@ -80,8 +80,8 @@ struct GemmCosts {
   // Packed: A, little by itself, but others read what one member packed; B, whose rows lie side by side.
   double pack_a, pack_b;
   // Each time that an A is read across its rows where the sum is long, since a tile uses little of each line; the same of a
-  // large A whose rows alias.
-  double across, across_aliased;
+  // large A whose rows alias, and of one that is read along them.
+  double across, across_aliased, along_aliased;
   // Each time that a B is read in place of which a panel does not stay in the first-level cache, or is not fetched ahead by
   // the processor: from so many bytes from row to row, or so many rows on. The same of a B whose rows alias.
   ptrdiff_t apart, deep;

@@ -97,6 +97,22 @@ TENFOLD_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return a * b + c;
 }
 
+// The same in the register that c is in. Where a loop is unrolled and registers are few, GCC else moves sums from one to
+// another, and spills some.
+template <class T>
+TENFOLD_INLINE Vec<T> fma_onto(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+  } else {
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+  }
+  return c;
+#else
+  return fma<T>(a, b, c);
+#endif
+}
+
 // The first n lanes (0 <= n <= kLanes), zeros above; touches no memory beyond them.
 template <class T>
 TENFOLD_INLINE Vec<T> load_first(const T* p, index n) {
