@@ -25,6 +25,11 @@ Attributes attributes(std::initializer_list<std::pair<const char*, Attributes::V
 
 std::vector<Case> cases() {
   const Shape odd{5, 3, 37, 29}, channel{3, 1, 1};
+  const Attributes windows = attributes({{"function", std::string("conv_transpose2d")},
+                                         {"stride", Shape{2, 2}},
+                                         {"dilation", Shape{1, 1}},
+                                         {"pads", Shape{0, 0, 0, 0}},
+                                         {"border", std::string("constant")}});
   return {
       {"relu", {{4000}}, attributes({{"at_zero", 1.0}})},
       {"relu", {odd}, attributes({{"at_zero", 0.0}})},
@@ -34,6 +39,8 @@ std::vector<Case> cases() {
       {"mul", {odd, odd}, {}},
       {"mean", {odd}, attributes({{"axes", Shape{0, 2, 3}}})},
       {"batch_norm", {odd}, attributes({{"training", true}})},
+      {"conv_transpose", {{2, 33, 12, 16}, {33, 17, 2, 2}, {17}}, windows},  // rows of whole vectors
+      {"conv_transpose", {{2, 33, 12, 15}, {33, 17, 2, 2}, {17}}, windows},
   };
 }
 

@@ -266,7 +266,7 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
           compute(part, 0, s.tile, NR_, nullptr);
           compute(*odd, further, s.tile + MR_ * NR_, NR_, nullptr);
           k_.scatter_pair(rows, tile.runs, runs, s.tile, s.tile + MR_ * NR_, NR_, out, target_plane_, nullptr,
-                          false);
+                          kConvReplace);
         } else if (runs->count == tile.vectors * k_.lanes && step == 1) {
           compute(part, 0, out + runs->target, target_plane_, nullptr);
         } else if (part.closes && !looks) {

@@ -18,17 +18,22 @@ struct PixelRows {
   std::vector<index> begin;    // by row of an image: its first element
   index image = 0;             // elements from image to image
 
-  // run[r]: so many pixels from a column on that lie in one row, and the element of the first. Returns how many runs.
-  index runs(index column, index n, ConvRun* run) const {
+  // f(run) for the runs of n pixels from a column on: so many of them lie in one row, and the element of the first.
+  template <class F>
+  void for_each_run(index column, index n, F&& f) const {
     const index rows = static_cast<index>(begin.size());
-    index count = 0, at = column % length, row = column / length % rows,
-          base = column / length / rows * image;
+    index at = column % length, row = column / length % rows, base = column / length / rows * image;
     for (index i = 0; i < n; at = 0) {
       const index pixels = std::min(n - i, length - at);
-      run[count++] = {i, pixels, base + begin[static_cast<std::size_t>(row)] + at * step};
+      f(ConvRun{i, pixels, base + begin[static_cast<std::size_t>(row)] + at * step});
       i += pixels;
       if (++row == rows) row = 0, base += image;
     }
+  }
+  // run[r] of them; returns how many.
+  index runs(index column, index n, ConvRun* run) const {
+    index count = 0;
+    for_each_run(column, n, [&](const ConvRun& of) { run[count++] = of; });
     return count;
   }
 };

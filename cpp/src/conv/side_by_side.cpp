@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "conv/images.h"
+#include "kernels/past.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -23,46 +24,33 @@ void ask_for(const T* from, index runs, const ConvRun* run, index elements) {
   }
 }
 
-// Row i and column j of the product is pixel i % taps, of channel i / taps, of window j.
+// Row i and column j of the product is pixel i % taps, of channel i / taps, of window j. A row of windows is written at
+// once: its pixels lie side by side.
 template <class T>
 struct WindowsC {
+  static constexpr bool kTakesRows = true;
   const ConvKernels<T>& kernels;
-  const GemmKernels<T>& gemm;
   const Window& window;
   const PixelRows& rows_of;
   T* x;
   const T* bias;
+  bool past;  // the caches
 
-  template <class Kernel>
-  void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
+  void operator()(const T* sums, index lds, index i, index j, index rows, index columns, bool first,
                   bool last) const {
-    alignas(64) T sums[kGemmMaxRows * kMostColumns];
-    ConvRun run[kMostColumns];
-    const index runs = rows_of.runs(j, tile.n, run);
-    for (index r = 0; r < runs; ++r) run[r].count *= kPair;
-    const index width = (tile.n + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
-    tile.c = sums, tile.ldc = width, tile.alpha = 1, tile.beta = 0;
-    if (!gemm.reads_ends) tile.n = width;  // what is behind the columns exists, and whole vectors are faster
-
-    // The tile's rows are the parts of windows that lie in one row of pixels, in pairs.
-    const index taps = window.kernel_count(), channels = rows / taps, plane = window.input_count();
-    T* const target = x + i / taps * plane;
-    for (index c = 0; c < channels; ++c) {
+    const index taps = window.kernel_count(), channel = i / taps, channels = rows / taps;
+    const index plane = window.input_count();
+    const T* const start = last && bias ? bias + channel : nullptr;
+    const ConvPut put = !first ? kConvAdd : last && past ? kConvReplacePast : kConvReplace;
+    rows_of.for_each_run(j, columns, [&](ConvRun run) {
+      run.count *= kPair;
+      const T* even = sums;
       for (index d = 0; d < window[0].kernel; ++d) {
-        for (index h = 0; h < window[1].kernel; ++h)
-          ask_for(target + c * plane + (d * window[1].size + h) * window[2].size, runs, run, 1);
+        T* target = x + channel * plane + d * window[1].size * window[2].size;
+        for (index h = 0; h < window[1].kernel; ++h, target += window[2].size, even += kPair * lds)
+          kernels.scatter_pair(channels, 1, &run, even, even + lds, taps * lds, target, plane, start, put);
       }
-    }
-    kernel(tile);
-    index tap = 0;
-    for (index d = 0; d < window[0].kernel; ++d) {
-      for (index h = 0; h < window[1].kernel; ++h, tap += kPair) {
-        const T* const even = sums + tap * width;
-        kernels.scatter_pair(channels, runs, run, even, even + width, taps * width,
-                             target + (d * window[1].size + h) * window[2].size, plane,
-                             last && bias ? bias + i / taps : nullptr, !first);
-      }
-    }
+    });
   }
 };
 
@@ -171,14 +159,14 @@ void SideBySide<T>::run(const Team& team, const T* source, const T* weight, cons
   const ConvGeometry& g = geometry_;
   const auto& k = kernels<ConvKernels, T>();
   const index x_image = g.channels * g.window.input_count(), y_image = g.filters * g.window.output_count();
+  const bool past = passes_caches(static_cast<std::size_t>(g.images * x_image) * sizeof(T));
   const double multiply_adds = g.multiply_adds() / static_cast<double>(g.images);
   for_images(team, g.images, multiply_adds, plan_.workspace(1), workspace,
              [&](const Team& members, index n, std::byte* scratch) {
                if (adjoint_) {
                  gemm_driver(members, plan_, StridedA<T>{weight, 1, plan_.m},
                              StridedB<T>{source + n * y_image, plan_.n, 1},
-                             WindowsC<T>{k, *plan_.kernels, g.window, rows_, target + n * x_image, bias},
-                             scratch);
+                             WindowsC<T>{k, g.window, rows_, target + n * x_image, bias, past}, scratch);
                } else {
                  StridedC<T> c{target + n * y_image, plan_.n};
                  c.bias_row = bias, c.activation = activation_;

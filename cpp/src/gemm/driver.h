@@ -17,6 +17,10 @@
 //                                           fills tile.c, ldc, alpha, beta, bias, activation and calls
 //                                           kernel(tile); `first` and `last` say whether this is the first /
 //                                           last part of the sum
+//   or, where C has kTakesRows,
+//   C::operator()(sums, lds, i, j, rows, columns, first, last)
+//                                           takes the sums of tiles that lie side by side, sums[p * lds + q]; behind
+//                                           its columns a row has some that may be read
 //
 // Blocking. Columns are cut into bands that stay in L2; within a band, rows and columns are cut into items:
 //
@@ -39,6 +43,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 #include "kernels/gemm.h"
 #include "tenfold/memory.h"
@@ -220,6 +225,26 @@ GemmPlan<T> make_gemm_plan(index m, index n, index k, bool a_direct = false, boo
   return plan;
 }
 
+// Whether a C takes rows of sums instead of tiles.
+template <class C, class = void>
+constexpr bool takes_rows = false;
+template <class C>
+constexpr bool takes_rows<C, std::enable_if_t<C::kTakesRows>> = true;
+
+// For such a C: the sums of some tiles side by side, in L1 beside what makes the next ones.
+template <class T, bool kExists>
+struct RowSums {
+  explicit RowSums(index /*tile*/) {}
+};
+template <class T>
+struct RowSums<T, true> {
+  explicit RowSums(index tile) : tiles(std::max<index>(1, kRoom / tile)) {}
+
+  static constexpr index kRoom = 8 * 1024 / static_cast<index>(sizeof(T)), kBehind = 64;
+  index tiles, first = 0, end = 0;  // so many at a time; those at hand
+  alignas(64) T data[kRoom + kBehind];
+};
+
 // One member's part of a product.
 template <class T, class A, class B, class C>
 class GemmDriver {
@@ -334,6 +359,7 @@ class GemmDriver {
     const T* const packed = plan_.b_direct ? nullptr : packed_b(band, k);
     const index whole = plan_.width / kernels_.lanes;
     const Ahead ahead = this->ahead(p, band, k, kc);
+    RowSums<T, takes_rows<C>> sums(rows * plan_.width);
     for (index q = q_begin; q < q_end; ++q) {
       const index j = plan_.column(q), columns = plan_.column(q + 1) - j;
       const GemmPanelB<T> from_b =
@@ -345,8 +371,21 @@ class GemmDriver {
       const GemmFetch<T> fetch = fetched(ahead, q, band, k, kc);
       tile.next = fetch.data, tile.next_step = fetch.step;
       const index vectors = columns == plan_.width ? whole : (columns + kernels_.lanes - 1) / kernels_.lanes;
-      c_(kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1], tile, i, j, rows, chunk == 0,
-         chunk == plan_.chunks - 1);
+      const auto kernel = kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1];
+      if constexpr (takes_rows<C>) {
+        if (q >= sums.end) sums.first = q, sums.end = std::min(q_end, q + sums.tiles);
+        tile.c = sums.data + (q - sums.first) * plan_.width;
+        tile.ldc = (sums.end - sums.first) * plan_.width;
+        tile.alpha = 1;
+        // What is behind the columns exists, and whole vectors are faster.
+        if (!kernels_.reads_ends) tile.n = vectors * kernels_.lanes;
+        kernel(tile);
+        if (q + 1 < sums.end) continue;
+        const index begin = plan_.column(sums.first);
+        c_(sums.data, tile.ldc, i, begin, rows, j + columns - begin, chunk == 0, chunk == plan_.chunks - 1);
+      } else {
+        c_(kernel, tile, i, j, rows, chunk == 0, chunk == plan_.chunks - 1);
+      }
     }
   }
 

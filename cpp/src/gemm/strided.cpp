@@ -1,5 +1,6 @@
 #include "gemm/strided.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tenfold {
@@ -18,8 +19,17 @@ constexpr double kDotPart = 1.5;  // to put a vector of sums aside and take it u
 constexpr double kDotPause = 40;  // ... and for each of its tiles
 constexpr double kDotAliased = 1.2;  // more, where the rows of both alias
 constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along k
-// Lines of an A that is read across its rows: so many, and not all of them stay in the first-level cache.
-constexpr index kManyLines = 256;
+
+// Lines of an A that is read across its rows, which lie `pitch` elements apart: so many stay in the first-level cache, what
+// the sets hold that they fall into, and half of all beside what goes by.
+template <class T>
+index lines_that_stay(index pitch) {
+  constexpr index kLine = 64, kSets = 64, kWays = 8, kMost = kSets * kWays / 2;
+  const index bytes = pitch * static_cast<index>(sizeof(T));
+  if (bytes == 0 || bytes % kLine != 0) return kMost;
+  const index lines = bytes / kLine, every = std::min(kSets, lines & -lines);  // set that they fall into
+  return std::min(kMost, kSets / every * kWays);
+}
 
 template <class T>
 struct Choice {
@@ -31,7 +41,7 @@ struct Choice {
 template <class T>
 double pass_of_a(const GemmCosts& costs, MatrixLayout a, index m, index k, index rows) {
   if (aliased_across<T>(a, m * k)) return costs.across_aliased;
-  if (a.row == 1) return k >= kManyLines ? costs.across : 0;
+  if (a.row == 1) return k > lines_that_stay<T>(a.column) ? costs.across : 0;
   if (rows > tallest_tile<T>(a)) return kPassA;
   return aliased<T>(a.row) && m * k > kNear<T> ? costs.along_aliased : 0;
 }

@@ -180,25 +180,35 @@ void scatter(index rows, index runs, const ConvRun* run, const T* c, index ldc, 
 
 template <class T>
 void scatter_pair(index rows, index runs, const ConvRun* run, const T* even, const T* odd, index ldc,
-                  T* target, index plane, const T* bias, bool add) {
+                  T* target, index plane, const T* bias, ConvPut how) {
+  constexpr index L = kLanes<T>;
   for (index m = 0; m < rows; ++m) {
     const Vec<T> start = splat(bias ? bias[m] : T(-0.0));  // x + -0 is x for every x
     for (index r = 0; r < runs; ++r) {
       const T *e = even + m * ldc + run[r].column, *o = odd + m * ldc + run[r].column;
       T* to = target + m * plane + run[r].target;
-      // A tile is whole vectors: what lies behind a run's last column may be read.
-      for (index i = 0, left = run[r].count; left > 0; i += kLanes<T>, left -= 2 * kLanes<T>) {
-        Vec<T> both[2];
-        interleave<T>(load(e + i), load(o + i), both[0], both[1]);
-        for (index half = 0; half < 2; ++half, to += kLanes<T>) {
-          const index rest = left - half * kLanes<T>;
+      const bool past = how == kConvReplacePast && reinterpret_cast<uintptr_t>(to) % sizeof(Vec<T>) == 0;
+      index left = run[r].count;
+      Vec<T> both[2];
+      for (; left >= 2 * L; left -= 2 * L, e += L, o += L, to += 2 * L) {
+        interleave<T>(load(e), load(o), both[0], both[1]);
+        for (index half = 0; half < 2; ++half) {
+          T* const place = to + half * L;
           const Vec<T> value = both[half] + start;
-          if (rest >= kLanes<T>) {
-            store(to, add ? load(to) + value : value);
-          } else if (rest > 0) {
-            store_first(to, add ? load_first(to, rest) + value : value, rest);
+          if (past) {
+            store_past(place, value);
+          } else {
+            store(place, how == kConvAdd ? load(place) + value : value);
           }
         }
+      }
+      if (left <= 0) continue;
+      // A tile is whole vectors: what lies behind a run's last column may be read.
+      interleave<T>(load(e), load(o), both[0], both[1]);
+      for (index half = 0; left > 0; ++half, left -= L, to += L) {
+        const index rest = left < L ? left : L;
+        const Vec<T> value = both[half] + start;
+        store_first(to, how == kConvAdd ? load_first(to, rest) + value : value, rest);
       }
     }
   }

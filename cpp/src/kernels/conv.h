@@ -17,6 +17,9 @@ constexpr ptrdiff_t kConvMaxRows = 12, kConvMaxVectors = 8;
 // What happens to a finished sum: see the activation rule in conv.h of the public headers.
 enum class ConvActivation : int { none = 0, relu = 1, relu_keep_sign = 2 };
 
+// How elements are put to their place: instead of what is there, the same past the caches (past.h), or added to it.
+enum ConvPut { kConvReplace, kConvReplacePast, kConvAdd };
+
 // Columns [column, column + count) of a tile belong at target, target + step, target + 2 step, ...
 struct ConvRun {
   ptrdiff_t column, count, target;
@@ -65,10 +68,9 @@ struct ConvKernels {
                   ptrdiff_t plane, ptrdiff_t step);
 
   // Two tiles in turn, for every second place each: target[m * plane + run.target + 2 i] <- even[m * ldc +
-  // run.column + i] and target[... + 2 i + 1] <- odd[...], run.count elements in all, each plus bias[m] (bias null: none)
-  // and, with `add`, plus what is there.
+  // run.column + i] and target[... + 2 i + 1] <- odd[...], run.count elements in all, each plus bias[m] (bias null: none).
   void (*scatter_pair)(ptrdiff_t rows, ptrdiff_t runs, const ConvRun* run, const T* even, const T* odd,
-                       ptrdiff_t ldc, T* target, ptrdiff_t plane, const T* bias, bool add);
+                       ptrdiff_t ldc, T* target, ptrdiff_t plane, const T* bias, ConvPut put);
 
   // panel[k * columns + run.column + i] <- b[offset[k] + run.target + i]; other columns are left alone.
   void (*pack_panel)(ptrdiff_t K, const T* b, const ptrdiff_t* offset, ptrdiff_t runs, const ConvRun* run,
