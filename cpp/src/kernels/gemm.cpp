@@ -54,7 +54,7 @@ constexpr GemmCosts measured_costs() {
 // as multiply-adds, and the loop's own are worth saving.
 #if defined(TENFOLD_ISA_avx2)
 template <int R, int V>
-constexpr bool kUnrolls = V >= 2 && R >= kRowsAtMost[V - 1] - 2;
+constexpr bool kUnrolls = V >= 2 && R >= kRowsAtMost[V - 1] - 1;
 #else
 template <int R, int V>
 constexpr bool kUnrolls = false;
