@@ -421,6 +421,10 @@ TEST(StridedProducts, PackOnlyWhatLiesBadly) {
     EXPECT_EQ(plan(1000, 1000, 1000, yes, no).a_direct, isa == Isa::avx512)
         << "read across its rows, of which narrow tiles use little";
     EXPECT_FALSE(plan(1024, 1024, 1000, yes, no).a_direct) << "read across rows in the same sets";
+    EXPECT_TRUE(plan(1000, 3136, 128, yes, no).a_direct) << "read across its rows, of which all lines stay";
+    EXPECT_EQ(plan(256, 3136, 128, yes, no).a_direct, isa == Isa::avx512) << "... and fall into few sets";
+    const GemmPlan<float> none = plan(0, 5, 3, yes, no);
+    EXPECT_EQ(none.m_panels * none.n_panels, 0) << "rows that lie nowhere";
   }
 }
 

@@ -11,14 +11,14 @@ namespace {
 
 constexpr index kPair = 2;  // pixels of a window along a row
 
-// Asks for the elements of each run, which lie at from + run.target. These are more streams than the processor follows by
+// Asks for the pairs of each run, which lie at from + run.target. These are more streams than the processor follows by
 // itself.
 template <class T>
-void ask_for(const T* from, index runs, const ConvRun* run, index elements) {
+void ask_for(const T* from, index runs, const ConvRun* run) {
   constexpr index kLine = 64 / static_cast<index>(sizeof(T));
   for (index r = 0; r < runs; ++r) {
     const T* const first = from + run[r].target;
-    const index span = run[r].count * elements;
+    const index span = run[r].count * kPair;
     for (index i = 0; i < span; i += kLine) __builtin_prefetch(first + i);
     __builtin_prefetch(first + span - 1);
   }
@@ -85,7 +85,7 @@ struct PairsB {
     const index next_runs = rows.runs(j + n, width, next);
     for (index p = 0; p < pairs; p += kTogether) {
       const index first = (k + kk) / kPair + p, count = std::min(kTogether, pairs - p);
-      for (index i = 0; i < count; ++i) ask_for(source + pair[first + i], next_runs, next, kPair);
+      for (index i = 0; i < count; ++i) ask_for(source + pair[first + i], next_runs, next);
       kernels.pack_pairs(count, source, pair + first, runs, run, to + (kk + kPair * p) * width, width);
     }
     kk += kPair * pairs;

@@ -4,8 +4,8 @@
 //   apply     y[f][p]           = sum over c, tap of w[f][c][tap] x[c][pixel tap of window p] + bias
 //   adjoint   x[c][pixel (...)] = sum over f of w[f][c][tap] y[f][p] + bias
 //
-// Nothing is copied but the panels: apply picks its pixels when it packs them, the adjoint puts them back when a tile is
-// finished. For windows of two pixels along the rows.
+// Nothing is copied but the panels: apply picks its pixels when it packs them, the adjoint puts them back when some tiles
+// of a row are finished. For windows of two pixels along the rows.
 #pragma once
 
 #include <cstddef>

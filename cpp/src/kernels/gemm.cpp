@@ -50,8 +50,8 @@ constexpr GemmCosts measured_costs() {
   return costs;
 }
 
-// Tiles that go along their sum by several steps at a time. With few registers a step has half as many other instructions
-// as multiply-adds, and the loop's own are worth saving.
+// The tallest tiles go along their sum by several steps at a time. With few registers a step has nearly as many other
+// instructions as multiply-adds, and the loop's own are worth saving.
 #if defined(TENFOLD_ISA_avx2)
 template <int R, int V>
 constexpr bool kUnrolls = V >= 2 && R >= kRowsAtMost[V - 1] - 1;
