@@ -129,8 +129,9 @@ double run_cost(int form, index vectors) {
 }
 double gather_cost(int form, index tiles, index lanes) {
   const WinogradForm& f = kWinogradForms[form];
-  return static_cast<double>(divide_up(tiles, lanes) *
-                             (6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes));
+  const index whole = lanes > 8 ? 6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes
+                                : 8 * f.t * f.t + f.looks * 11 * lanes / 4;
+  return static_cast<double>(divide_up(tiles, lanes) * whole);
 }
 
 struct WinogradCost {
@@ -324,6 +325,7 @@ void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
     WinogradRun& r = s.runs[run++];
     r.column = q * v_panel() + column % NR_;
     r.count = count;
+    r.room = NR_ - column % NR_;
     r.source = staged * pitch_ + tw * step_;
     r.target = image * p.target_channels * plane + th * m_ * p.axes[1].output + tw * m_;
     r.rows = std::min(m_, p.axes[0].output - th * m_);
@@ -462,20 +464,22 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
   const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
   const index asked = outputs.lines(elements_ * (p_end - p_begin) * panels);
   const index step = next_rows ? next_rows->step(depth_) : 0;
+  // A few tiles behind the last whole vector of the last panel do not take a vector's time.
+  const index last = tiles - (panels - 1) * NR_, behind = last % gemm_.lanes;
+  const index few = behind <= kGemmMaxFew ? behind : 0, last_vectors = divide_up(last - few, gemm_.lanes);
+  GemmTile<T> tile{};
+  tile.a_row = 1, tile.b_step = NR_, tile.ldc = NR_, tile.alpha = 1;
   for (index e = 0; e < elements_; ++e) {
     for (index p = p_begin; p < p_end; ++p) {
       const index rows = row(p + 1) - row(p);
       const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K);
-      for (index q = 0; q < panels; ++q) {
-        const T* b = v + q * v_panel() + e * v_step();
-        // A few tiles behind the last whole vector of a panel do not take a vector's time.
-        const index columns = std::min(NR_, tiles - q * NR_), behind = columns % gemm_.lanes;
-        const index few = behind <= kGemmMaxFew ? behind : 0, vectors = divide_up(columns - few, gemm_.lanes);
-        GemmTile<T> tile{};
-        tile.a_row = 1, tile.a_step = rows, tile.b_step = NR_;
-        tile.c = s.sums + ((p - p_begin) * panels + q) * room + e * rows * NR_, tile.ldc = NR_;
-        tile.n = vectors * gemm_.lanes;
-        tile.alpha = 1;
+      const T* b = v + e * v_step();
+      T* sums = s.sums + (p - p_begin) * panels * room + e * rows * NR_;
+      tile.a_step = rows;
+      for (index q = 0; q < panels; ++q, b += v_panel(), sums += room) {
+        const bool whole = q + 1 < panels;
+        const index vectors = whole ? gemm_.vectors : last_vectors;
+        tile.c = sums, tile.n = vectors * gemm_.lanes;
         outputs.more(asked);
         // One tile's parts follow each other: both operands are read on where they come from the third-level cache.
         for (index k = 0; k < K; k += depth_) {
@@ -487,7 +491,7 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
             tile.next = fetch.data, tile.next_step = fetch.step;
           }
           if (vectors > 0) gemm_.tile[0][vectors - 1][rows - 1](tile);
-          if (few == 0) continue;
+          if (whole || few == 0) continue;
           GemmTile<T> rest = tile;
           rest.b += vectors * gemm_.lanes, rest.c += vectors * gemm_.lanes;
           gemm_.few[few - 1](rows, rest);

@@ -235,7 +235,7 @@ void pack_pairs(index pairs, const T* b, const index* offset, index runs, const 
       index i = 0;
       Vec<T> evens, odds;
       for (; i + L <= run[r].count; i += L) {
-        separate<T>(load(from + 2 * i), load(from + 2 * i + L), evens, odds);
+        load_separated(from + 2 * i, evens, odds);
         store(even + i, evens);
         store(odd + i, odds);
       }
@@ -330,7 +330,7 @@ TENFOLD_INLINE void pick(index count, index step, const T* from, T* to) {
     Vec<T> odd, even;
     // The last element of two vectors is read only because another one follows that is picked.
     for (; i + L < count; i += L) {
-      separate<T>(load(from + i * 2), load(from + i * 2 + L), even, odd);
+      load_separated(from + i * 2, even, odd);
       store(to + i, even);
     }
 #if defined(TENFOLD_ISA_avx512)
@@ -344,12 +344,9 @@ TENFOLD_INLINE void pick(index count, index step, const T* from, T* to) {
   }
   if (step == 4) {
     for (; i + L < count; i += L) {
-      Vec<T> odd, first, second, every_fourth;
-      const T* p = from + i * 4;
-      separate<T>(load(p), load(p + L), first, odd);
-      separate<T>(load(p + 2 * L), load(p + 3 * L), second, odd);
-      separate<T>(first, second, every_fourth, odd);
-      store(to + i, every_fourth);
+      Vec<T> every[4];
+      load_fourths(from + i * 4, every);
+      store(to + i, every[0]);
     }
   }
   for (; i < count; ++i) to[i] = from[i * step];

@@ -76,7 +76,7 @@ TENFOLD_INLINE void split(index n, const T* x, T* even, T* odd) {
   if (n >= kLanes<T>) {
     while (i < n) {
       if (i + kLanes<T> > n) i = n - kLanes<T>;
-      separate<T>(load(x + 2 * i), load(x + 2 * i + kLanes<T>), e, o);
+      load_separated(x + 2 * i, e, o);
       store(even + i, e);
       store(odd + i, o);
       i += kLanes<T>;

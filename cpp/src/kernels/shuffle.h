@@ -31,6 +31,16 @@ TENFOLD_INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
   }
 }
 
+#if defined(TENFOLD_ISA_avx2)
+// Halves that are put together as they are loaded need not cross over afterwards.
+TENFOLD_INLINE Vec<float> load_halves(const float* low, const float* high) {
+  return (Vec<float>)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+}
+TENFOLD_INLINE Vec<double> load_halves(const double* low, const double* high) {
+  return (Vec<double>)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
+}
+#endif
+
 // The inverse: the even and the odd elements of a followed by b.
 template <class T>
 TENFOLD_INLINE void separate(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd) {
@@ -85,6 +95,45 @@ TENFOLD_INLINE void separate_quads(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd
     even = TENFOLD_SHUFFLE(T, a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
     odd = TENFOLD_SHUFFLE(T, a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
   }
+}
+
+// even[i] = p[2 i] and odd[i] = p[2 i + 1].
+template <class T>
+TENFOLD_INLINE void load_separated(const T* p, Vec<T>& even, Vec<T>& odd) {
+#if defined(TENFOLD_ISA_avx2)
+  constexpr index H = kLanes<T> / 2;
+  const Vec<T> a = load_halves(p, p + 2 * H), b = load_halves(p + H, p + 3 * H);
+  if constexpr (kLanes<T> == 4) {
+    even = TENFOLD_SHUFFLE(T, a, b, 0, 4, 2, 6);
+    odd = TENFOLD_SHUFFLE(T, a, b, 1, 5, 3, 7);
+  } else {
+    even = TENFOLD_SHUFFLE(T, a, b, 0, 2, 8, 10, 4, 6, 12, 14);
+    odd = TENFOLD_SHUFFLE(T, a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+  }
+#else
+  separate<T>(load(p), load(p + kLanes<T>), even, odd);
+#endif
+}
+
+// every[j][i] = p[4 i + j] for j < 4.
+template <class T>
+TENFOLD_INLINE void load_fourths(const T* p, Vec<T>* every) {
+  constexpr index L = kLanes<T>;
+  Vec<T> low[2], high[2];
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (L == 8) {
+    interleave_quads<T>(load_halves(p, p + 2 * L), load_halves(p + L, p + 3 * L), low[0], high[0]);
+    interleave_quads<T>(load_halves(p + 4, p + 2 * L + 4), load_halves(p + L + 4, p + 3 * L + 4), low[1],
+                        high[1]);
+    interleave_quads<T>(low[0], low[1], every[0], every[1]);
+    interleave_quads<T>(high[0], high[1], every[2], every[3]);
+    return;
+  }
+#endif
+  separate<T>(load(p), load(p + L), low[0], high[0]);
+  separate<T>(load(p + 2 * L), load(p + 3 * L), low[1], high[1]);
+  separate<T>(low[0], low[1], every[0], every[2]);
+  separate<T>(high[0], high[1], every[1], every[3]);
 }
 
 // a's last lane and all of b's but the last. (GCC 12 warns of the intrinsic without a mask.)

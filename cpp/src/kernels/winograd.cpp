@@ -147,21 +147,15 @@ TENFOLD_INLINE void form_taps(const Vec<T>* s, Vec<T>* g) {
 // Elements 0 .. looks - 1 of the looks of kLanes tiles that begin `step` apart; d has room for one more.
 template <class T, int step, int looks>
 TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
-  constexpr index L = kLanes<T>;
   if constexpr (step == 2) {
 #pragma GCC unroll 3
-    for (int i = 0; i < looks; i += 2) separate<T>(load(p + i), load(p + i + L), d[i], d[i + 1]);
+    for (int i = 0; i < looks; i += 2) load_separated(p + i, d[i], d[i + 1]);
   } else {
-    Vec<T> even[2], odd[2], unused;
-    separate<T>(load(p), load(p + L), even[0], odd[0]);
-    separate<T>(load(p + 2 * L), load(p + 3 * L), even[1], odd[1]);
-    separate<T>(even[0], even[1], d[0], d[2]);
-    separate<T>(odd[0], odd[1], d[1], d[3]);
-    p += 4;
-    separate<T>(load(p), load(p + L), even[0], odd[0]);
-    separate<T>(load(p + 2 * L), load(p + 3 * L), even[1], odd[1]);
-    separate<T>(even[0], even[1], d[4], unused);
-    if constexpr (looks == 6) separate<T>(odd[0], odd[1], d[5], unused);
+    Vec<T> next[4];
+    load_fourths(p, d);
+    load_fourths(p + 4, next);
+#pragma GCC unroll 2
+    for (int i = 4; i < looks; ++i) d[i] = next[i - 4];
   }
 }
 
@@ -209,7 +203,7 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
         load_looks<T, apart, looks>(p + h * pitch, d);
         form_input<T, form>(d, lines[h]);
       }
-      put_looks<T, form>(lines, step, run->count - i, to + run->column + i);
+      put_looks<T, form>(lines, step, run->room - i, to + run->column + i);
     }
   }
 }

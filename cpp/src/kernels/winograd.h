@@ -32,9 +32,10 @@
 namespace tenfold {
 
 // `count` tiles side by side: columns column ... of the products, their look begins at `source`, their output
-// at `target`, where `rows` x `columns` outputs exist (the last tiles may reach beyond).
+// at `target`, where `rows` x `columns` outputs exist (the last tiles may reach beyond). What their transform writes into
+// the `room` columns from `column` on but for its own, the next run writes again, or nothing uses it.
 struct WinogradRun {
-  ptrdiff_t column, count, source, target, rows, columns;
+  ptrdiff_t column, count, room, source, target, rows, columns;
 };
 
 // Along an axis: r taps make m outputs of a tile from `looks` elements of the source, those of the next tile begin
@@ -57,7 +58,7 @@ struct WinogradKernels {
 
   // to[j * step + run.column + i] <-- element j < t * t of v of the run's tile i, which looks at
   // from[run.source + i * step + row * pitch + ...]. Reads up to form.step * lanes elements beyond a row's last look;
-  // writes the run's columns only.
+  // writes whole vectors, as far as the run has room.
   void (*input[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch,
                                     T* to, ptrdiff_t step);
   // The same, to the same bits, of a vector of tiles that may lie anywhere: tile i < lanes looks at
