@@ -24,9 +24,9 @@ constexpr index kOwnBytes = 128 * 1024, kOwnPixels = 4096;
 // Weights of a tile up to so many bytes are read where they lie for fewer pixels, unless their rows fall into the same
 // sets of the cache.
 constexpr index kReadBytes = 16 * 1024, kAliased = 4096;
-// Tiles of an engine up to which their tables are made once: making them takes as long as a hundred multiply-adds of a
-// vector each.
-constexpr index kKeptTiles = 128;
+// Bytes of an engine's tables up to which they are made once: making them takes as long as a hundred multiply-adds of a
+// vector for each tile.
+constexpr std::size_t kKeptBytes = 128 * 1024;
 // Bytes of a strip of the padded source, and at most of one that fills its tiles better: it stays in the second-level
 // cache.
 constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
@@ -244,6 +244,8 @@ void ShiftEngine<T>::choose() {
 
 template <class T>
 void ShiftEngine<T>::build_parts() {
+  constexpr double kScatter =
+      4;  // to put a vector of a finished tile into its row, in multiply-adds of a vector
   const auto& axes = problem_.axes;
   for (const ShiftPartAxis& p0 : axes[0].parts) {
     for (const ShiftPartAxis& p1 : axes[1].parts) {
@@ -289,9 +291,13 @@ void ShiftEngine<T>::build_parts() {
           };
           const double together =
               part.joined ? time(p1.count * p2.count, rows_of_vector(p2.count)) : time(flat);
-          // Rows of whole vectors: their targets may be aligned, and no vector is taken apart.
-          part.apart = p2.count % k_.lanes == 0 && p2.count < source_.extent(2) &&
-                       static_cast<double>(p1.count) * time(p2.count) < 1.05 * together;
+          // Tiles of one row alone: what they sum need not be taken apart, and where rows are whole vectors, their targets
+          // may be aligned. Else the last tile of a row repeats pixels.
+          const bool whole = p2.count % k_.lanes == 0;
+          const double taking_apart =
+              whole || adjoins(p1, p2) ? 1.05 : 1 + kScatter / static_cast<double>(part.K);
+          part.apart = (whole || (p2.step == 1 && p2.count >= NR_)) && p2.count < source_.extent(2) &&
+                       static_cast<double>(p1.count) * time(p2.count) < taking_apart * together;
           part.joined = part.joined && !part.apart;
           tiles = part.apart ? rows * divide_up(p2.count, NR_)
                              : p0.count * (divide_up(p1.count * source_.extent(2), NR_) + 1);
@@ -323,9 +329,9 @@ void ShiftEngine<T>::pair_parts() {
 
 template <class T>
 void ShiftEngine<T>::keep_tables() {
-  const index sets = source_.strips() * static_cast<index>(parts_.size());
-  if (im2col_ || sets * max_tiles_ > kKeptTiles) return;
-  kept_memory_ = Buffer(static_cast<std::size_t>(sets) * tables_bytes());
+  const std::size_t bytes = static_cast<std::size_t>(source_.strips()) * parts_.size() * tables_bytes();
+  if (im2col_ || bytes > kKeptBytes) return;
+  kept_memory_ = Buffer(bytes);
   std::byte* at = kept_memory_.data();
   for (index strip = 0; strip < source_.grid(); strip += source_.strip()) {
     for (std::size_t p = 0; p < parts_.size(); ++p) {
@@ -339,7 +345,7 @@ template <class T>
 std::size_t ShiftEngine<T>::tables_bytes() const {
   return bytes_of(max_tiles_, sizeof(Tile)) + bytes_of(max_runs_, sizeof(ConvRun)) +
          bytes_of(joins_ ? max_tiles_ : 0, sizeof(ConvLooks)) +
-         bytes_of(im2col_ ? 0 : max_tiles_, sizeof(ConvGaps));
+         bytes_of(k_.joins_rows && !im2col_ ? max_tiles_ : 0, sizeof(ConvGaps));
 }
 
 template <class T>
@@ -348,7 +354,7 @@ typename ShiftEngine<T>::Tables ShiftEngine<T>::take_tables(std::byte*& at) cons
   tables.tiles = take<Tile>(at, max_tiles_);
   tables.runs = take<ConvRun>(at, max_runs_);
   tables.joined = take<ConvLooks>(at, joins_ ? max_tiles_ : 0);
-  tables.gaps = take<ConvGaps>(at, im2col_ ? 0 : max_tiles_);
+  tables.gaps = take<ConvGaps>(at, k_.joins_rows && !im2col_ ? max_tiles_ : 0);
   tables.count = 0;
   return tables;
 }

@@ -199,7 +199,11 @@ void ShiftEngine<T>::lay_tiles(std::size_t p, index strip, Tables& tables) const
       // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
       const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
       index at = i / each * pitch + first * k_.lanes;
-      if (source_.in_place() || part.joined) at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
+      if (part.apart) {
+        at = std::min(at, i / each * pitch + std::max(index{0}, length - vectors * k_.lanes));
+      } else if (source_.in_place() || part.joined) {
+        at = std::max(index{0}, std::min(at, flat - vectors * k_.lanes));
+      }
       const index end = std::min(flat, at + vectors * k_.lanes);
       if (part.joined) {
         tables.joined[tiles] = looks_of(at, vectors, count[1], count[2], pitch);
