@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "conv/weight_gradient.h"
+#include "kernels/conv.h"
 #include "kernels/lanes_row_winograd.h"
 #include "tenfold/memory.h"
 
@@ -194,6 +195,24 @@ double other_gradient_time(const ConvGeometry& g) {
              : static_cast<double>(whole(g.filters) * looks * rows * row) / kOuter;
 }
 
+// Rows of 16 images that the other forms copy, every phase of a stride for itself.
+double copied_rows(const ConvGeometry& g, bool adjoint) {
+  const Axis &h = g.window[1], &w = g.window[2];
+  const index rows = adjoint ? g.filters * (h.output + (h.extent() - 1) / h.stride)
+                             : g.channels * ((h.output - 1) * h.stride + h.extent()) * w.stride;
+  return static_cast<double>(kLanes * rows);
+}
+
+// Cycles beside the multiply-adds, measured where vectors have 16 lanes and where they have fewer: to turn a vector of 16
+// images, and to copy a row for one of the other forms.
+struct BesideProducts {
+  double turn, row;
+};
+BesideProducts beside_products(LaneOperator op) {
+  const bool shorter = kernels<ConvKernels, float>().lanes < kLanes;
+  return shorter && op != LaneOperator::weight_gradient ? BesideProducts{36, 60} : BesideProducts{6, 0};
+}
+
 }  // namespace
 
 bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t element_size) {
@@ -207,8 +226,7 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const index strip = strip_of(g, adjoint, element_size);
   if (strip == 0) return false;
 
-  // Cycles of 16 images: multiply-adds, and turning (measured).
-  constexpr double kTurn = 6, kClearly = 0.9;
+  constexpr double kClearly = 0.9;
   const double filling =
       static_cast<double>(divide_up(g.images, kLanes) * kLanes) / static_cast<double>(g.images);
   // Rows that several strips look at are turned for each of them.
@@ -219,9 +237,10 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double product = op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size))
                          : adjoint && gathers(g)   ? gather_time(g)
                                                    : direct_time(g);
-  const double lanes = filling * (product + kTurn * turned);
-  return lanes <
-         kClearly * (op == LaneOperator::weight_gradient ? other_gradient_time(g) : other_time(g, adjoint));
+  const BesideProducts beside = beside_products(op);
+  const double lanes = filling * (product + beside.turn * turned);
+  const double other = op == LaneOperator::weight_gradient ? other_gradient_time(g) : other_time(g, adjoint);
+  return lanes < kClearly * (other + beside.row * copied_rows(g, adjoint));
 }
 
 template <class T>
