@@ -115,11 +115,13 @@ class Pointwise {
                                           : 0;
   }
 
-  // Weights are read where they lie, those whose rows alias in flat tiles; not across the aliased rows of a large matrix.
+  // Weights are read where they lie, those whose rows alias in flat tiles, unless to pack them is cheaper.
   GemmPlan<T> plan_together(MatrixLayout weights) const {
-    return make_gemm_plan<T>(plan_.m, images_ * pixels_, plan_.k,
-                             !aliased_across<T>(weights, plan_.m * plan_.k), false, 1,
-                             tallest_tile<T>(weights));
+    const auto plan = [&](bool reads, index tallest) {
+      return make_gemm_plan<T>(plan_.m, images_ * pixels_, plan_.k, reads, false, 1, tallest);
+    };
+    const GemmPlan<T> in_place = plan(true, tallest_tile<T>(weights));
+    return reads_a_in_place(in_place, weights) ? in_place : plan(false, kGemmMaxRows);
   }
 
   // In multiply-adds of a vector, as the plan's time.

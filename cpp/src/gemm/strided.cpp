@@ -59,6 +59,13 @@ double pack_turned(index n, index k, index pitch) {
   return aliased<T>(pitch) ? kPackAliased : kPackTurned;
 }
 
+// The same of all panels of columns.
+template <class T>
+double passes_of_a(const GemmPlan<T>& plan, MatrixLayout a) {
+  const index rows = divide_up(plan.m, std::max<index>(1, plan.m_panels));
+  return pass_of_a<T>(plan.kernels->costs, a, plan.m, plan.k, rows) * static_cast<double>(plan.n_panels);
+}
+
 // Tiles of up to so many rows for a product whose operands have these layouts, each operand packed or read in place,
 // whichever is cheaper.
 template <class T>
@@ -67,12 +74,11 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   GemmPlan<T> plan = make_gemm_plan<T>(m, n, k, true, true, grain, tallest);
   const double lanes = plan.kernels->lanes, depth = static_cast<double>(k);
   const double a_size = static_cast<double>(m) * depth, b_size = static_cast<double>(n) * depth;
-  const index rows = divide_up(m, std::max<index>(1, plan.m_panels));
   const GemmCosts& costs = plan.kernels->costs;
-  const double a_passes = pass_of_a<T>(costs, a, m, k, rows) * static_cast<double>(plan.n_panels);
+  const double a_passes = passes_of_a(plan, a);
   const double b_passes = pass_of_b<T>(costs, b, k) * static_cast<double>(plan.m_panels);
   const double b_pack = b.column == 1 ? costs.pack_b : pack_turned<T>(n, k, b.column);
-  plan.a_direct = a_passes <= costs.pack_a;
+  plan.a_direct = reads_a_in_place(plan, a);
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
   cut_into_items(plan);
@@ -223,6 +229,11 @@ double plan_dots(StridedPlan<T>& plan) {
 }  // namespace
 
 template <class T>
+bool reads_a_in_place(const GemmPlan<T>& plan, MatrixLayout a) {
+  return passes_of_a(plan, a) <= plan.kernels->costs.pack_a;
+}
+
+template <class T>
 GemmPlan<T> plan_strided_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, index grain) {
   return plan_tiles<T>(m, n, k, a, b, grain, false, kGemmMaxRows).plan;
 }
@@ -270,6 +281,7 @@ void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const
 }
 
 #define TENFOLD_INSTANTIATE(T)                                                                             \
+  template bool reads_a_in_place<T>(const GemmPlan<T>&, MatrixLayout);                                     \
   template GemmPlan<T> plan_strided_tiles<T>(index, index, index, MatrixLayout, MatrixLayout, index);      \
   template StridedPlan<T> plan_strided<T>(index, index, index, MatrixLayout, MatrixLayout);                \
   template void run_strided<T>(const Team&, const StridedPlan<T>&, const T*, const T*, const StridedC<T>&, \

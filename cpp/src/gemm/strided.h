@@ -84,6 +84,10 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
 template <class T>
 GemmPlan<T> plan_strided_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, index grain = 1);
 
+// Whether an A of this layout is cheaper to read where it lies, for every panel of columns again, than to pack.
+template <class T>
+bool reads_a_in_place(const GemmPlan<T>& plan, MatrixLayout a);
+
 // C = A B into c, shared out among the team; `workspace` as plan.workspace(team.size()) says, aligned to 64.
 template <class T>
 void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const T* b, const StridedC<T>& c,
