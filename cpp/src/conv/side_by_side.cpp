@@ -25,7 +25,7 @@ void ask_for(const T* from, index runs, const ConvRun* run) {
 }
 
 // Row i and column j of the product is pixel i % taps, of channel i / taps, of window j. A row of windows is written at
-// once: its pixels lie side by side.
+// once: its pixels lie side by side, in pairs of the product's rows.
 template <class T>
 struct WindowsC {
   static constexpr bool kTakesRows = true;
@@ -38,17 +38,18 @@ struct WindowsC {
 
   void operator()(const T* sums, index lds, index i, index j, index rows, index columns, bool first,
                   bool last) const {
-    const index taps = window.kernel_count(), channel = i / taps, channels = rows / taps;
-    const index plane = window.input_count();
-    const T* const start = last && bias ? bias + channel : nullptr;
+    const index taps = window.kernel_count(), pairs = taps / kPair;
+    const index plane = window.input_count(), slice = window[1].size * window[2].size;
     const ConvPut put = !first ? kConvAdd : last && past ? kConvReplacePast : kConvReplace;
     rows_of.for_each_run(j, columns, [&](ConvRun run) {
       run.count *= kPair;
-      const T* even = sums;
-      for (index d = 0; d < window[0].kernel; ++d) {
-        T* target = x + channel * plane + d * window[1].size * window[2].size;
-        for (index h = 0; h < window[1].kernel; ++h, target += window[2].size, even += kPair * lds)
-          kernels.scatter_pair(channels, 1, &run, even, even + lds, taps * lds, target, plane, start, put);
+      for (index r = 0; r < rows; r += kPair) {
+        const index channel = (i + r) / taps, pair = (i + r) / kPair % pairs;
+        const index d = pair / window[1].kernel, h = pair % window[1].kernel;
+        T* const target = x + channel * plane + d * slice + h * window[2].size;
+        const T* const even = sums + r * lds;
+        kernels.scatter_pair(1, 1, &run, even, even + lds, lds, target, plane,
+                             last && bias ? bias + channel : nullptr, put);
       }
     });
   }
@@ -118,24 +119,23 @@ bool side_by_side_applies(const ConvGeometry& g, bool adjoint) {
     const bool side_by_side = a.kernel == a.stride && (a.dilation == 1 || a.kernel == 1);
     if (!side_by_side || a.pad_before != 0 || a.pad_after != 0 || a.size != a.output * a.stride) return false;
   }
-  const index taps = w.kernel_count(), tallest = kernels<GemmKernels, float>().rows_at_most[0];
-  return w[2].kernel == kPair && taps <= tallest && g.groups == 1 && g.images > 0 &&
-         w.output_count() >= kLeastPixels && g.channels * taps >= kLeastTerms &&
-         g.filters >= (adjoint ? kLeastTerms : kLeastFilters);
+  const index taps = w.kernel_count();
+  return w[2].kernel == kPair && g.groups == 1 && g.images > 0 && w.output_count() >= kLeastPixels &&
+         g.channels * taps >= kLeastTerms && g.filters >= (adjoint ? kLeastTerms : kLeastFilters);
 }
 
 template <class T>
 SideBySide<T>::SideBySide(const ConvGeometry& g, bool adjoint, GemmActivation activation)
     : geometry_(g), adjoint_(adjoint), activation_(activation) {
   const Window& w = g.window;
-  const index taps = w.kernel_count(), elements = g.channels * taps, pixels = w.output_count();
+  const index elements = g.channels * w.kernel_count(), pixels = w.output_count();
   rows_.length = w[2].output, rows_.step = kPair;
   for (index d = 0; d < w[0].output; ++d) {
     for (index h = 0; h < w[1].output; ++h)
       rows_.begin.push_back((d * w[0].kernel * w[1].size + h * w[1].kernel) * w[2].size);
   }
   if (adjoint) {
-    plan_ = plan_strided_tiles<T>(elements, pixels, g.filters, {1, elements}, {pixels, 1}, taps);
+    plan_ = plan_strided_tiles<T>(elements, pixels, g.filters, {1, elements}, {pixels, 1}, kPair);
     return;
   }
   plan_ = make_gemm_plan<T>(g.filters, pixels, elements, !aliased<T>(elements), false);
