@@ -48,7 +48,8 @@ double pass_of_a(const GemmCosts& costs, MatrixLayout a, index m, index k, index
 template <class T>
 double pass_of_b(const GemmCosts& costs, MatrixLayout b, index k) {
   if (aliased<T>(b.row)) return costs.b_aliased;
-  return k >= costs.deep || b.row * static_cast<index>(sizeof(T)) >= costs.apart ? costs.b_apart : 0;
+  const index pitch = b.row * static_cast<index>(sizeof(T));
+  return k >= costs.deep || pitch >= costs.apart || k * pitch >= costs.large ? costs.b_apart : 0;
 }
 
 // What packing a B of n columns takes that each lie side by side. The processor follows short ones from one to the next.

@@ -37,13 +37,13 @@ constexpr GemmCosts measured_costs() {
 #if defined(TENFOLD_ISA_avx512)
   costs.pack_a = 60, costs.pack_b = 5;
   costs.across = 0, costs.across_aliased = 2, costs.along_aliased = 0;
-  costs.apart = 2048, costs.deep = index{1} << 30;
+  costs.apart = 2048, costs.deep = costs.large = index{1} << 30;
   costs.b_apart = 0.11, costs.b_aliased = 0.6;
   costs.turn = 6;
 #else
   costs.pack_a = 30, costs.pack_b = 8;
   costs.across = 2.5, costs.across_aliased = 7, costs.along_aliased = 1;
-  costs.apart = 1024, costs.deep = 400;
+  costs.apart = 1024, costs.deep = 400, costs.large = 112 * 1024;
   costs.b_apart = 1.6, costs.b_aliased = 3.6;
   costs.turn = 30;
 #endif

@@ -83,8 +83,9 @@ struct GemmCosts {
   // large A whose rows alias, and of one that is read along them.
   double across, across_aliased, along_aliased;
   // Each time that a B is read in place of which a panel does not stay in the first-level cache, or is not fetched ahead by
-  // the processor: from so many bytes from row to row, or so many rows on. The same of a B whose rows alias.
-  ptrdiff_t apart, deep;
+  // the processor: from so many bytes from row to row, so many rows or so many bytes in all on. The same of a B whose rows
+  // alias.
+  ptrdiff_t apart, deep, large;
   double b_apart, b_aliased;
   // To write C in the transposed form, of a square that has it.
   double turn;
