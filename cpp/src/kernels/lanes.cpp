@@ -80,26 +80,94 @@ TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, i
   }
 }
 
-// The input that so many pixels look at stays in L1 for all filters.
+// With few registers, without pooling: all vectors of a block that fit share a weight's broadcasts, and use the line that
+// they are read from, which many taps bring from the second-level cache.
+template <class T, int Filters, int Pixels>
+TENFOLD_INLINE void conv_tiles_together(const LaneConv<T>& call, index f0, index first, index end) {
+  constexpr int V = kTogether<T>;
+  const LaneConv<T> a = call;
+  const T* row[Filters];
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) row[f] = a.w + (f0 + f) * a.taps;
+  for (index p0 = first; p0 < end; p0 += Pixels) {
+    for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
+      const T* x[Pixels];
+      TENFOLD_UNROLL
+      for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
+      Vec<T> acc[Filters][Pixels][V];
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) {
+        const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) {
+          TENFOLD_UNROLL
+          for (int v = 0; v < V; ++v) acc[f][p][v] = start;
+        }
+      }
+      for (index k = 0; k < a.taps; ++k) {
+        const index offset = a.tap[k];
+        Vec<T> in[Pixels][V];
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) load_together<T>(x[p] + offset, in[p]);
+        TENFOLD_UNROLL
+        for (int f = 0; f < Filters; ++f) {
+          TENFOLD_UNROLL
+          for (int p = 0; p < Pixels; ++p) add_together<T>(row[f][k], in[p], acc[f][p]);
+        }
+      }
+      T* y = a.y + f0 * a.y_plane + lane;
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f, y += a.y_plane) {
+        TENFOLD_UNROLL
+        for (int p = 0; p < Pixels; ++p) {
+          TENFOLD_UNROLL
+          for (int v = 0; v < V; ++v) {
+            const Vec<T> sum = acc[f][p][v];
+            store(y + a.place[p0 + p] + v * kLanes<T>, a.relu ? signed_relu<T>(sum) : sum);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The input that so many pixels look at stays near for all filters.
 constexpr index kConvPixels = 32;
+
+template <class T, int Filters>
+TENFOLD_INLINE void conv_filters(const LaneConv<T>& a, index f, index first, index end) {
+  if constexpr (3 * Filters <= kSumsTogether<T>) {  // three would leave no register for the second pixel
+    const index pairs = first + (end - first) / 2 * 2;
+    conv_tiles_together<T, Filters, 2>(a, f, first, pairs);
+    first = pairs;
+  }
+  conv_tiles_together<T, Filters, 1>(a, f, first, end);
+}
 
 template <class T>
 void conv(const LaneConv<T>& a) {
-  const index fours = a.pixels / 4 * 4;
-  for (index first = 0; first < fours; first += kConvPixels) {
-    const index end = fours - first < kConvPixels ? fours : first + kConvPixels;
-    in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
-      if (a.pool) {
-        conv_tiles<T, filters.value, 4, true>(a, f, first, end);
-      } else {
-        conv_tiles<T, filters.value, 4, false>(a, f, first, end);
-      }
+  const index whole = kManyRegisters ? a.pixels / 4 * 4 : a.pixels;
+  for (index first = 0; first < whole; first += kConvPixels) {
+    const index end = whole - first < kConvPixels ? whole : first + kConvPixels;
+    if (kManyRegisters || a.pool) {
+      in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
+        if (a.pool) {
+          conv_tiles<T, filters.value, 4, true>(a, f, first, end);
+        } else if constexpr (kManyRegisters) {
+          conv_tiles<T, filters.value, 4, false>(a, f, first, end);
+        }
+      });
+    } else if constexpr (!kManyRegisters) {
+      in_pieces<kSumsTogether<T>>(
+          a.filters, [&](index f, auto filters) { conv_filters<T, filters.value>(a, f, first, end); });
+    }
+  }
+  if constexpr (kManyRegisters) {
+    if (whole == a.pixels) return;
+    in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
+      conv_tiles<T, filters.value, 1, false>(a, f, whole, a.pixels);
     });
   }
-  if (fours == a.pixels) return;
-  in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
-    conv_tiles<T, filters.value, 1, false>(a, f, fours, a.pixels);
-  });
 }
 
 // acc[Filters][Taps] stays in registers over the whole strip.
