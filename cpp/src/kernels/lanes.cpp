@@ -36,7 +36,7 @@ TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, i
       }
       for (index k = 0; k < a.taps; ++k) {
         const index offset = a.tap[k];
-        if constexpr (kManyRegisters || Pixels == 1) {
+        if constexpr (kManyRegisters) {
           Vec<T> in[Pixels];
           TENFOLD_UNROLL
           for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
@@ -144,29 +144,32 @@ TENFOLD_INLINE void conv_filters(const LaneConv<T>& a, index f, index first, ind
   conv_tiles_together<T, Filters, 1>(a, f, first, end);
 }
 
+template <class T, bool Pool>
+TENFOLD_INLINE void conv_by_fours(const LaneConv<T>& a, index pixels) {
+  for (index first = 0; first < pixels; first += kConvPixels) {
+    const index end = pixels - first < kConvPixels ? pixels : first + kConvPixels;
+    in_pieces<kConvFilters>(
+        a.filters, [&](index f, auto filters) { conv_tiles<T, filters.value, 4, Pool>(a, f, first, end); });
+  }
+}
+
 template <class T>
 void conv(const LaneConv<T>& a) {
-  const index whole = kManyRegisters ? a.pixels / 4 * 4 : a.pixels;
-  for (index first = 0; first < whole; first += kConvPixels) {
-    const index end = whole - first < kConvPixels ? whole : first + kConvPixels;
-    if (kManyRegisters || a.pool) {
-      in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
-        if (a.pool) {
-          conv_tiles<T, filters.value, 4, true>(a, f, first, end);
-        } else if constexpr (kManyRegisters) {
-          conv_tiles<T, filters.value, 4, false>(a, f, first, end);
-        }
-      });
-    } else if constexpr (!kManyRegisters) {
+  const index fours = a.pixels / 4 * 4;
+  if (a.pool) {
+    conv_by_fours<T, true>(a, fours);
+  } else if constexpr (kManyRegisters) {
+    conv_by_fours<T, false>(a, fours);
+    if (fours == a.pixels) return;
+    in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
+      conv_tiles<T, filters.value, 1, false>(a, f, fours, a.pixels);
+    });
+  } else {
+    for (index first = 0; first < a.pixels; first += kConvPixels) {
+      const index end = a.pixels - first < kConvPixels ? a.pixels : first + kConvPixels;
       in_pieces<kSumsTogether<T>>(
           a.filters, [&](index f, auto filters) { conv_filters<T, filters.value>(a, f, first, end); });
     }
-  }
-  if constexpr (kManyRegisters) {
-    if (whole == a.pixels) return;
-    in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
-      conv_tiles<T, filters.value, 1, false>(a, f, whole, a.pixels);
-    });
   }
 }
 
