@@ -64,10 +64,14 @@ TENFOLD_INLINE Maxima<P> across(const Block& block, const float* x, index ahead,
   return maxima;
 }
 
+TENFOLD_INLINE bool numbers(Vec<float> sum) {
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) == 0;
+}
+
 // The rows begin .. end - 1 of a block. False where a NaN may have been met.
 template <int kTaps, bool kEdges, class P>
-TENFOLD_INLINE bool max_down(const PoolGeometry& g, const Block& block, index begin, index end,
-                             const float* x, index ahead, float* y, P* positions) {
+__attribute__((noinline)) bool max_down(const PoolGeometry& g, const Block& block, index begin, index end,
+                                        const float* x, index ahead, float* y, P* positions) {
   constexpr index n = kLanes<float>;
   const PoolAxis &h = g.h, &w = g.w;
   const index origin = block.first * 2 - w.pad;
@@ -100,7 +104,36 @@ TENFOLD_INLINE bool max_down(const PoolGeometry& g, const Block& block, index be
       store_positions<true, float>(positions + oh * w.output + block.first, at, n);
     }
   }
-  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) == 0;
+  return numbers(sum);
+}
+
+// The same where windows are square, their strides 2 in both directions, and all of them inside.
+template <int kTaps, class P>
+TENFOLD_INLINE bool max_down_squares(const PoolGeometry& g, const Block& block, index begin, index end,
+                                     const float* x, index ahead, float* y, P* positions) {
+  const index row = g.w.size, out = g.w.output;
+  const float* from = x + (begin * 2 - g.h.pad) * row + block.first * 2 - g.w.pad;
+  Vec<float> sums[2] = {};
+  const auto of_row = [&](index k) __attribute__((always_inline)) {
+    return across<kTaps, false, P>(block, from + k * row, ahead, sums[k % 2]);
+  };
+  Maxima<P> first = {};
+  if constexpr (kTaps == 3) {
+    if (begin < end) first = of_row(0);
+  }
+  for (index at = begin * out + block.first; begin < end; ++begin, at += out, from += 2 * row) {
+    if constexpr (kTaps == 2) first = of_row(0);
+    Maxima<P> maxima = first;
+#pragma GCC unroll 2
+    for (int k = 1; k < kTaps; ++k) {
+      first = of_row(k);
+      maxima.take(first.best, first.at + splat_int<float>(k * kTaps));
+    }
+    store(y + at, order_quads(maxima.best));
+    if constexpr (kKept<P>)
+      store_positions<true, float>(positions + at, order_quads(maxima.at), kLanes<float>);
+  }
+  return numbers(sums[0] + sums[1]);
 }
 
 // Outputs first .. first + count - 1 of the rows begin .. end - 1, whatever the input; count <= 8.
@@ -126,6 +159,7 @@ void max_planes_strided(const PoolGeometry& g, index planes, const float* x, flo
   const index in = h.size * w.size, out = h.output * w.output;
   const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(float))));
   const index ahead = strip * h.stride * w.size, count = least(n, w.output);
+  const bool squares = h.kernel == kTaps && h.stride == 2 && h.dilation == 1;
   for (index p = 0; p < planes; ++p, x += in, y += out, positions = later(positions, out)) {
     const bool ends = (planes - p - 1) * out < n || (planes - p - 1) * in < 2 * n + 1;
     for (index begin = 0; begin < h.output; begin += strip) {
@@ -148,9 +182,22 @@ void max_planes_strided(const PoolGeometry& g, index planes, const float* x, flo
             break;
         }
         const bool edges = first < w.inner_begin || first + count > w.inner_end;
-        const bool numbers = edges
-                                 ? max_down<kTaps, true>(g, block, whole, whole_end, x, ahead, y, positions)
-                                 : max_down<kTaps, false>(g, block, whole, whole_end, x, ahead, y, positions);
+        index inner = whole_end, inner_end = whole_end;
+        bool numbers = true;
+        if constexpr (!kKept<P> || kTapNumbers<P>) {
+          if (squares && !edges) {
+            inner = least(most(h.inner_begin, whole), whole_end);
+            inner_end = least(most(h.inner_end, inner), whole_end);
+            numbers = max_down_squares<kTaps>(g, block, inner, inner_end, x, ahead, y, positions);
+          }
+        }
+        const auto rest = [&](index from, index to) {
+          if (from == to) return;
+          numbers &= edges ? max_down<kTaps, true>(g, block, from, to, x, ahead, y, positions)
+                           : max_down<kTaps, false>(g, block, from, to, x, ahead, y, positions);
+        };
+        rest(whole, inner);
+        rest(inner_end, whole_end);
         if (whole > begin) max_one_by_one<kTaps>(g, first, count, begin, whole, x, y, positions);
         if (!numbers) max_one_by_one<kTaps>(g, first, count, whole, whole_end, x, y, positions);
         if (whole_end < end) max_one_by_one<kTaps>(g, first, count, whole_end, end, x, y, positions);
