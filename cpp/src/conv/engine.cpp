@@ -244,8 +244,8 @@ void ShiftEngine<T>::choose() {
 
 template <class T>
 void ShiftEngine<T>::build_parts() {
-  constexpr double kScatter =
-      4;  // to put a vector of a finished tile into its row, in multiply-adds of a vector
+  // To put a vector of a finished tile into its row, in multiply-adds of a vector.
+  constexpr double kScatter = 4;
   const auto& axes = problem_.axes;
   for (const ShiftPartAxis& p0 : axes[0].parts) {
     for (const ShiftPartAxis& p1 : axes[1].parts) {
@@ -294,9 +294,9 @@ void ShiftEngine<T>::build_parts() {
           // Tiles of one row alone: what they sum need not be taken apart, and where rows are whole vectors, their targets
           // may be aligned. Else the last tile of a row repeats pixels.
           const bool whole = p2.count % k_.lanes == 0;
-          const double taking_apart =
-              whole || adjoins(p1, p2) ? 1.05 : 1 + kScatter / static_cast<double>(part.K);
-          part.apart = (whole || (p2.step == 1 && p2.count >= NR_)) && p2.count < source_.extent(2) &&
+          const bool repeats = p2.step == 1 && p2.count >= NR_ && !adjoins(p1, p2);
+          const double taking_apart = whole ? 1.05 : 1 + kScatter / static_cast<double>(part.K);
+          part.apart = (whole || repeats) && p2.count < source_.extent(2) &&
                        static_cast<double>(p1.count) * time(p2.count) < taking_apart * together;
           part.joined = part.joined && !part.apart;
           tiles = part.apart ? rows * divide_up(p2.count, NR_)
