@@ -196,7 +196,8 @@ void ShiftEngine<T>::lay_tiles(std::size_t p, index strip, Tables& tables) const
     const index all = divide_up(length, k_.lanes), each = divide_up(all * k_.lanes, NR_);
     index row = 0;
     for (index i = 0; i < stretches * each; ++i) {
-      // Tiles are about as wide as each other, and moved back where nothing may be read behind them.
+      // Tiles are about as wide as each other, and moved back where they would leave their row, or where nothing may be
+      // read behind them.
       const index first = all * (i % each) / each, vectors = all * (i % each + 1) / each - first;
       index at = i / each * pitch + first * k_.lanes;
       if (part.apart) {

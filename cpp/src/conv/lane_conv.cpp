@@ -203,8 +203,8 @@ double copied_rows(const ConvGeometry& g, bool adjoint) {
   return static_cast<double>(kLanes * rows);
 }
 
-// Cycles beside the multiply-adds, measured where vectors have 16 lanes and where they have fewer: to turn a vector of 16
-// images, and to copy a row for one of the other forms.
+// Cycles beside the multiply-adds: to turn a vector of 16 images, and to copy a row for one of the other forms. Measured
+// where vectors have 16 lanes (but for the rows) and where they have 8.
 struct BesideProducts {
   double turn, row;
 };

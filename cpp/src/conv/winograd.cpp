@@ -127,6 +127,7 @@ double run_cost(int form, index vectors) {
   const WinogradForm& f = kWinogradForms[form];
   return static_cast<double>(8 * f.t * f.t * vectors);
 }
+// ... which was measured for vectors of 16 and of 8 lanes.
 double gather_cost(int form, index tiles, index lanes) {
   const WinogradForm& f = kWinogradForms[form];
   const index whole = lanes > 8 ? 6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes

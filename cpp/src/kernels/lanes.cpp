@@ -15,46 +15,53 @@ constexpr int kPixelFilters = 8;                      // x 1 pixel: enough to hi
 // ---- convolution
 // -----------------------------------------------------------------------------------------------------
 
-// Register tiles of Filters x Pixels, the whole sum over the taps in registers, for pixels first .. end - 1.
-template <class T, int Filters, int Pixels, bool Pool>
+// Register tiles of Filters x Pixels x Vectors of a block, the whole sum over the taps in registers, for pixels first ..
+// end - 1. Several vectors share a weight's broadcasts, and use the line that they are read from, which many taps bring
+// from the second-level cache. Pooling takes one vector of four pixels.
+template <class T, int Filters, int Pixels, int Vectors, bool Pool>
 TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, index end) {
-  const LaneConv<T> a = call;  // a copy: no store can change it
+  constexpr int kColumns = Pixels * Vectors;  // vector v of pixel p is column p * Vectors + v
+  const LaneConv<T> a = call;                 // a copy: no store can change it
   const T* row[Filters];
   TENFOLD_UNROLL
   for (int f = 0; f < Filters; ++f) row[f] = a.w + (f0 + f) * a.taps;
   for (index p0 = first; p0 < end; p0 += Pixels) {
-    for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    for (index lane = 0; lane < kBlock; lane += Vectors * kLanes<T>) {
       const T* x[Pixels];
-      Vec<T> acc[Filters][Pixels];
+      Vec<T> acc[Filters][kColumns];
       TENFOLD_UNROLL
       for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
       TENFOLD_UNROLL
       for (int f = 0; f < Filters; ++f) {
         const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
         TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) acc[f][p] = start;
+        for (int c = 0; c < kColumns; ++c) acc[f][c] = start;
       }
       for (index k = 0; k < a.taps; ++k) {
         const index offset = a.tap[k];
-        if constexpr (kManyRegisters) {
-          Vec<T> in[Pixels];
+        if constexpr (kManyRegisters || !Pool) {
+          Vec<T> in[kColumns];
           TENFOLD_UNROLL
-          for (int p = 0; p < Pixels; ++p) in[p] = load(x[p] + offset);
+          for (int c = 0; c < kColumns; ++c) {
+            Vec<T> value = load(x[c / Vectors] + offset + c % Vectors * kLanes<T>);
+            if constexpr (!kManyRegisters) pin<T>(value);
+            in[c] = value;
+          }
           TENFOLD_UNROLL
           for (int f = 0; f < Filters; ++f) {
             const Vec<T> weight = splat(row[f][k]);
             TENFOLD_UNROLL
-            for (int p = 0; p < Pixels; ++p) acc[f][p] = fma<T>(weight, in[p], acc[f][p]);
+            for (int c = 0; c < kColumns; ++c) acc[f][c] = fma<T>(weight, in[c], acc[f][c]);
           }
         } else {  // 12 sums, 3 weights and one pixel make 16
           Vec<T> weight[Filters];
           TENFOLD_UNROLL
           for (int f = 0; f < Filters; ++f) weight[f] = splat(row[f][k]);
           TENFOLD_UNROLL
-          for (int p = 0; p < Pixels; ++p) {
-            const Vec<T> in = load(x[p] + offset);
+          for (int c = 0; c < kColumns; ++c) {
+            const Vec<T> in = load(x[c / Vectors] + offset + c % Vectors * kLanes<T>);
             TENFOLD_UNROLL
-            for (int f = 0; f < Filters; ++f) acc[f][p] = fma<T>(weight[f], in, acc[f][p]);
+            for (int f = 0; f < Filters; ++f) acc[f][c] = fma<T>(weight[f], in, acc[f][c]);
           }
         }
       }
@@ -72,58 +79,9 @@ TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, i
         TENFOLD_UNROLL
         for (int f = 0; f < Filters; ++f, y += a.y_plane) {
           TENFOLD_UNROLL
-          for (int p = 0; p < Pixels; ++p)
-            store(y + a.place[p0 + p], a.relu ? signed_relu<T>(acc[f][p]) : acc[f][p]);
-        }
-      }
-    }
-  }
-}
-
-// With few registers, without pooling: all vectors of a block that fit share a weight's broadcasts, and use the line that
-// they are read from, which many taps bring from the second-level cache.
-template <class T, int Filters, int Pixels>
-TENFOLD_INLINE void conv_tiles_together(const LaneConv<T>& call, index f0, index first, index end) {
-  constexpr int V = kTogether<T>;
-  const LaneConv<T> a = call;
-  const T* row[Filters];
-  TENFOLD_UNROLL
-  for (int f = 0; f < Filters; ++f) row[f] = a.w + (f0 + f) * a.taps;
-  for (index p0 = first; p0 < end; p0 += Pixels) {
-    for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
-      const T* x[Pixels];
-      TENFOLD_UNROLL
-      for (int p = 0; p < Pixels; ++p) x[p] = a.x + a.pixel[p0 + p] + lane;
-      Vec<T> acc[Filters][Pixels][V];
-      TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f) {
-        const Vec<T> start = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
-        TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) {
-          TENFOLD_UNROLL
-          for (int v = 0; v < V; ++v) acc[f][p][v] = start;
-        }
-      }
-      for (index k = 0; k < a.taps; ++k) {
-        const index offset = a.tap[k];
-        Vec<T> in[Pixels][V];
-        TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) load_together<T>(x[p] + offset, in[p]);
-        TENFOLD_UNROLL
-        for (int f = 0; f < Filters; ++f) {
-          TENFOLD_UNROLL
-          for (int p = 0; p < Pixels; ++p) add_together<T>(row[f][k], in[p], acc[f][p]);
-        }
-      }
-      T* y = a.y + f0 * a.y_plane + lane;
-      TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f, y += a.y_plane) {
-        TENFOLD_UNROLL
-        for (int p = 0; p < Pixels; ++p) {
-          TENFOLD_UNROLL
-          for (int v = 0; v < V; ++v) {
-            const Vec<T> sum = acc[f][p][v];
-            store(y + a.place[p0 + p] + v * kLanes<T>, a.relu ? signed_relu<T>(sum) : sum);
+          for (int c = 0; c < kColumns; ++c) {
+            store(y + a.place[p0 + c / Vectors] + c % Vectors * kLanes<T>,
+                  a.relu ? signed_relu<T>(acc[f][c]) : acc[f][c]);
           }
         }
       }
@@ -134,22 +92,24 @@ TENFOLD_INLINE void conv_tiles_together(const LaneConv<T>& call, index f0, index
 // The input that so many pixels look at stays near for all filters.
 constexpr index kConvPixels = 32;
 
+// With few registers, without pooling.
 template <class T, int Filters>
 TENFOLD_INLINE void conv_filters(const LaneConv<T>& a, index f, index first, index end) {
   if constexpr (3 * Filters <= kSumsTogether<T>) {  // three would leave no register for the second pixel
     const index pairs = first + (end - first) / 2 * 2;
-    conv_tiles_together<T, Filters, 2>(a, f, first, pairs);
+    conv_tiles<T, Filters, 2, kTogether<T>, false>(a, f, first, pairs);
     first = pairs;
   }
-  conv_tiles_together<T, Filters, 1>(a, f, first, end);
+  conv_tiles<T, Filters, 1, kTogether<T>, false>(a, f, first, end);
 }
 
 template <class T, bool Pool>
 TENFOLD_INLINE void conv_by_fours(const LaneConv<T>& a, index pixels) {
   for (index first = 0; first < pixels; first += kConvPixels) {
     const index end = pixels - first < kConvPixels ? pixels : first + kConvPixels;
-    in_pieces<kConvFilters>(
-        a.filters, [&](index f, auto filters) { conv_tiles<T, filters.value, 4, Pool>(a, f, first, end); });
+    in_pieces<kConvFilters>(a.filters, [&](index f, auto filters) {
+      conv_tiles<T, filters.value, 4, 1, Pool>(a, f, first, end);
+    });
   }
 }
 
@@ -162,7 +122,7 @@ void conv(const LaneConv<T>& a) {
     conv_by_fours<T, false>(a, fours);
     if (fours == a.pixels) return;
     in_pieces<kPixelFilters>(a.filters, [&](index f, auto filters) {
-      conv_tiles<T, filters.value, 1, false>(a, f, fours, a.pixels);
+      conv_tiles<T, filters.value, 1, 1, false>(a, f, fours, a.pixels);
     });
   } else {
     for (index first = 0; first < a.pixels; first += kConvPixels) {

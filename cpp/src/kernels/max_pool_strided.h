@@ -64,7 +64,7 @@ TENFOLD_INLINE Maxima<P> across(const Block& block, const float* x, index ahead,
   return maxima;
 }
 
-TENFOLD_INLINE bool numbers(Vec<float> sum) {
+TENFOLD_INLINE bool is_number(Vec<float> sum) {
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)sum, (__m256)sum, _CMP_UNORD_Q)) == 0;
 }
 
@@ -104,7 +104,7 @@ __attribute__((noinline)) bool max_down(const PoolGeometry& g, const Block& bloc
       store_positions<true, float>(positions + oh * w.output + block.first, at, n);
     }
   }
-  return numbers(sum);
+  return is_number(sum);
 }
 
 // The same where windows are square, their strides 2 in both directions, and all of them inside.
@@ -133,7 +133,7 @@ TENFOLD_INLINE bool max_down_squares(const PoolGeometry& g, const Block& block, 
     if constexpr (kKept<P>)
       store_positions<true, float>(positions + at, order_quads(maxima.at), kLanes<float>);
   }
-  return numbers(sums[0] + sums[1]);
+  return is_number(sums[0] + sums[1]);
 }
 
 // Outputs first .. first + count - 1 of the rows begin .. end - 1, whatever the input; count <= 8.
