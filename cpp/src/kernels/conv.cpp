@@ -29,7 +29,9 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
 }
 
 #if defined(TENFOLD_ISA_avx512)
-constexpr bool kJoinsRows = true;
+// Not float64: its tiles take as much room in the package as those of float32, of which most convolutions are.
+template <class T>
+constexpr bool kJoinsRows = sizeof(T) == 4;
 
 template <int kCount>
 struct Pieces {
@@ -46,31 +48,28 @@ TENFOLD_INLINE Vec<T> load_lanes(Vec<T> v, uint32_t mask, const T* p) {
   }
 }
 
-template <class T, int MR, int NV>
-TENFOLD_INLINE void store_without_gaps(const Vec<T> (&sum)[MR][NV], const ConvGaps& gaps, T* c, index ldc,
-                                       ConvActivation activation) {
+template <int MR, int NV>
+TENFOLD_INLINE void store_without_gaps(const Vec<float> (&sum)[MR][NV], const ConvGaps& gaps, float* c,
+                                       index ldc, ConvActivation activation) {
 #pragma GCC unroll 16
   for (int v = 0; v < NV; ++v) {
-    T* to = c + gaps.target[v];
+    float* to = c + gaps.target[v];
     const index count = gaps.count[v];
-    if (count == kLanes<T>) {
+    if (count == kLanes<float>) {
 #pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) store(to + m * ldc, activate<T>(sum[m][v], activation));
+      for (int m = 0; m < MR; ++m) store(to + m * ldc, activate<float>(sum[m][v], activation));
       continue;
     }
 #pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) {
-      Vec<T> value = activate<T>(sum[m][v], activation);
-      if constexpr (sizeof(T) == 4) {
-        value = (Vec<T>)_mm512_maskz_compress_ps((__mmask16)gaps.lanes[v], (__m512)value);
-      } else {
-        value = (Vec<T>)_mm512_maskz_compress_pd((__mmask8)gaps.lanes[v], (__m512d)value);
-      }
-      store_first(to + m * ldc, value, count);
+      const Vec<float> value = activate<float>(sum[m][v], activation);
+      store_first(to + m * ldc, (Vec<float>)_mm512_maskz_compress_ps((__mmask16)gaps.lanes[v], (__m512)value),
+                  count);
     }
   }
 }
 #else
+template <class T>
 constexpr bool kJoinsRows = false;
 #endif
 
@@ -112,36 +111,39 @@ void tile(index K, const T* a, index a_row, index a_step, const T* b, const inde
       a += a_step;
     }
   };
-#if defined(TENFOLD_ISA_avx512)
-  const auto add_up_looks = [&](auto pieces) __attribute__((always_inline)) {
-    const auto get = [looks](const T* p, int v) __attribute__((always_inline)) {
-      Vec<T> pixels = load(p + looks->at[v][0]);
-#pragma GCC unroll 4
-      for (int piece = 1; piece < decltype(pieces)::value; ++piece)
-        pixels = load_lanes<T>(pixels, looks->lanes[v][piece - 1], p + looks->at[v][piece]);
-      return pixels;
-    };
-    // Rows side by side need no registers of their own, of which these looks leave few.
-    if (a_row == 1) {
-      add_up(get, 1);
-    } else {
-      add_up(get, a_row);
-    }
-  };
-  if (looks && looks->pieces == 2) {
-    add_up_looks(Pieces<2>{});
-  } else if (conv_pieces(NV) == 3 && looks) {
-    add_up_looks(Pieces<static_cast<int>(conv_pieces(NV))>{});
-  } else
-#endif
-  {
+  const auto add_up_side_by_side = [&]() __attribute__((always_inline)) {
     add_up([](const T* p, int v) __attribute__((always_inline)) { return load(p + v * kLanes<T>); }, a_row);
-  }
+  };
 #if defined(TENFOLD_ISA_avx512)
-  if (gaps) {
-    store_without_gaps<T>(sum, *gaps, c, ldc, activation);
-    return;
+  if constexpr (kJoinsRows<T>) {
+    const auto add_up_looks = [&](auto pieces) __attribute__((always_inline)) {
+      const auto get = [looks](const T* p, int v) __attribute__((always_inline)) {
+        Vec<T> pixels = load(p + looks->at[v][0]);
+#pragma GCC unroll 4
+        for (int piece = 1; piece < decltype(pieces)::value; ++piece)
+          pixels = load_lanes<T>(pixels, looks->lanes[v][piece - 1], p + looks->at[v][piece]);
+        return pixels;
+      };
+      // Rows side by side need no registers of their own, of which these looks leave few.
+      if (a_row == 1) {
+        add_up(get, 1);
+      } else {
+        add_up(get, a_row);
+      }
+    };
+    if (looks && looks->pieces == 2) {
+      add_up_looks(Pieces<2>{});
+    } else if (conv_pieces(NV) == 3 && looks) {
+      add_up_looks(Pieces<static_cast<int>(conv_pieces(NV))>{});
+    } else {
+      add_up_side_by_side();
+    }
+    if (gaps) return store_without_gaps(sum, *gaps, c, ldc, activation);
+  } else {
+    add_up_side_by_side();
   }
+#else
+  add_up_side_by_side();
 #endif
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) {
@@ -597,7 +599,7 @@ template <class T>
 constexpr ConvKernels<T> make_table() {
   ConvKernels<T> t = {};
   t.lanes = kLanes<T>;
-  t.joins_rows = kJoinsRows;
+  t.joins_rows = kJoinsRows<T>;
 #define TENFOLD_TILE(MR, NV) t.vectors[MR] = NV, add_tiles<T, MR, NV>(t)
 #if TENFOLD_VECTOR_REGISTERS == 32
   TENFOLD_TILE(1, 8);

@@ -125,54 +125,103 @@ struct TilePlace {
   index next_step;
 };
 
-// Takes kSteps steps at a time as long as there are so many left. Several need elements of a that lie side by side: across
-// the sum, or along it.
-template <int kSteps, bool kAcross, bool kOffsets, bool kAsks, class T, int R, int V, class Last>
+// Step by step.
+template <bool kOffsets, bool kAsks, class T, int R, int V, class Last>
 TENFOLD_INLINE void add_up(TilePlace<T, R>& at, Last get_last, Vec<T> (&sum)[R][V]) {
 #pragma GCC unroll 1
-  for (; at.k >= kSteps; at.k -= kSteps) {
+  for (; at.k > 0; --at.k) {
+    const T* row = kOffsets ? at.b + *at.b_offset++ : at.b;
+    Vec<T> x[V];
 #pragma GCC unroll 16
-    for (int u = 0; u < kSteps; ++u) {
-      const T* row = kOffsets ? at.b + *at.b_offset++ : at.b;
+    for (int v = 0; v < V; ++v) {
+      x[v] = v == V - 1 ? get_last(row + v * kLanes<T>) : load(row + v * kLanes<T>);
+      pin<T>(x[v]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> w = splat(at.a[i / 3][(i % 3) * at.a_row]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sum[i][v] = fma_onto<T>(w, x[v], sum[i][v]);
+    }
+#pragma GCC unroll 16
+    for (int g = 0; g < at.kGroups; ++g) at.a[g] += at.a_step;
+    if (kAsks) {
+      __builtin_prefetch(at.next, 0, 2);
+      at.next += at.next_step;
+    }
+    if (!kOffsets) at.b += at.b_step;
+  }
+}
+
+// Four steps at a time, as many as there are, of an A whose elements lie side by side: along the sum or across it. A load
+// adds up its address by itself: an index that is opaque anew for each one keeps the compiler from doing it beforehand.
+template <bool kAcross, bool kOffsets, bool kAsks, class T, int R, int V>
+TENFOLD_INLINE void add_up_by_four(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
+  constexpr ptrdiff_t kElement = sizeof(T);
+  const ptrdiff_t steps = at.k & ~ptrdiff_t{3};
+  if (steps == 0) return;
+  const auto bytes = [](const T* p)
+                         __attribute__((always_inline)) { return reinterpret_cast<const char*>(p); };
+  const auto elements = [](const char* p)
+                            __attribute__((always_inline)) { return reinterpret_cast<const T*>(p); };
+  // Rows of A, or steps of it, where the sum ends; i goes up to 0.
+  constexpr int kRuns = kAcross ? 4 : R;
+  const char* run[kRuns];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRuns; ++r) {
+    run[r] = bytes(kAcross ? at.a[0] + (steps + r) * at.a_step : at.a[r / 3] + (r % 3) * at.a_row + steps);
+  }
+  const ptrdiff_t i_step = 4 * kElement * (kAcross ? at.a_step : 1);
+  ptrdiff_t i = -(steps >> 2) * i_step;
+  const char *b = bytes(at.b), *next = bytes(at.next);
+  const ptrdiff_t b_step = at.b_step * kElement, b_steps = 3 * b_step, next_step = at.next_step * kElement;
+  const ptrdiff_t* b_offset = at.b_offset;
+  do {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u) {
+      const char* row = kOffsets ? bytes(at.b + *b_offset++) : b;
       Vec<T> x[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
-        x[v] = v == V - 1 ? get_last(row + v * kLanes<T>) : load(row + v * kLanes<T>);
+        TENFOLD_OPAQUE(row);
+        const char* from = kOffsets || u == 0 ? row : u == 3 ? row + b_steps : row + u * b_step;
+        x[v] = load(elements(from + v * kLanes<T> * kElement));
         pin<T>(x[v]);
       }
+      if (!kOffsets) b = row;
 #pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const Vec<T> w = splat(kAcross ? at.a[0][i] : at.a[i / 3][(i % 3) * at.a_row + u]);
+      for (int r = 0; r < R; ++r) {
+        TENFOLD_OPAQUE(i);
+        const Vec<T> w = splat(*elements(run[kAcross ? u : r] + i + (kAcross ? r : u) * kElement));
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[i][v] = fma_onto<T>(w, x[v], sum[i][v]);
+        for (int v = 0; v < V; ++v) sum[r][v] = fma_onto<T>(w, x[v], sum[r][v]);
       }
-      if (kAcross) at.a[0] += at.a_step;
       if (kAsks) {
-        __builtin_prefetch(at.next, 0, 2);
-        at.next += at.next_step;
+        TENFOLD_OPAQUE(next);
+        __builtin_prefetch(u % 2 == 0 ? next : next + next_step, 0, 2);
+        if (u % 2 == 1) next += 2 * next_step;
       }
-      if (!kOffsets) at.b += at.b_step;
     }
-    if (!kAcross) {
+    if (!kOffsets) b += b_step + b_steps;
+    i += i_step;
+  } while (i != 0);
+  at.k -= steps;
 #pragma GCC unroll 16
-      for (int g = 0; g < at.kGroups; ++g) at.a[g] += kSteps == 1 ? at.a_step : kSteps;
-    }
-  }
+  for (int g = 0; g < at.kGroups; ++g) at.a[g] += steps * at.a_step;
+  at.b = elements(b), at.b_offset = b_offset, at.next = elements(next);
 }
 
 template <bool kOffsets, bool kAsks, class T, int R, int V>
 TENFOLD_INLINE void add_all_up(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
-  const auto whole = [](const T* p) __attribute__((always_inline)) { return load(p); };
   if constexpr (kUnrolls<R, V>) {
     if (at.a_step == 1) {
-      add_up<4, false, kOffsets, kAsks>(at, whole, sum);
+      add_up_by_four<false, kOffsets, kAsks>(at, sum);
     } else if (at.a_row == 1) {
-      add_up<4, true, kOffsets, kAsks>(at, whole, sum);
-#pragma GCC unroll 16
-      for (int g = 1; g < at.kGroups; ++g) at.a[g] = at.a[0] + 3 * g;
+      add_up_by_four<true, kOffsets, kAsks>(at, sum);
     }
   }
-  add_up<1, false, kOffsets, kAsks>(at, whole, sum);
+  const auto whole = [](const T* p) __attribute__((always_inline)) { return load(p); };
+  add_up<kOffsets, kAsks>(at, whole, sum);
 }
 
 template <class T, int R, int V, bool kOffsets>
@@ -204,7 +253,7 @@ void tile(const GemmTile<T>& t) {
   // The end of a row that is no whole vector is read with a mask; all else without, which is 2 % faster.
   if (kMasksAreFree && rest < kLanes<T>) {
     const auto first = [rest](const T* p) __attribute__((always_inline)) { return load_first(p, rest); };
-    add_up<1, false, kOffsets, true>(at, first, sum);
+    add_up<kOffsets, true>(at, first, sum);
   } else if (kMasksAreFree || t.next) {
     add_all_up<kOffsets, true>(at, sum);
   } else {  // to ask for one and the same line costs AVX2 a tenth of the time

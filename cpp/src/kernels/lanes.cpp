@@ -37,6 +37,7 @@ TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, i
         TENFOLD_UNROLL
         for (int c = 0; c < kColumns; ++c) acc[f][c] = start;
       }
+      TENFOLD_UNROLL_SUM
       for (index k = 0; k < a.taps; ++k) {
         const index offset = a.tap[k];
         if constexpr (kManyRegisters || !Pool) {
@@ -429,6 +430,7 @@ TENFOLD_INLINE void dense_tile(index inputs, const T* x, const T* w, const T* bi
       TENFOLD_UNROLL
       for (int v = 0; v < V; ++v) acc[o][v] = start;
     }
+    TENFOLD_UNROLL_SUM
     for (index i = 0; i < inputs; ++i) {
       Vec<T> in[V];
       load_together<T>(x + i * kBlock + lane, in);
@@ -458,6 +460,7 @@ TENFOLD_INLINE void dense_input_tile(index outputs, index inputs, const T* dy, c
   for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
     Vec<T> acc[Inputs][V] = {};
     const T* row = w;
+    TENFOLD_UNROLL_SUM
     for (index o = 0; o < outputs; ++o, row += inputs) {
       Vec<T> d[V];
       load_together<T>(dy + o * kBlock + lane, d);

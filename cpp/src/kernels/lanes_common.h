@@ -33,6 +33,12 @@ constexpr int kDenseRows = kSumsTogether<T> < 8 ? kSumsTogether<T> : 8;
 // Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
 // registers.
 #define TENFOLD_UNROLL _Pragma("GCC unroll 32")
+// Steps of a sum that are taken together: with few registers a step is short, and the loop's own instructions are worth saving.
+#if defined(TENFOLD_ISA_avx2)
+#define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 4")
+#else
+#define TENFOLD_UNROLL_SUM
+#endif
 
 // Calls f(Constant<n>) for 1 <= n <= Max, so that n can be a template argument.
 template <int N>
@@ -57,10 +63,6 @@ TENFOLD_INLINE void in_pieces(index count, const F& f) {
     begin = end;
   }
 }
-
-// Hides from the compiler where a pointer comes from. Where looks overlap it would otherwise carry what it has loaded
-// over to the next one, in registers that the sums need.
-#define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
 template <class T>
 TENFOLD_INLINE void load_together(const T* p, Vec<T> (&x)[kTogether<T>]) {

@@ -97,6 +97,7 @@ void transform_back(index count, const T* sums, T scale, T* dw) {
 template <class T, int Outputs, int Points>
 TENFOLD_INLINE void sum_points(index count, const T* u, index u_step, index u_next, const T* v, index v_next,
                                Vec<T> (&acc)[Outputs][Points][kTogether<T>]) {
+  TENFOLD_UNROLL_SUM
   for (index k = 0; k < count; ++k, v += v_next) {
     TENFOLD_UNROLL
     for (int n = 0; n < Points; ++n) {

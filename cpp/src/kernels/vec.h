@@ -174,6 +174,11 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 #endif
 }
 
+// Hides from the compiler where a pointer or an index comes from. It would otherwise carry a pointer per plane through a
+// loop, or add up an address beforehand that a load adds up by itself, or keep what it has loaded for a look that overlaps
+// this one, in registers that the sums need.
+#define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
 // Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
 template <class T>
 TENFOLD_INLINE void pin(Vec<T>& v) {

@@ -12,14 +12,6 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
-// Hides from the compiler where a pointer comes from: it would otherwise carry one pointer per plane through the
-// loop, t * t of them on the stack (the transform of weights for m = 4 took twice as long).
-#if defined(__GNUC__)
-#define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
-#else
-#define TENFOLD_OPAQUE(pointer)
-#endif
-
 // One-dimensional transforms of vectors; the two-dimensional ones apply them along both axes.
 // Of three looks and two taps, for two outputs: d0 g0 + d1 g1 and d1 g0 + d2 g1.
 template <class T>
