@@ -93,7 +93,7 @@ void tile(index K, const T* a, index a_row, index a_step, const T* b, const inde
     }
   }
   const auto add_up = [&](auto get, index row) __attribute__((always_inline)) {
-#pragma GCC unroll 1
+    TENFOLD_UNROLL_SUM
     for (index k = 0; k < K; ++k) {
       const T* p = b + offset[k];
       Vec<T> pixels[NV];

@@ -130,6 +130,7 @@ TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0, index 
       __builtin_prefetch(a.ahead + j * kLineElements, 0, 2);
       add(j);
     }
+    TENFOLD_UNROLL_SUM
     for (; j < end; ++j) add(j);
     const bool last = end == a.count;
     TENFOLD_UNROLL
@@ -240,6 +241,7 @@ TENFOLD_INLINE void weight_tile(index count, const T* e, const int32_t* places, 
     TENFOLD_UNROLL
     for (int i = 0; i < Inputs; ++i) acc[v][i] = start[v];
   }
+  TENFOLD_UNROLL_SUM
   for (index j = 0; j < count; ++j, e += kColumn) {
     const T* const from = dy + places[j];
     Vec<T> d[Vectors];

@@ -33,13 +33,6 @@ constexpr int kDenseRows = kSumsTogether<T> < 8 ? kSumsTogether<T> : 8;
 // Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
 // registers.
 #define TENFOLD_UNROLL _Pragma("GCC unroll 32")
-// Steps of a sum that are taken together: with few registers a step is short, and the loop's own instructions are worth saving.
-#if defined(TENFOLD_ISA_avx2)
-#define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 4")
-#else
-#define TENFOLD_UNROLL_SUM
-#endif
-
 // Calls f(Constant<n>) for 1 <= n <= Max, so that n can be a template argument.
 template <int N>
 struct Constant {

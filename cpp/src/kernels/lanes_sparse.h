@@ -8,8 +8,8 @@
 //   dw[f][kh] += g * x[row h + kh, from column w on],      dx[row h + kh, from column w on] += g * w[f][kh]
 //
 // where a row of the window, kw and channels, is one run of neighbouring elements: x and dx are turned into rows
-// [H][W][C'] of each sample, C' >= C channels, and w and dw are [F][r][run]. The multiplications depend on the data, the
-// order of the sums does not.
+// [H][W][C'] of each sample, C' >= C channels, and w and dw are [F][r][run]. What a run has beyond its r C' elements is 0 in
+// w, so that pixels of dx behind a window get g * 0. The multiplications depend on the data, the order of the sums does not.
 #pragma once
 
 #include <stddef.h>
@@ -44,7 +44,7 @@ struct LaneSparse {
   T* dw;       // [F][r][run], added to
   T* sums;     // [F][16], added to: all of dy; or null
   const T* w;  // [F][r][run]; only read with dx
-  T* dx;       // overwritten, all rows and columns; or null. C' is then a multiple of kRunPart
+  T* dx;       // overwritten, all rows and columns; or null
   T* scratch;  // of lane_sparse_scratch elements
   ptrdiff_t filters, windows_h, windows_w;
   ptrdiff_t d_plane, d_row, code_plane;

@@ -179,6 +179,13 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 // this one, in registers that the sums need.
 #define TENFOLD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
+// Steps of a sum that are taken together: with few registers a step is short, and the loop's own instructions are worth saving.
+#if defined(TENFOLD_ISA_avx2)
+#define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 4")
+#else
+#define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 1")
+#endif
+
 // Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
 template <class T>
 TENFOLD_INLINE void pin(Vec<T>& v) {

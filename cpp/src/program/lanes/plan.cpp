@@ -155,14 +155,15 @@ constexpr index kMaxWeightSums = index{1} << 17;  // elements
 // 6.4 times as much, from 8 3.7 times; 5x5 3 times from 3 channels.
 constexpr index kMinSources[] = {16, 3};
 // The sparse form, in multiply-adds of 16 lanes at the peak: a part of a run added to sums in registers, or to what lies in
-// memory; 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a gradient when
-// training begins, and ever fewer later.
-constexpr double kSparseWeight = 0.5, kSparseInput = 1, kTurn = 5, kOpenShare = 0.5;
+// memory, where pixels are whole parts and where they are not, so that what was stored of late is loaded in other pieces;
+// 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a gradient when training
+// begins, and ever fewer later.
+constexpr double kSparseWeight = 0.5, kSparseInput = 1, kSparseInputAcross = 1.1, kTurn = 5, kOpenShare = 0.5;
 // The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
 constexpr index kMinWeightPixels = 256;
 
-// The sparse form of one or both gradients, where that takes less than `weight` and `input`. Rows of the first layer,
-// whose input gradient hardly anybody wants, have no channels but its own.
+// The sparse form of one or both gradients, where that takes less than `weight` and `input`. Not of the first layer's input,
+// whose gradient hardly anybody wants.
 void choose_sparse(LaneLayer::Algorithm algorithm, const Plane& in, Stage& stage, double weight,
                    double input) {
   if (algorithm == LaneLayer::Algorithm::winograd) return;
@@ -175,12 +176,16 @@ void choose_sparse(LaneLayer::Algorithm algorithm, const Plane& in, Stage& stage
     const index parts = stage.height.kernel * divide_up(stage.width.kernel * channels, kRunPart);
     return entries * static_cast<double>(parts) * part + pixels * static_cast<double>(channels) * kTurn;
   };
+  const auto cost_of_both = [&](index channels) {
+    const double part = channels % kRunPart == 0 ? kSparseInput : kSparseInputAcross;
+    return cost(channels, kSparseWeight) + cost(channels, part);
+  };
   const index whole = divide_up(in.channels, kRunPart) * kRunPart;
+  const index channels = cost_of_both(whole) <= cost_of_both(in.channels) ? whole : in.channels;
   const double weight_alone = cost(in.channels, kSparseWeight);
-  const double both = cost(whole, kSparseWeight) + cost(whole, kSparseInput);
-  if (stage.in > 0 && (asked || both < std::min(weight_alone, weight) + input)) {
+  if (stage.in > 0 && (asked || cost_of_both(channels) < std::min(weight_alone, weight) + input)) {
     stage.weight_form = stage.input_form = Form::sparse;
-    stage.sparse.rows.channels = whole;
+    stage.sparse.rows.channels = channels;
   } else if (asked || weight_alone < weight) {
     stage.weight_form = Form::sparse;
     stage.sparse.rows.channels = in.channels;
@@ -412,7 +417,7 @@ void place_sparse(Plan& plan, Stage& stage, const Plane& in) {
   rows.run = divide_up(stage.width.kernel * rows.channels, kRunPart) * kRunPart;
   rows.row = in.cols() * rows.channels;
   rows.elements = in.rows() * rows.row;
-  rows.sample = odd_lines(rows.elements);
+  rows.sample = odd_lines(rows.elements + kRunPart - 1);  // a sample's last run ends behind it
   const index look_rows = kSparseLook / (kListedSamples * rows.row) - (stage.height.kernel - 1);
   const index fit = std::clamp<index>(look_rows / stage.pool_height.kernel, 1, stage.pool_height.output);
   sparse.strip = divide_up(stage.pool_height.output, divide_up(stage.pool_height.output, fit));
