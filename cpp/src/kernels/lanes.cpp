@@ -40,31 +40,8 @@ TENFOLD_INLINE void conv_tiles(const LaneConv<T>& call, index f0, index first, i
       TENFOLD_UNROLL_SUM
       for (index k = 0; k < a.taps; ++k) {
         const index offset = a.tap[k];
-        if constexpr (kManyRegisters || !Pool) {
-          Vec<T> in[kColumns];
-          TENFOLD_UNROLL
-          for (int c = 0; c < kColumns; ++c) {
-            Vec<T> value = load(x[c / Vectors] + offset + c % Vectors * kLanes<T>);
-            if constexpr (!kManyRegisters) pin<T>(value);
-            in[c] = value;
-          }
-          TENFOLD_UNROLL
-          for (int f = 0; f < Filters; ++f) {
-            const Vec<T> weight = splat(row[f][k]);
-            TENFOLD_UNROLL
-            for (int c = 0; c < kColumns; ++c) acc[f][c] = fma<T>(weight, in[c], acc[f][c]);
-          }
-        } else {  // 12 sums, 3 weights and one pixel make 16
-          Vec<T> weight[Filters];
-          TENFOLD_UNROLL
-          for (int f = 0; f < Filters; ++f) weight[f] = splat(row[f][k]);
-          TENFOLD_UNROLL
-          for (int c = 0; c < kColumns; ++c) {
-            const Vec<T> in = load(x[c / Vectors] + offset + c % Vectors * kLanes<T>);
-            TENFOLD_UNROLL
-            for (int f = 0; f < Filters; ++f) acc[f][c] = fma<T>(weight[f], in, acc[f][c]);
-          }
-        }
+        add_products<T>([&](int f) { return row[f][k]; },
+                        [&](int c) { return x[c / Vectors] + offset + c % Vectors * kLanes<T>; }, acc);
       }
       T* y = a.y + f0 * a.y_plane + lane;
       if constexpr (Pool) {
@@ -495,16 +472,10 @@ TENFOLD_INLINE void dense_weight_tile(index samples, const T* dy, index dy_block
   Vec<T> acc[Rows][Columns] = {};
   for (index n0 = 0; n0 < samples; n0 += kBlock, dy += dy_block) {
     const index end = samples - n0 < kBlock ? samples - n0 : kBlock;
+    TENFOLD_UNROLL_SUM
     for (index n = 0; n < end; ++n, rows += pitch) {
-      Vec<T> in[Columns];
-      TENFOLD_UNROLL
-      for (int i = 0; i < Columns; ++i) in[i] = load(rows + i * kLanes<T>);
-      TENFOLD_UNROLL
-      for (int o = 0; o < Rows; ++o) {
-        const Vec<T> d = splat(dy[o * kBlock + n]);
-        TENFOLD_UNROLL
-        for (int i = 0; i < Columns; ++i) acc[o][i] = fma<T>(d, in[i], acc[o][i]);
-      }
+      add_products<T>([&](int o) { return dy[o * kBlock + n]; }, [&](int i) { return rows + i * kLanes<T>; },
+                      acc);
     }
   }
   const Vec<T> factor = splat(scale);

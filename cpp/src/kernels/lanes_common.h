@@ -73,6 +73,37 @@ TENFOLD_INLINE void add_together(T weight, const Vec<T> (&x)[kTogether<T>], Vec<
   for (int v = 0; v < kTogether<T>; ++v) sum[v] = fma<T>(w, x[v], sum[v]);
 }
 
+// sum[r][c] += factor(r) * the vector at(c). The vectors stay in registers and factors come one by one, or, where those do not
+// fit beside the sums, the other way round.
+template <class T, int Rows, int Columns, class Factor, class At>
+TENFOLD_INLINE void add_products(const Factor& factor, const At& at, Vec<T> (&sum)[Rows][Columns]) {
+  if constexpr (Rows * Columns + Columns < TENFOLD_VECTOR_REGISTERS) {
+    Vec<T> x[Columns];
+    TENFOLD_UNROLL
+    for (int c = 0; c < Columns; ++c) {
+      Vec<T> value = load(at(c));
+      if constexpr (!kManyRegisters) pin<T>(value);
+      x[c] = value;
+    }
+    TENFOLD_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      const Vec<T> w = splat(factor(r));
+      TENFOLD_UNROLL
+      for (int c = 0; c < Columns; ++c) sum[r][c] = fma<T>(w, x[c], sum[r][c]);
+    }
+  } else {
+    Vec<T> w[Rows];
+    TENFOLD_UNROLL
+    for (int r = 0; r < Rows; ++r) w[r] = splat(factor(r));
+    TENFOLD_UNROLL
+    for (int c = 0; c < Columns; ++c) {
+      const Vec<T> x = load(at(c));
+      TENFOLD_UNROLL
+      for (int r = 0; r < Rows; ++r) sum[r][c] = fma<T>(w[r], x, sum[r][c]);
+    }
+  }
+}
+
 template <class T>
 TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0

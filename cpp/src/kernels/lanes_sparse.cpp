@@ -79,15 +79,16 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
 // dx[place + i * row + ..] += value * w[i][..]
 template <class T, int r, int Parts>
 TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const T* w, T* dx) {
-  constexpr bool kKept = r * Parts <= (kManyRegisters ? 25 : 12);
-  const index pitch = rows.row;  // a copy: no store can change it
+  constexpr int kFit = (kManyRegisters ? 25 : 12) / Parts,
+                kKept = kFit < r ? kFit : r;  // rows of weights in registers
+  const index pitch = rows.row;               // a copy: no store can change it
   PartVec<T> weight[r][Parts];
   const T* weights[r];
   TENFOLD_UNROLL
   for (int i = 0; i < r; ++i) {
     weights[i] = w + i * rows.run;
     TENFOLD_UNROLL
-    for (int j = 0; kKept && j < Parts; ++j) weight[i][j] = load<T, kPart<T>>(weights[i] + j * kPart<T>);
+    for (int j = 0; i < kKept && j < Parts; ++j) weight[i][j] = load<T, kPart<T>>(weights[i] + j * kPart<T>);
   }
   for (index e = 0; e < list.count; ++e) {
     T* into = dx + list.place[e];
@@ -96,7 +97,7 @@ TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const
     for (int i = 0; i < r; ++i, into += pitch) {
       TENFOLD_UNROLL
       for (int j = 0; j < Parts; ++j) {
-        const PartVec<T> factor = kKept ? weight[i][j] : load<T, kPart<T>>(weights[i] + j * kPart<T>);
+        const PartVec<T> factor = i < kKept ? weight[i][j] : load<T, kPart<T>>(weights[i] + j * kPart<T>);
         store<T, kPart<T>>(into + j * kPart<T>, load<T, kPart<T>>(into + j * kPart<T>) + g * factor);
       }
     }

@@ -183,7 +183,7 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 #if defined(TENFOLD_ISA_avx2)
 #define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 4")
 #else
-#define TENFOLD_UNROLL_SUM _Pragma("GCC unroll 1")
+#define TENFOLD_UNROLL_SUM
 #endif
 
 // Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
