@@ -60,6 +60,7 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
       for (int j = 0; j < Parts; ++j) acc[i][j] += odd[i][j];
     }
   }
+  TENFOLD_UNROLL_SUM
   for (; e < list.count; ++e) {
     const index place = list.place[e];
     const PartVec<T> g = splat<T, kPart<T>>(list.value[e]);
