@@ -203,16 +203,6 @@ double copied_rows(const ConvGeometry& g, bool adjoint) {
   return static_cast<double>(kLanes * rows);
 }
 
-// Cycles beside the multiply-adds: to turn a vector of 16 images, and to copy a row for one of the other forms. Measured
-// where vectors have 16 lanes (but for the rows) and where they have 8.
-struct BesideProducts {
-  double turn, row;
-};
-BesideProducts beside_products(LaneOperator op) {
-  const bool shorter = kernels<ConvKernels, float>().lanes < kLanes;
-  return shorter && op != LaneOperator::weight_gradient ? BesideProducts{36, 60} : BesideProducts{6, 0};
-}
-
 }  // namespace
 
 bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t element_size) {
@@ -237,15 +227,20 @@ bool lane_conv_choice(const ConvGeometry& g, LaneOperator op, std::size_t elemen
   const double product = op == LaneOperator::apply ? std::min(direct_time(g), row_time(g, element_size))
                          : adjoint && gathers(g)   ? gather_time(g)
                                                    : direct_time(g);
-  const BesideProducts beside = beside_products(op);
-  const double lanes = filling * (product + beside.turn * turned);
-  const double other = op == LaneOperator::weight_gradient ? other_gradient_time(g) : other_time(g, adjoint);
-  return lanes < kClearly * (other + beside.row * copied_rows(g, adjoint));
+  const bool gradient = op == LaneOperator::weight_gradient;
+  const auto& k = kernels<LaneConvKernels, float>();
+  const LaneConvCosts& costs = gradient ? k.weight_costs : k.costs;
+  const double lanes = filling * (product + costs.turn * turned);
+  const double other = gradient ? other_gradient_time(g) : other_time(g, adjoint);
+  return lanes < kClearly * (other + costs.copied_row * copied_rows(g, adjoint));
 }
 
 template <class T>
 LaneStrips<T>::LaneStrips(const ConvGeometry& geometry, const ConvOptions& options, LaneOperator op)
-    : geometry_(geometry), k_(kernels<LaneKernels, T>()), fill_(static_cast<T>(options.border_value)) {
+    : geometry_(geometry),
+      k_(kernels<LaneKernels, T>()),
+      conv_(kernels<LaneConvKernels, T>()),
+      fill_(static_cast<T>(options.border_value)) {
   const bool adjoint = op == LaneOperator::adjoint;
   strip_ = strip_of(geometry, adjoint, sizeof(T));
   strips_ = divide_up(adjoint ? geometry.window[1].size : geometry.window[1].output, strip_);
@@ -349,7 +344,7 @@ void LaneProduct<T>::apply_direct(index rows, const T* weight, const T* bias, co
   call.tap = this->tap_.data(), call.pixel = pixel_.data(), call.place = place_.data();
   call.y_plane = this->y_.plane();
   call.relu = relu_;
-  this->k_.conv(call);
+  this->conv_.forward(call);
 }
 
 // The weights of every part, [channel][filter][taps].
@@ -420,7 +415,7 @@ void LaneProduct<T>::gather(index block, index begin, index end, const T* dy, co
     call.taps = static_cast<index>(part.tap.size());
     call.tap = part.tap.data(), call.pixel = part.pixel.data(), call.place = part.place.data();
     call.pixels = part.pixels[static_cast<std::size_t>(end - begin - 1)];
-    this->k_.conv(call);
+    this->conv_.forward(call);
     call.w += g.channels * call.taps;
   }
   write(this->k_, this->x_, own.x, images, begin, end - begin, static_cast<const T*>(nullptr),
@@ -452,7 +447,7 @@ void LaneProduct<T>::scatter(index block, index begin, index end, const T* dy, c
   // Rows count from the first row of y, or from the strip where that lies further.
   call.first_row = top - from * h.stride, call.last_row = call.first_row + end - begin;
   call.dx = own.x;
-  this->k_.conv_input(call);
+  this->conv_.input(call);
   write(this->k_, this->x_, own.x + call.first_row * call.dx_row, images, begin, end - begin, bias,
         dx + first * this->x_.pixels());
 }
@@ -542,7 +537,7 @@ void LaneGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std:
       for (index top = 0; top < end - begin; top += near_rows_) {
         call.rows = std::min(near_rows_, end - begin - top);
         call.x = own_x + top * call.x_row, call.dy = own_y + top * call.dy_row;
-        this->k_.conv_weight(call);
+        this->conv_.weight(call);
       }
     }
     this->k_.sum_lanes(sums(), acc, slots + chunk * sums(), false);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_conv.h"
 #include "tenfold/conv.h"
 #include "tenfold/parallel.h"
 
@@ -39,6 +40,7 @@ class LaneStrips {
 
   ConvGeometry geometry_;
   const LaneKernels<T>& k_;
+  const LaneConvKernels<T>& conv_;
   T fill_;
   LaneRows x_, y_;
   std::vector<index> tap_;  // see LaneConv

@@ -104,6 +104,18 @@ TENFOLD_INLINE void add_products(const Factor& factor, const At& at, Vec<T> (&su
   }
 }
 
+// Lane k <-- the sum of v[k]'s lanes.
+template <class T>
+TENFOLD_INLINE Vec<T> add_up_lanes(Vec<T> (&v)[kLanes<T>]) {
+  transpose_lanes<T>(v);
+  TENFOLD_UNROLL
+  for (index step = kLanes<T> / 2; step > 0; step /= 2) {
+    TENFOLD_UNROLL
+    for (index k = 0; k < step; ++k) v[k] += v[k + step];
+  }
+  return v[0];
+}
+
 template <class T>
 TENFOLD_INLINE Vec<T> signed_relu(Vec<T> v) {
   return select<T>(v < Vec<T>{}, -Vec<T>{}, v + Vec<T>{});  // -0 + 0 = +0

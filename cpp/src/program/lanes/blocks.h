@@ -6,6 +6,9 @@
 #include <cstring>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_conv.h"
+#include "kernels/lanes_dense.h"
+#include "kernels/lanes_pool.h"
 #include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_sparse.h"
 #include "kernels/lanes_winograd.h"
@@ -83,17 +86,18 @@ class Blocks {
       const T* bias = stage.bias >= 0 ? static_cast<const T*>(inputs[stage.bias]) : nullptr;
       switch (stage.kind) {
         case LaneLayer::Kind::conv:
-          conv_forward(k, stage, w, bias, area, mine);
+          conv_forward(stage, w, bias, area, mine);
           break;
         case LaneLayer::Kind::linear:
-          if (!stage.on_background) k.dense(stage.features, stage.taps, x, w, bias, stage.relu, y);
+          if (!stage.on_background)
+            kernels<LaneDenseKernels, T>().forward(stage.features, stage.taps, x, w, bias, stage.relu, y);
           break;
         case LaneLayer::Kind::max_pool: {
           LanePool<T> pool = pool_of(stage, area);
           for (index c = 0; c < in.channels; ++c) {
             pool.x = x + c * in.plane();
             pool.y = y + c * out.plane() + out.origin();
-            k.max_pool(pool);
+            kernels<LanePoolKernels, T>().forward(pool);
             pool.codes += out.height * out.width * kLanes;
           }
           break;
@@ -141,7 +145,7 @@ class Blocks {
             for (index n = 0; n < kLanes; ++n)
               std::fill(rows + n * stage.pitch + stage.taps, rows + n * stage.pitch + whole, T{0});
           }
-          if (wants_dx) k.dense_input(stage.features, stage.taps, d, w, d_in);
+          if (wants_dx) kernels<LaneDenseKernels, T>().input(stage.features, stage.taps, d, w, d_in);
           break;
         }
         case LaneLayer::Kind::max_pool: {
@@ -150,7 +154,7 @@ class Blocks {
           for (index c = 0; c < in.channels; ++c) {
             pool.dy = d + c * out.plane() + out.origin();
             pool.dx = d_in + c * in.plane();
-            k.max_pool_backward(pool);
+            kernels<LanePoolKernels, T>().backward(pool);
             pool.codes += out.height * out.width * kLanes;
           }
           break;
@@ -201,8 +205,7 @@ class Blocks {
   }
 
   // The parameter gradients, times scale, from what the blocks left. Those that the call's taker takes are made in `mine`.
-  void finish(const Team& team, const Kernels& k, const BackwardCall& call, T* leftovers, T* mine,
-              T scale) const {
+  void finish(const Team& team, const BackwardCall& call, T* leftovers, T* mine, T scale) const {
     if (background_.there()) background_.make_columns(team, call, leftovers);
     team.for_each(static_cast<index>(plan_.jobs.size()), [&](index j) {
       const Job& job = plan_.jobs[static_cast<std::size_t>(j)];
@@ -235,8 +238,9 @@ class Blocks {
         if (stage.on_background) {
           background_.weight(job.begin, job.end, leftovers, scale, dw_rows, db_rows);
         } else {
-          k.dense_weight(job.end - job.begin, stage.taps, plan_.samples, d, stage.features * kLanes,
-                         leftovers + stage.samples_rows, stage.pitch, scale, dw_rows, db_rows);
+          kernels<LaneDenseKernels, T>().weight(job.end - job.begin, stage.taps, plan_.samples, d,
+                                                stage.features * kLanes, leftovers + stage.samples_rows,
+                                                stage.pitch, scale, dw_rows, db_rows);
         }
         if (taken) call.taker->take(stage.weight, begin, job.end * stage.taps, dw_rows);
       }
@@ -337,7 +341,7 @@ class Blocks {
     return call;
   }
 
-  void conv_forward(const Kernels& k, const Stage& stage, const T* w, const T* bias, T* area, T* mine) const {
+  void conv_forward(const Stage& stage, const T* w, const T* bias, T* area, T* mine) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     const T* const x = area + in.offset;
     T* const y = area + out.offset + out.origin();
@@ -372,7 +376,7 @@ class Blocks {
       conv.codes = codes(area, stage);
       conv.code_plane = static_cast<index>(stage.place.size()) * kLanes;
     }
-    k.conv(conv);
+    kernels<LaneConvKernels, T>().forward(conv);
   }
 
   LanePool<T> pool_of(const Stage& stage, T* area) const {
@@ -427,13 +431,13 @@ class Blocks {
       if (stage.pool) {
         weight.dy_plane = (whole ? out_h : stage.strip_rows) * out_w * kLanes;
         T* const strip = full + (whole ? top * weight.dy_row : 0);
-        unpool_strip(k, stage, top, rows, codes(area, stage), d, gradients, weight.dy_plane, strip);
+        unpool_strip(stage, top, rows, codes(area, stage), d, gradients, weight.dy_plane, strip);
         weight.dy = strip;
       } else {
         weight.dy_plane = out.plane();
         weight.dy = d + out.origin() + top * weight.dy_row;
       }
-      if (stage.weight_form == Form::direct) k.conv_weight(weight);
+      if (stage.weight_form == Form::direct) kernels<LaneConvKernels, T>().weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
           k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
@@ -480,7 +484,7 @@ class Blocks {
     call.dy_row = weight.dy_row;
     call.dx_plane = in.plane();
     call.dx_row = in.row();
-    k.conv_input(call);
+    kernels<LaneConvKernels, T>().input(call);
   }
 
   // Adds the weight gradient in the sparse form and, unless somebody unpools, the bias gradient; writes the input gradient
@@ -514,8 +518,8 @@ class Blocks {
 
   // Rows top .. top + rows - 1 of dy of a pooled convolution, from the gradient d of the pooled values; adds
   // them to the bias gradient.
-  void unpool_strip(const Kernels& k, const Stage& stage, index top, index rows,
-                    const unsigned char* tap_codes, const T* d, T* gradients, index dy_plane, T* dy) const {
+  void unpool_strip(const Stage& stage, index top, index rows, const unsigned char* tap_codes, const T* d,
+                    T* gradients, index dy_plane, T* dy) const {
     const Plane& out = value(stage.out);
     const index kernel = stage.pool_height.kernel, pooled_w = stage.pool_width.output;
     const index row = stage.width.output * kLanes;
@@ -530,9 +534,10 @@ class Blocks {
         }
         if (oh >= stage.pool_height.output) continue;
         const index first = oh * pooled_w;
-        k.unpool(pooled_w, d + f * out.plane() + out.origin(), stage.place.data() + first,
-                 tap_codes + (f * static_cast<index>(stage.place.size()) + first) * kLanes,
-                 stage.window_place.data() + 4 * first, to, bias_sums(stage, gradients, f));
+        kernels<LaneConvKernels, T>().unpool(
+            pooled_w, d + f * out.plane() + out.origin(), stage.place.data() + first,
+            tap_codes + (f * static_cast<index>(stage.place.size()) + first) * kLanes,
+            stage.window_place.data() + 4 * first, to, bias_sums(stage, gradients, f));
       }
     }
   }

@@ -136,7 +136,7 @@ class LaneSegment final : public Op {
     T* const dx = d_input<T>(call, 0);
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
     if (chain_.by_block && dx == nullptr)
-      return blocks_.finish(team, k, call, static_cast<T*>(call.saved[0]), handed_over, scale);
+      return blocks_.finish(team, call, static_cast<T*>(call.saved[0]), handed_over, scale);
 
     const index member = blocks_.backward_elements();
     T* const mine = work + team.rank() * member;
@@ -172,7 +172,7 @@ class LaneSegment final : public Op {
       }
       blocks_.sum_chunk(k, chunk, gradients, leftovers, team.size() > 1);
     });
-    blocks_.finish(team, k, call, leftovers, handed_over, T{1});
+    blocks_.finish(team, call, leftovers, handed_over, T{1});
   }
 
  private:
