@@ -390,6 +390,15 @@ TENFOLD_INLINE void copy(const T* from, index n, index room, T* to) {
   for (; j < room; ++j) to[j] = 0;
 }
 
+// Rows of V vectors, one behind the other.
+template <class T, int V>
+TENFOLD_INLINE void copy_vectors(index k, const T* from, index k_stride, T* to) {
+  for (; k > 0; --k, from += k_stride, to += V * kLanes<T>) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(to + v * kLanes<T>, load(from + v * kLanes<T>));
+  }
+}
+
 // Rows in whole vectors, of which each runs into the next row before that one is written; returns how many rows can be
 // copied so. They are at least V vectors apart.
 template <class T, int V>
@@ -441,10 +450,9 @@ template <class T>
 void pack(index count, index k, const T* from, index panel_stride, index k_stride, index width, T* to) {
   if (panel_stride == 1) {
     if (count == 2 * kLanes<T> && width == count) {
-      for (index kk = 0; kk < k; ++kk) {
-        store(to + kk * width, load(from + kk * k_stride));
-        store(to + kk * width + kLanes<T>, load(from + kk * k_stride + kLanes<T>));
-      }
+      copy_vectors<T, 2>(k, from, k_stride, to);
+    } else if (count == 3 * kLanes<T> && width == count) {
+      copy_vectors<T, 3>(k, from, k_stride, to);
     } else {
       index kk = 0;
       if (!kMasksAreFree && width == count && count <= kLanes<T> && k_stride >= kLanes<T>) {
