@@ -33,6 +33,7 @@ constexpr int kDenseRows = kSumsTogether<T> < 8 ? kSumsTogether<T> : 8;
 // Loops over accumulator tiles must vanish: every index into a tile is then a constant and the tile lives in
 // registers.
 #define TENFOLD_UNROLL _Pragma("GCC unroll 32")
+
 // Calls f(Constant<n>) for 1 <= n <= Max, so that n can be a template argument.
 template <int N>
 struct Constant {
