@@ -94,10 +94,11 @@ class Blocks {
           break;
         case LaneLayer::Kind::max_pool: {
           LanePool<T> pool = pool_of(stage, area);
+          const auto& pools = kernels<LanePoolKernels, T>();
           for (index c = 0; c < in.channels; ++c) {
             pool.x = x + c * in.plane();
             pool.y = y + c * out.plane() + out.origin();
-            kernels<LanePoolKernels, T>().forward(pool);
+            pools.forward(pool);
             pool.codes += out.height * out.width * kLanes;
           }
           break;
@@ -151,10 +152,11 @@ class Blocks {
         case LaneLayer::Kind::max_pool: {
           if (!wants_dx) break;
           LanePool<T> pool = pool_of(stage, area);
+          const auto& pools = kernels<LanePoolKernels, T>();
           for (index c = 0; c < in.channels; ++c) {
             pool.dy = d + c * out.plane() + out.origin();
             pool.dx = d_in + c * in.plane();
-            kernels<LanePoolKernels, T>().backward(pool);
+            pools.backward(pool);
             pool.codes += out.height * out.width * kLanes;
           }
           break;
@@ -407,6 +409,7 @@ class Blocks {
                      T* mine, T* d_in) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     const index out_h = stage.height.output, out_w = stage.width.output;
+    const auto& convs = kernels<LaneConvKernels, T>();
     T* const full = expanded(gradients);
     // Without an input gradient only a strip of the expanded dy exists at a time, in L1.
     const bool whole =
@@ -437,7 +440,7 @@ class Blocks {
         weight.dy_plane = out.plane();
         weight.dy = d + out.origin() + top * weight.dy_row;
       }
-      if (stage.weight_form == Form::direct) kernels<LaneConvKernels, T>().weight(weight);
+      if (stage.weight_form == Form::direct) convs.weight(weight);
       if (stage.bias >= 0 && !stage.pool) {
         for (index f = 0; f < stage.features; ++f) {
           k.sum_plane(rows, out_w, weight.dy_row, weight.dy + f * weight.dy_plane,
@@ -484,7 +487,7 @@ class Blocks {
     call.dy_row = weight.dy_row;
     call.dx_plane = in.plane();
     call.dx_row = in.row();
-    kernels<LaneConvKernels, T>().input(call);
+    convs.input(call);
   }
 
   // Adds the weight gradient in the sparse form and, unless somebody unpools, the bias gradient; writes the input gradient
@@ -524,6 +527,7 @@ class Blocks {
     const index kernel = stage.pool_height.kernel, pooled_w = stage.pool_width.output;
     const index row = stage.width.output * kLanes;
     const bool gaps = stage.pool_width.output * stage.pool_width.kernel < stage.width.output;
+    const auto& convs = kernels<LaneConvKernels, T>();
     for (index f = 0; f < stage.features; ++f) {
       for (index r = 0; r < rows; r += kernel) {
         T* const to = dy + f * dy_plane + r * row;
@@ -534,10 +538,9 @@ class Blocks {
         }
         if (oh >= stage.pool_height.output) continue;
         const index first = oh * pooled_w;
-        kernels<LaneConvKernels, T>().unpool(
-            pooled_w, d + f * out.plane() + out.origin(), stage.place.data() + first,
-            tap_codes + (f * static_cast<index>(stage.place.size()) + first) * kLanes,
-            stage.window_place.data() + 4 * first, to, bias_sums(stage, gradients, f));
+        convs.unpool(pooled_w, d + f * out.plane() + out.origin(), stage.place.data() + first,
+                     tap_codes + (f * static_cast<index>(stage.place.size()) + first) * kLanes,
+                     stage.window_place.data() + 4 * first, to, bias_sums(stage, gradients, f));
       }
     }
   }
