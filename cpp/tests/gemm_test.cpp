@@ -123,6 +123,36 @@ TYPED_TEST(Gemm, IsExactForEveryHeightAndWidthOfTile) {
   }
 }
 
+TYPED_TEST(Gemm, PacksPanelsOfEveryWidth) {
+  using T = TypeParam;
+  constexpr index kPitch = 70, kUntouched = 77, kBehind = 64;
+  const std::vector<T> from = integers<T>(kPitch * kPitch, 4);
+  for (Isa isa : available_isas()) {
+    const WithIsa with(isa);
+    const auto& kernels = tenfold::kernels<GemmKernels, T>();
+    const index lanes = kernels.lanes;
+    for (index width = 1; width <= 4 * lanes; ++width) {
+      // Panels of B are whole vectors, the last of which may be ragged; those of A are as wide as they have rows.
+      for (index count = width % lanes == 0 ? width - lanes + 1 : width; count <= width; ++count) {
+        for (index k : {1, 7, 33}) {
+          for (const bool together : {true, false}) {
+            const index panel_stride = together ? 1 : kPitch, k_stride = together ? kPitch : 1;
+            std::vector<T> to(static_cast<std::size_t>(k * width + kBehind), T{kUntouched}), expected = to;
+            for (index kk = 0; kk < k; ++kk) {
+              for (index p = 0; p < width; ++p)
+                expected[static_cast<std::size_t>(kk * width + p)] =
+                    p < count ? from[static_cast<std::size_t>(p * panel_stride + kk * k_stride)] : T{0};
+            }
+            kernels.pack(count, k, from.data(), panel_stride, k_stride, width, to.data());
+            ASSERT_EQ(to, expected) << name_of(isa) << " " << count << " of " << width << ", k " << k
+                                    << (together ? ", side by side" : ", turned");
+          }
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(Gemm, IsExactForFewColumnsOfAPackedPanel) {
   using T = TypeParam;
   constexpr index kStep = 5, kPitch = 9, kUntouched = 77;
