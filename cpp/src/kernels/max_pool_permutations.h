@@ -110,8 +110,8 @@ template <int kTaps, bool kNan, class P, class T>
 TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x, const T* second,
                                 index position, index ahead, Bits<T>& nan) {
   const Vec<T> a = load_bits<T>(block.columns[0], x), b = load_bits<T>(block.columns[1], second);
-  __builtin_prefetch(x + ahead);
-  __builtin_prefetch(second + ahead);
+  __builtin_prefetch(x + ahead, 0, 2);
+  __builtin_prefetch(second + ahead, 0, 2);
   if constexpr (!kNan) nan |= unordered<T>(a, b);
   Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.template name<P>(0)};
   const index taps = kTaps > 0 ? kTaps : kernel;
@@ -124,7 +124,7 @@ TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x,
 }
 
 // Where the second vector of a block and the outputs of its lanes lie, from the first ones: in another plane, or
-// just behind. What lies `ahead` elements further is read soon.
+// just behind. What lies `ahead` elements further is read soon and asked for, into the second-level cache.
 struct Offsets {
   index columns, outputs, ahead;
 };
@@ -247,11 +247,12 @@ TENFOLD_INLINE void max_blocks(const PoolGeometry& g, const Blocks& cut, index p
     make(first, column, edges[1 + i]);
   }
   const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(T))));
+  const index ahead = strip * h.stride * w.size + kAheadBytes / static_cast<index>(sizeof(T));
   for (index p = 0; p < planes; ++p) {
     for (index begin = 0; begin < h.output; begin += strip) {
       const index end = least(begin + strip, h.output);
       const auto down = [&](const Block<T>& block) __attribute__((always_inline)) {
-        max_down<kTaps, false>(g, block, begin, end, x, {n, 0, strip * h.stride * w.size}, y, positions);
+        max_down<kTaps, false>(g, block, begin, end, x, {n, 0, ahead}, y, positions);
       };
       for (index i = 0; i < 1 + cut.inner + cut.right; ++i) {
         const bool inside = 0 < i && i <= cut.inner;

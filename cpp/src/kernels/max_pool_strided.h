@@ -41,13 +41,16 @@ struct Block {
   Mask<float> left, right;
 };
 
+// Caches, in the numbers of __builtin_prefetch: the first level's and the second level's.
+constexpr int kNear = 3, kFar = 2;
+
 // The maxima over one row of the input and their columns in the window. What makes `sum` a NaN is a NaN, or an infinity of
-// each sign, which costs no more than time. What lies `ahead` is read soon.
-template <int kTaps, bool kEdges, class P>
+// each sign, which costs no more than time. What lies `ahead` is read soon and asked for, into the cache kLevel.
+template <int kTaps, bool kEdges, int kLevel, class P>
 TENFOLD_INLINE Maxima<P> across(const Block& block, const float* x, index ahead, Vec<float>& sum) {
   constexpr index n = kLanes<float>;
   const Vec<float> a = load(x), b = load(x + n);
-  __builtin_prefetch(x + ahead);
+  __builtin_prefetch(x + ahead, 0, kLevel);
   sum += a + b;
   const Vec<float> first = second_quads<0, 0>(a, b);
   Vec<float> second = second_quads<1, 1>(a, b);
@@ -82,7 +85,8 @@ __attribute__((noinline)) bool max_down(const PoolGeometry& g, const Block& bloc
     Inside rows{oh * h.stride - h.pad, h.kernel, 0};
     if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
     const auto row = [&](index k) __attribute__((always_inline)) {
-      return across<kTaps, kEdges, P>(block, x + (rows.first + k * h.dilation) * w.size + origin, ahead, sum);
+      return across<kTaps, kEdges, kNear, P>(block, x + (rows.first + k * h.dilation) * w.size + origin,
+                                             ahead, sum);
     };
     // What is added to a column of the window in its row k.
     const auto name = [&](index k) __attribute__((always_inline)) {
@@ -115,7 +119,7 @@ TENFOLD_INLINE bool max_down_squares(const PoolGeometry& g, const Block& block, 
   const float* from = x + (begin * 2 - g.h.pad) * row + block.first * 2 - g.w.pad;
   Vec<float> sums[2] = {};
   const auto of_row = [&](index k) __attribute__((always_inline)) {
-    return across<kTaps, false, P>(block, from + k * row, ahead, sums[k % 2]);
+    return across<kTaps, false, kNear, P>(block, from + k * row, ahead, sums[k % 2]);
   };
   Maxima<P> first = {};
   if constexpr (kTaps == 3) {
@@ -206,6 +210,45 @@ void max_planes_strided(const PoolGeometry& g, index planes, const float* x, flo
   }
 }
 
+// Eight outputs of 2 x 2 windows, the upper row of which begins at x.
+template <class P>
+TENFOLD_INLINE void max_squares(const float* x, index row, index ahead, float* y, P* positions,
+                                Vec<float>& sum) {
+  const Block all_inside{};
+  Maxima<P> maxima = across<2, false, kFar, P>(all_inside, x, ahead, sum);
+  const Maxima<P> lower = across<2, false, kFar, P>(all_inside, x + row, ahead, sum);
+  maxima.take(lower.best, lower.at + splat_int<float>(2));
+  store(y, order_quads(maxima.best));
+  if constexpr (kKept<P>) store_positions<true, float>(positions, order_quads(maxima.at), kLanes<float>);
+}
+
+// Windows of 2 x 2 side by side, all inside, and eight of them at least in a row: rows share nothing, so that the input is
+// walked along. Both halves of a plane take turns, since the processor fetches two places ahead of a reader faster than
+// one.
+template <class P>
+void max_planes_of_squares(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
+  constexpr index n = kLanes<float>, ahead = kAheadBytes / static_cast<index>(sizeof(float));
+  const index row = g.w.size, rows = g.h.output, columns = g.w.output;
+  const index in = g.h.size * row, out = rows * columns;
+  const index half = rows / 2;  // of an odd number of rows the middle one is computed twice
+  for (index p = 0; p < planes; ++p, x += in, y += out, positions = later(positions, out)) {
+    Vec<float> sums[2] = {};
+    for (index r = half; r < rows; ++r) {
+      for (index c = 0; c < columns; c += n) {
+        // The last block overlaps the one before it; computing an output twice does no harm.
+        const index first = least(c, columns - n);
+        const auto block = [&](index at_row, Vec<float>& sum) __attribute__((always_inline)) {
+          const index at = at_row * columns + first;
+          max_squares(x + 2 * (at_row * row + first), row, ahead, y + at, later(positions, at), sum);
+        };
+        block(r - half, sums[0]);
+        block(r, sums[1]);
+      }
+    }
+    if (!is_number(sums[0] + sums[1])) max_plane(g, x, y, positions);
+  }
+}
+
 // False where another form must take it.
 template <class T, class P>
 bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
@@ -216,6 +259,13 @@ bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, T* y
     if (!flat(g) || w.stride != 2 || w.dilation != 1 || w.pad > 1 || behind > 1 ||
         w.inner_begin >= w.inner_end || !all_inside(g.h)) {
       return false;
+    }
+    if constexpr (!kKept<P> || kTapNumbers<P>) {
+      const auto halves = [](const PoolAxis& a) {
+        return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.pad == 0 && a.inner_end == a.output;
+      };
+      if (halves(g.h) && halves(w) && w.output >= kLanes<float>)
+        return max_planes_of_squares(g, planes, x, y, positions), true;
     }
     if (w.kernel == 2) return max_planes_strided<2>(g, planes, x, y, positions), true;
     if (w.kernel == 3) return max_planes_strided<3>(g, planes, x, y, positions), true;
