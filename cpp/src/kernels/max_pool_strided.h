@@ -2,7 +2,8 @@
 //
 // Blocks of eight outputs of a row walk down the plane. The maxima of an input row go into one window and, where the next
 // window begins with that row, into the next. Without NaN an element that is greater is all there is to look for: a block
-// that has met one is computed again, row by row.
+// that has met one is computed again, row by row. Windows of 2 x 2 that are all inside share no row, and are walked along
+// the rows instead.
 #pragma once
 
 #include "kernels/max_pool_rows.h"
@@ -41,7 +42,8 @@ struct Block {
   Mask<float> left, right;
 };
 
-// Caches, in the numbers of __builtin_prefetch: the first level's and the second level's.
+// Caches, in the numbers of __builtin_prefetch: the first level's, for blocks that walk down, and the second level's, for
+// those that walk along.
 constexpr int kNear = 3, kFar = 2;
 
 // The maxima over one row of the input and their columns in the window. What makes `sum` a NaN is a NaN, or an infinity of
