@@ -41,6 +41,11 @@ const std::vector<Case>& cases() {
       {"3x3_stride_2_padded_behind", {10, 40}, {3, 3}, {2, 2}, {1, 1}, {0, 1, 0, 1}},
       {"3x3_stride_2_two_columns_outside", {9, 40}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 2, 2}},
       {"2x3_stride_3_2_dilated_rows", {12, 21}, {2, 3}, {3, 2}, {4, 1}, {1, 1, 1, 1}},
+      {"narrow_odd", {9, 11}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"narrow_tall", {10, 7}, {3, 2}, {3, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"one_column", {8, 3}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2_55", {15, 55}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2_56_padded", {14, 56}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
       {"small_tiles", {6, 9}, {3, 2}, {3, 3}, {1, 1}, {0, 0, 0, 0}},
       {"padded_tiles", {5, 7}, {2, 2}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
       {"3x3_stride_1", {7, 37}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
@@ -96,7 +101,7 @@ void check_case(const Case& c, Input kind) {
   const index in = window.input_count(), out = window.output_count();
   const auto x = make_input<T>(kind, static_cast<std::size_t>(planes * in));
   const auto outputs = static_cast<std::size_t>(planes * out);
-  std::vector<T> y(outputs + behind, T(99)), values(y), dx(x.size(), T(-1));
+  std::vector<T> y(outputs + behind, T(99)), values(y);
   std::vector<P> positions(outputs + behind, P(99));
   const MaxPool pool(window, planes, "test");
   pool.forward(Team::alone(), x.data(), y.data(), positions.data());
@@ -106,7 +111,8 @@ void check_case(const Case& c, Input kind) {
         << c.name << " behind the outputs";
   }
 
-  std::vector<T> dy(outputs), expected(x.size(), T(0));
+  std::vector<T> dy(outputs), expected(x.size() + behind, T(0));
+  std::fill_n(expected.begin() + planes * in, behind, T(99));
   std::size_t o = 0;
   for (index p = 0; p < planes; ++p) {
     for (index od = 0; od < window[0].output; ++od) {
@@ -143,13 +149,19 @@ void check_case(const Case& c, Input kind) {
       }
     }
   }
-  pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
-  EXPECT_EQ(dx, expected) << c.name;
+  const auto check_gradient = [&](const char* how) {
+    std::vector<T> dx(expected);
+    std::fill_n(dx.begin(), planes * in, T(-1));
+    pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
+    EXPECT_EQ(dx, expected) << c.name << how;
+    std::vector<T> exact(x.size());
+    pool.backward(Team::alone(), dy.data(), positions.data(), exact.data());
+    EXPECT_TRUE(std::equal(exact.begin(), exact.end(), expected.begin())) << c.name << how;
+  };
+  check_gradient("");
   const std::size_t before = cache_bytes();
   set_cache_bytes(0);
-  std::fill(dx.begin(), dx.end(), T(-1));
-  pool.backward(Team::alone(), dy.data(), positions.data(), dx.data());
-  EXPECT_EQ(dx, expected) << c.name << " past the caches";
+  check_gradient(" past the caches");
   set_cache_bytes(before);
 }
 

@@ -19,9 +19,11 @@ void write_zeros(index rows, index width, RowWriter<T>& out) {
 }
 
 // Windows of width 2 that tile the rows: every element belongs to one window and is computed, not scattered to.
-// kHeight: their height, 0 if not known.
-template <int kHeight, class T>
-void max_backward_pairs(const PoolGeometry& g, const T* dy, const TapNumber* taps, RowWriter<T>& out) {
+// kHeight: their height, 0 if not known. kNarrow: rows have fewer outputs than a vector. Behind the `readable` outputs
+// from dy on nothing may be read.
+template <int kHeight, bool kNarrow, class T>
+void max_backward_pairs(const PoolGeometry& g, const T* dy, const TapNumber* taps, index readable,
+                        RowWriter<T>& out) {
   constexpr index n = kLanes<T>;
   const index width = g.w.size, outputs = g.w.output, height = kHeight > 0 ? kHeight : g.h.kernel;
   T* dx = nullptr;
@@ -47,11 +49,13 @@ void max_backward_pairs(const PoolGeometry& g, const T* dy, const TapNumber* tap
       }
     }
   };
-  for (index oh = 0; oh < g.h.output; ++oh, dy += outputs, taps += outputs) {
+  for (index oh = 0; oh < g.h.output; ++oh, dy += outputs, taps += outputs, readable -= outputs) {
     dx = out.next(height * width);
-    if (outputs >= n) {
+    if constexpr (!kNarrow) {
       // The last block overlaps the one before it.
       for (index ow = 0; ow < outputs; ow += n) block(Number<1>{}, least(ow, outputs - n), n);
+    } else if (readable >= n && dx + (height - 1) * width + 2 * n <= out.limit(dx)) {
+      block(Number<1>{}, 0, n);  // what is behind a row is written later
     } else {
       block(Number<0>{}, 0, outputs);
     }
@@ -140,13 +144,12 @@ void max_taps_backward(const PoolGeometry& g, index planes, const T* dy, const T
   if (max_backward_gathered(g, planes, dy, taps, out)) return out.finish();
 #endif
   if (tiled_by_pairs(g)) {
-    for (index p = 0; p < planes; ++p) {
-      if (g.h.kernel == 2) {
-        max_backward_pairs<2>(g, dy + p * outputs, taps + p * outputs, out);
-      } else {
-        max_backward_pairs<0>(g, dy + p * outputs, taps + p * outputs, out);
-      }
-    }
+    const bool narrow = g.w.output < kLanes<T>;
+    const auto pairs = g.h.kernel == 2
+                           ? (narrow ? max_backward_pairs<2, true, T> : max_backward_pairs<2, false, T>)
+                           : (narrow ? max_backward_pairs<0, true, T> : max_backward_pairs<0, false, T>);
+    for (index p = 0; p < planes; ++p)
+      pairs(g, dy + p * outputs, taps + p * outputs, (planes - p) * outputs, out);
     return out.finish();
   }
   for (index p = 0; p < planes; ++p) scatter_by_taps(g, dy + p * outputs, taps + p * outputs, dx + p * in);

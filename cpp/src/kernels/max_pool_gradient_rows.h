@@ -34,8 +34,8 @@ TENFOLD_INLINE void store_front(T* p, Front<T> lanes, Vec<T> v) {
 }
 #endif
 
-// Whether the last block of a row writes whole vectors, before the others: stores of a part are slow without mask
-// registers.
+// Whether the last block of a row writes whole vectors too, before the others and the next rows: stores of a part are
+// slow without mask registers, and one loop takes all blocks.
 constexpr bool kOverhang = TENFOLD_VECTOR_BYTES < 64;
 
 // Strides of 2 along the width. Lane l of block b stands for the columns 2 (b n + l) and one more; output b n + l +
@@ -56,28 +56,31 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
   const index blocks = (w.size + 2 * n - 1) / (2 * n), shift = w.pad / 2, last = (blocks - 1) * 2 * n;
   if (carried > stride || carried * blocks > kMostCarried) return false;
   const Front<T> low = front<T>(w.size - last), high = kTwo ? low : front<T>(w.size - last - n);
-  // Whole vectors of a row's end, where what follows is written later: but not behind `limit`.
-  T* const limit = kOverhang ? out.end() : nullptr;
+  const auto store_whole = [](T* to, const Vec<T>* pair) __attribute__((always_inline)) {
+    Vec<T> first, second;
+    interleave<T>(pair[0], pair[1], first, second);
+    store(to, first);
+    store(to + n, second);
+  };
   const auto store_last = [&](T* to, const Vec<T>* pair) __attribute__((always_inline)) {
     Vec<T> first, second;
     interleave<T>(pair[0], pair[1], first, second);
-    if (kOverhang && limit != nullptr && to + 2 * n <= limit) {
-      store(to, first);
-      store(to + n, second);
-      return;
-    }
     store_front<T>(to, low, first);
     if (high) store_front<T>(to + (kTwo ? in : n), high, second);
   };
   // Which lanes of a block have an output, for each look. Blocks up to inner_end, but the first one, have all.
   constexpr index kMostEdges = 4;
   const index inner_end = most(1, least(blocks - 1, (w.output - shift - kTo) / n));
-  Bits<T> edges[1 + kMostEdges][kLooks];
-  for (index b = 0, e = 0; b < blocks; b = b == 0 ? inner_end : b + 1, ++e) {
+  Bits<T> lanes_of[2 + kMostEdges][kLooks];
+  const auto looks_of = [&](index b) __attribute__((always_inline)) {
+    return lanes_of[b == 0 ? 0 : b < inner_end ? 1 : 2 + b - inner_end];
+  };
+  for (index b = 0; b < blocks; b = b == 0 || b >= inner_end ? b + 1 : inner_end) {
     for (int i = 0; i < kLooks; ++i) {
       const index first = b * n + shift + kFrom + i;
-      edges[e][i] = static_cast<Bits<T>>(first_bits<T>(w.output - first) & ~first_bits<T>(-first));
-      if (kTwo) edges[e][i] = static_cast<Bits<T>>(edges[e][i] & first_bits<T>(n / 2));
+      Bits<T> lanes = static_cast<Bits<T>>(first_bits<T>(w.output - first) & ~first_bits<T>(-first));
+      if (kTwo) lanes = static_cast<Bits<T>>(lanes & first_bits<T>(n / 2));
+      looks_of(b)[i] = lanes;
     }
   }
   const TapNumber *const taps_begin = taps, *const taps_end = taps + planes * outputs;
@@ -96,7 +99,9 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
       const index base = oh * stride - h.pad, begin = most(0, -base);
       const index end = most(begin, least(stride, h.size - base));
       T* const dx = next_rows(end - begin);
-      const auto block = [&](index b, const Bits<T>* bits, auto whole) __attribute__((always_inline)) {
+      // Outputs of these lanes, or of all; `inside`: nothing is to be looked after, but for the rows where !kOverhang.
+      const auto block = [&](index b, const Bits<T>* bits, auto inside) __attribute__((always_inline)) {
+        constexpr bool kInside = decltype(inside)::value == 1;
         Vec<T> v[kLooks];
         TapLanes<T> chosen[kLooks];
         Bits<T> lanes[kLooks];
@@ -104,8 +109,14 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
 #pragma GCC unroll 3
         for (int i = 0; i < kLooks; ++i) {
           lanes[i] = bits == nullptr ? first_bits<T>(n) : bits[i];
-          v[i] = bits == nullptr ? load(dy + at + i) : load_bits<T>(lanes[i], dy + at + i);
-          chosen[i] = load_tap_bits<T>(lanes[i], taps + at + i, taps_begin, taps_end);
+          if constexpr (kInside && kOverhang) {
+            // Not with a mask: the processor would not fetch ahead.
+            v[i] = (Vec<T>)((Mask<T>)load(dy + at + i) & lanes[i]);
+            chosen[i] = load_taps<T>(taps + at + i, n);
+          } else {
+            v[i] = bits == nullptr ? load(dy + at + i) : load_bits<T>(lanes[i], dy + at + i);
+            chosen[i] = load_tap_bits<T>(lanes[i], taps + at + i, taps_begin, taps_end);
+          }
           if constexpr (kTwo) {
             const auto upper = static_cast<Bits<T>>(lanes[i] << n / 2);
             v[i] += load_bits<T>(upper, dy + outputs + at + i - n / 2);
@@ -117,6 +128,7 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
         for (index k = 0; k < rows; ++k) {
           Vec<T>* const before = carry[b * carried + k];
           Vec<T> pair[2] = {};
+          bool empty[2] = {kHeight > 0 && k >= carried, kHeight > 0 && k >= carried};
           if (k < carried) pair[0] = before[0], pair[1] = before[1];
           if (k < height) {
 #pragma GCC unroll 3
@@ -125,7 +137,10 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
               for (int c = 0; c < 2; ++c) {
                 const int column = kFirst - 2 * (kFrom + i) + c;
                 if (column < 0 || column >= kTaps) continue;
-                pair[c] = add_chosen<T>(pair[c], v[i], lanes[i], chosen[i], splat_tap<T>(k * kTaps + column));
+                pair[c] = kOverhang && empty[c] ? where_chosen<T>(chosen[i], k * kTaps + column, v[i])
+                                                : add_chosen<T>(pair[c], v[i], lanes[i], chosen[i],
+                                                                splat_tap<T>(k * kTaps + column));
+                empty[c] = false;
               }
             }
           }
@@ -134,28 +149,31 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
             after[0] = pair[0], after[1] = pair[1];
             continue;
           }
-          if (k < begin || k >= end) continue;
-          T* const to = dx + (k - begin) * w.size + b * 2 * n;
-          if constexpr (decltype(whole)::value == 1) {
-            Vec<T> first, second;
-            interleave<T>(pair[0], pair[1], first, second);
-            store(to, first);
-            store(to + n, second);
+          if (!(kInside && kOverhang) && (k < begin || k >= end)) continue;
+          T* const to = dx + (kInside && kOverhang ? k : k - begin) * w.size + b * 2 * n;
+          if (kInside || (kOverhang && b + 1 < blocks)) {
+            store_whole(to, pair);
           } else {
             store_last(to, pair);
           }
         }
       };
-      const auto last_block = [&]() __attribute__((always_inline)) {
-        block(blocks - 1, edges[blocks > 1 ? blocks - inner_end : 0], Number<0>{});
-      };
-      if (kOverhang) last_block();
-      if (blocks > 1) {
-        block(0, edges[0], Number<1>{});
-        for (index b = 1; b < inner_end; ++b) block(b, nullptr, Number<1>{});
-        for (index b = inner_end; b + 1 < blocks; ++b) block(b, edges[1 + b - inner_end], Number<1>{});
+      if constexpr (kOverhang) {
+        const index first = shift + kFrom, behind = blocks * n + shift + kTo;
+        if (end - begin == stride && taps + first >= taps_begin && taps + behind <= taps_end &&
+            dx + (stride - 1) * w.size + blocks * 2 * n <= out.limit(dx)) {
+          for (index i = 0, b = blocks - 1; i < blocks; b = i++) block(b, looks_of(b), Number<1>{});
+        } else {
+          for (index i = 0, b = blocks - 1; i < blocks; b = i++) block(b, looks_of(b), Number<0>{});
+        }
+      } else {
+        if (blocks > 1) {
+          block(0, looks_of(0), Number<1>{});
+          for (index b = 1; b < inner_end; ++b) block(b, nullptr, Number<1>{});
+          for (index b = inner_end; b + 1 < blocks; ++b) block(b, looks_of(b), Number<1>{});
+        }
+        block(blocks - 1, looks_of(blocks - 1), Number<0>{});
       }
-      if (!kOverhang) last_block();
     }
     // Rows behind the last window.
     const index base = h.output * stride - h.pad;
@@ -165,10 +183,7 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
         const Vec<T> none[2] = {};
         const Vec<T>* const pair = r - base < carried ? carry[b * carried + r - base] : none;
         if (b + 1 < blocks) {
-          Vec<T> first, second;
-          interleave<T>(pair[0], pair[1], first, second);
-          store(dx + b * 2 * n, first);
-          store(dx + b * 2 * n + n, second);
+          store_whole(dx + b * 2 * n, pair);
         } else {
           store_last(dx + last, pair);
         }

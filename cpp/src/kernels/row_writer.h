@@ -20,8 +20,12 @@ class RowWriter {
   // To be called after the last row. (A destructor would bring the exception tables' weak symbols into the kernels.)
   void finish() { flush(end_); }
 
-  // The end of all rows, where they are written straight to their place; else nullptr.
-  T* end() const { return past_ ? nullptr : all_; }
+  // How far what is written to `row`, which next() has returned last, may reach over the rows behind it, which are still to
+  // be written.
+  T* limit(const T* row) {
+    const bool kept = past_ && row >= scratch_ && row < scratch_ + kRoom;
+    return kept ? scratch_ + kRoom + kOverhang : all_;
+  }
 
   // Where the next n elements are to be written, before the next call; in any order.
   T* next(index n) {
@@ -42,6 +46,8 @@ class RowWriter {
   // Blocks of 2 KB are copied as fast as the kernels store past the caches themselves; 8 KB lose a quarter. The rest of
   // the room is for rows that are longer.
   static constexpr index kBlock = 2048 / sizeof(T), kRoom = 4 * kBlock;
+
+  static constexpr index kOverhang = 2 * kLanes<T>;
 
   // Elements up to `until` leave; `to_` is the place of element begin_.
   void flush(index until) {
@@ -64,7 +70,7 @@ class RowWriter {
   T* const all_;
   const bool past_;
   index begin_ = 0, end_ = 0;
-  alignas(kLine) T scratch_[kRoom];
+  alignas(kLine) T scratch_[kRoom + kOverhang];
 };
 
 }  // namespace
