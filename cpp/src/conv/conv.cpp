@@ -6,7 +6,9 @@
 #include "conv/depthwise.h"
 #include "conv/engine.h"
 #include "conv/few_pixels.h"
-#include "conv/lane_conv.h"
+#include "conv/lane_choice.h"
+#include "conv/lane_gradient.h"
+#include "conv/lane_product.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
 #include "conv/side_by_side.h"
@@ -92,9 +94,9 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
 // Behind apply and adjoint.
 template <class T>
-using Product =
-    OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>, SampledProduct<T>,
-          SideBySide<T>, LaneProduct<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
+using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>,
+                      SampledProduct<T>, SideBySide<T>, LaneDirect<T>, LaneRowWinograd<T>, LaneGather<T>,
+                      LaneScatter<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
@@ -145,6 +147,17 @@ Product<T> make_depthwise(const ConvGeometry& g, const ShiftProblem& p) {
                                                g.window.kernel_count(), p.fill, p.activation);
 }
 
+template <class T>
+Product<T> make_lane_forward(const ConvGeometry& g, const ConvOptions& options) {
+  if (lane_row_winograd_choice(g, sizeof(T))) return std::make_unique<LaneRowWinograd<T>>(g, options);
+  return std::make_unique<LaneDirect<T>>(g, options);
+}
+template <class T>
+Product<T> make_lane_backward(const ConvGeometry& g, const ConvOptions& options) {
+  if (lane_adjoint_gathers(g)) return std::make_unique<LaneGather<T>>(g, options);
+  return std::make_unique<LaneScatter<T>>(g, options);
+}
+
 // The forms that suit some geometries only, from the special to the general.
 template <class T>
 Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
@@ -165,7 +178,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
                                             activation);
   }
   if (automatic && !options.keep_sign && lane_conv_choice(g, LaneOperator::apply, sizeof(T)))
-    return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::apply);
+    return make_lane_forward<T>(g, options);
   if (automatic && side_by_side_applies(g, false))
     return std::make_unique<SideBySide<T>>(g, false, activation);
   return std::make_unique<ShiftEngine<T>>(problem);
@@ -184,7 +197,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
   if (auto form = make_winograd<T>(g, options, true, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
-    return std::make_unique<LaneProduct<T>>(g, options, LaneOperator::adjoint);
+    return make_lane_backward<T>(g, options);
   if (automatic && side_by_side_applies(g, true)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);
   return std::make_unique<ShiftEngine<T>>(adjoint_problem(g, options));
 }
