@@ -1,9 +1,9 @@
 // Maxima of windows of two or three columns and a stride of two, with AVX2.
 //
-// Blocks of eight outputs of a row walk down the plane. The maxima of an input row go into one window and, where the next
-// window begins with that row, into the next. Without NaN an element that is greater is all there is to look for: a block
-// that has met one is computed again, row by row. Windows of 2 x 2 that are all inside share no row, and are walked along
-// the rows instead.
+// The maxima of an input row go into one window and, where the next window begins with that row, into the next: in registers
+// where a block of eight outputs walks down the plane, in memory where square windows are walked along the rows, which takes
+// less for each block where rows have several. Without NaN an element that is greater is all there is to look for: what has
+// met one is computed again, row by row.
 #pragma once
 
 #include "kernels/max_pool_rows.h"
@@ -158,57 +158,168 @@ __attribute__((noinline)) void max_one_by_one(const PoolGeometry& g, index first
   }
 }
 
+// What may be read and written from a plane on: a block reads what lies beside its rows and writes behind them, where it is
+// written again, but not before the first plane nor behind the last one.
+struct Room {
+  bool before;    // another plane
+  index in, out;  // so many elements
+  bool plenty;    // for every row
+};
+
+// Windows as high as wide, with strides of 2.
+template <int kTaps>
+TENFOLD_INLINE bool squares(const PoolGeometry& g) {
+  return g.h.kernel == kTaps && g.h.stride == 2 && g.h.dilation == 1;
+}
+
+// The outputs of a block whose first one is `first`.
+TENFOLD_INLINE Block block_of(const PoolAxis& w, index first) {
+  const Mask<float> outputs = Mask<float>{0, 1, 4, 5, 2, 3, 6, 7} + splat_int<float>(first);
+  return {first, outputs < splat_int<float>(w.inner_begin), outputs >= splat_int<float>(w.inner_end)};
+}
+TENFOLD_INLINE bool has_edges(const PoolAxis& w, index first, index count) {
+  return first < w.inner_begin || first + count > w.inner_end;
+}
+// Whether all blocks of an output row have room for what lies beside it; the last one begins at `first`.
+template <int kTaps>
+TENFOLD_INLINE bool has_room(const PoolGeometry& g, const Room& room, index oh, index first) {
+  if (room.plenty) return true;
+  constexpr index n = kLanes<float>;
+  const Inside rows = taps_inside(g.h, oh);
+  const index begin = rows.first * g.w.size - g.w.pad;
+  const index end =
+      (rows.first + (rows.count - 1) * g.h.dilation) * g.w.size + first * 2 - g.w.pad + 2 * n + kTaps - 2;
+  return (room.before || begin >= 0) && end <= room.in && oh * g.w.output + first + n <= room.out;
+}
+
+// The rows begin .. end - 1 of a plane, blocks walking down strips of so many rows.
+template <int kTaps, class P>
+__attribute__((noinline)) void max_rows_down(const PoolGeometry& g, const Room& room, index strip,
+                                             index begin, index end, const float* x, float* y, P* positions) {
+  constexpr index n = kLanes<float>;
+  const PoolAxis &h = g.h, &w = g.w;
+  const index ahead = strip * h.stride * w.size, count = least(n, w.output);
+  for (; begin < end; begin += strip) {
+    const index strip_end = least(begin + strip, end);
+    for (index ow = 0; ow < w.output; ow += n) {
+      // The last block overlaps the one before it; computing an output twice does no harm.
+      const index first = least(ow, w.output - count);
+      index whole = begin, whole_end = strip_end;
+      while (whole < whole_end && !has_room<kTaps>(g, room, whole, first)) ++whole;
+      while (whole_end > whole && !has_room<kTaps>(g, room, whole_end - 1, first)) --whole_end;
+      const Block block = block_of(w, first);
+      const bool edges = has_edges(w, first, count);
+      index inner = whole_end, inner_end = whole_end;
+      bool numbers = true;
+      if constexpr (!kKept<P> || kTapNumbers<P>) {
+        if (squares<kTaps>(g) && !edges) {
+          inner = least(most(h.inner_begin, whole), whole_end);
+          inner_end = least(most(h.inner_end, inner), whole_end);
+          numbers = max_down_squares<kTaps>(g, block, inner, inner_end, x, ahead, y, positions);
+        }
+      }
+      const auto rest = [&](index from, index to) {
+        if (from == to) return;
+        numbers &= edges ? max_down<kTaps, true>(g, block, from, to, x, ahead, y, positions)
+                         : max_down<kTaps, false>(g, block, from, to, x, ahead, y, positions);
+      };
+      rest(whole, inner);
+      rest(inner_end, whole_end);
+      if (!numbers) whole_end = whole;
+      if (whole > begin) max_one_by_one<kTaps>(g, first, count, begin, whole, x, y, positions);
+      if (whole_end < strip_end)
+        max_one_by_one<kTaps>(g, first, count, whole_end, strip_end, x, y, positions);
+    }
+  }
+}
+
+// The rows begin .. end - 1 of a plane, of square windows with strides of 2 and all rows inside, walked along. False where a
+// NaN may have been met.
+template <int kTaps, class P>
+__attribute__((noinline)) bool max_rows_along(const PoolGeometry& g, index begin, index end, const float* x,
+                                              float* y, P* positions) {
+  constexpr index n = kLanes<float>, ahead = kAheadBytes / static_cast<index>(sizeof(float));
+  constexpr index kMostBlocks = 64;
+  const PoolAxis& w = g.w;
+  const index row = w.size, count = least(n, w.output), last = w.output - count;
+  Vec<float> sums[2] = {};
+  for (index chunk = 0; chunk < w.output; chunk += kMostBlocks * n) {
+    const index chunk_end = least(chunk + kMostBlocks * n, w.output);
+    const Block left = block_of(w, least(chunk, last)), right = block_of(w, last);
+    Maxima<P> carried[kMostBlocks];  // of the rows that windows share
+    const float* from = x + (begin * 2 - g.h.pad) * row - w.pad;
+    const auto of_row = [&](auto edges, const Block& block, index k) __attribute__((always_inline)) {
+      constexpr bool kEdges = decltype(edges)::value == 1;
+      return across<kTaps, kEdges, kFar, P>(block, from + k * row + 2 * block.first, ahead, sums[k % 2]);
+    };
+    const auto for_blocks = [&](const auto& body) __attribute__((always_inline)) {
+      Maxima<P>* at = carried;
+      for (index ow = chunk; ow < chunk_end; ow += n, ++at) {
+        // The last block overlaps the one before it; computing an output twice does no harm.
+        const index first = least(ow, last);
+        if (has_edges(w, first, count)) {
+          body(Number<1>{}, ow == chunk ? left : right, at);
+        } else {
+          body(Number<0>{}, Block{first, {}, {}}, at);
+        }
+      }
+    };
+    if constexpr (kTaps == 3) {
+      for_blocks([&](auto edges, const Block& block, Maxima<P>* at)
+                     __attribute__((always_inline)) { *at = of_row(edges, block, 0); });
+    }
+    for (index oh = begin; oh < end; ++oh, from += 2 * row) {
+      for_blocks([&](auto edges, const Block& block, Maxima<P>* at) __attribute__((always_inline)) {
+        Maxima<P> below = kTaps == 3 ? *at : of_row(edges, block, 0), maxima = below;
+#pragma GCC unroll 2
+        for (int k = 1; k < kTaps; ++k) {
+          below = of_row(edges, block, k);
+          maxima.take(below.best, below.at + splat_int<float>(k * kTaps));
+        }
+        if constexpr (kTaps == 3) *at = below;
+        const index to = oh * w.output + block.first;
+        store(y + to, order_quads(maxima.best));
+        if constexpr (kKept<P>) store_positions<true, float>(positions + to, order_quads(maxima.at), n);
+      });
+    }
+  }
+  return is_number(sums[0] + sums[1]);
+}
+
+// Outputs of a row from which on it is worth walking along it.
+constexpr index kAlong = 25;
+
 template <int kTaps, class P>
 void max_planes_strided(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
   constexpr index n = kLanes<float>;
   const PoolAxis &h = g.h, &w = g.w;
-  const index in = h.size * w.size, out = h.output * w.output;
+  const index in = h.size * w.size, out = h.output * w.output, last = most(0, w.output - n);
   const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(float))));
-  const index ahead = strip * h.stride * w.size, count = least(n, w.output);
-  const bool squares = h.kernel == kTaps && h.stride == 2 && h.dilation == 1;
+  const bool along = squares<kTaps>(g) && w.output >= kAlong;
+  const bool narrow =
+      squares<kTaps>(g) && w.output <= n && !has_edges(w, 0, w.output) && !has_edges(h, 0, h.output);
   for (index p = 0; p < planes; ++p, x += in, y += out, positions = later(positions, out)) {
-    const bool ends = (planes - p - 1) * out < n || (planes - p - 1) * in < 2 * n + 1;
-    for (index begin = 0; begin < h.output; begin += strip) {
-      const index end = least(begin + strip, h.output);
-      for (index ow = 0; ow < w.output; ow += n) {
-        // The last block overlaps the one before it; computing an output twice does no harm.
-        const index first = least(ow, w.output - count), column = first * 2 - w.pad;
-        const Mask<float> outputs = Mask<float>{0, 1, 4, 5, 2, 3, 6, 7} + splat_int<float>(first);
-        const Block block{first, outputs < splat_int<float>(w.inner_begin),
-                          outputs >= splat_int<float>(w.inner_end)};
-        // A block reads what lies beside its rows and writes behind them, where it is written again: but not before the
-        // first plane nor behind the last one.
-        index whole = begin, whole_end = end;
-        while (p == 0 && column < 0 && whole < end && taps_inside(h, whole).first == 0) ++whole;
-        for (; ends && whole_end > whole; --whole_end) {
-          const Inside rows = taps_inside(h, whole_end - 1);
-          const index last =
-              (rows.first + (rows.count - 1) * h.dilation) * w.size + column + 2 * n + kTaps - 2;
-          if (last <= (planes - p) * in && (whole_end - 1) * w.output + first + n <= (planes - p) * out)
-            break;
-        }
-        const bool edges = first < w.inner_begin || first + count > w.inner_end;
-        index inner = whole_end, inner_end = whole_end;
-        bool numbers = true;
-        if constexpr (!kKept<P> || kTapNumbers<P>) {
-          if (squares && !edges) {
-            inner = least(most(h.inner_begin, whole), whole_end);
-            inner_end = least(most(h.inner_end, inner), whole_end);
-            numbers = max_down_squares<kTaps>(g, block, inner, inner_end, x, ahead, y, positions);
-          }
-        }
-        const auto rest = [&](index from, index to) {
-          if (from == to) return;
-          numbers &= edges ? max_down<kTaps, true>(g, block, from, to, x, ahead, y, positions)
-                           : max_down<kTaps, false>(g, block, from, to, x, ahead, y, positions);
-        };
-        rest(whole, inner);
-        rest(inner_end, whole_end);
-        if (whole > begin) max_one_by_one<kTaps>(g, first, count, begin, whole, x, y, positions);
-        if (!numbers) max_one_by_one<kTaps>(g, first, count, whole, whole_end, x, y, positions);
-        if (whole_end < end) max_one_by_one<kTaps>(g, first, count, whole_end, end, x, y, positions);
+    const index more = planes - p - 1;
+    const Room room{p > 0, (more + 1) * in, (more + 1) * out,
+                    (p > 0 || w.pad == 0) && more * in >= 2 * n + 1 && more * out >= n};
+    index end = 0;
+    bool numbers = true;
+    if constexpr (!kKept<P> || kTapNumbers<P>) {
+      if (narrow && room.plenty) {
+        end = h.output;
+        numbers = max_down_squares<kTaps>(g, Block{}, 0, end, x, n, y, positions);
+      } else if (along) {
+        index begin = h.inner_begin;
+        end = most(begin, h.inner_end);
+        while (begin < end && !has_room<kTaps>(g, room, begin, last)) ++begin;
+        while (end > begin && !has_room<kTaps>(g, room, end - 1, last)) --end;
+        // In order: blocks write behind the end of a row.
+        max_rows_down<kTaps>(g, room, strip, 0, begin, x, y, positions);
+        numbers = max_rows_along<kTaps>(g, begin, end, x, y, positions);
       }
     }
+    max_rows_down<kTaps>(g, room, strip, end, h.output, x, y, positions);
+    if (!numbers) max_plane(g, x, y, positions);
   }
 }
 
