@@ -14,7 +14,7 @@ template <class T>
 class Step {
  public:
   explicit Step(index batch) {
-    LaneChain chain = lanes_reference::lenet(batch);
+    LaneChain chain = lanes_reference::lenet(batch).chain;
     chain.dtype = dtype_of<T>();
     chain.by_block = true;
     op_ = make_lane_segment(chain);

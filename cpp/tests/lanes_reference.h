@@ -251,7 +251,7 @@ inline Result reference(const LaneChain& chain, const std::vector<Vector>& input
   return result;
 }
 
-inline LaneChain lenet(index batch) {
+inline ChainBuilder lenet(index batch) {
   return ChainBuilder(batch, 1, 28, 28)
       .conv(6, 5, 5, 1, 2, 2)
       .relu()
@@ -265,8 +265,7 @@ inline LaneChain lenet(index batch) {
       .linear(84)
       .relu()
       .linear(10)
-      .loss()
-      .chain;
+      .loss();
 }
 
 }  // namespace tenfold::lanes_reference

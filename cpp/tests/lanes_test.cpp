@@ -152,20 +152,7 @@ struct Case {
 std::vector<Case> cases(index n) {
   std::vector<Case> all;
   const auto add = [&](const char* name, const ChainBuilder& builder) { all.push_back({name, builder}); };
-  add("lenet", ChainBuilder(n, 1, 28, 28)
-                   .conv(6, 5, 5, 1, 2, 2)
-                   .relu()
-                   .pool(2, 2, 2, 2)
-                   .conv(16, 5, 5)
-                   .relu()
-                   .pool(2, 2, 2, 2)
-                   .flatten()
-                   .linear(120)
-                   .relu()
-                   .linear(84)
-                   .relu()
-                   .linear(10)
-                   .loss());
+  add("lenet", lenet(n));
   add("odd_channels_wide_kernel", ChainBuilder(n, 3, 9, 11)
                                       .conv(7, 3, 5, 1, 1, 2)
                                       .relu(0)

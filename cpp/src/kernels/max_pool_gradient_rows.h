@@ -99,9 +99,10 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
       const index base = oh * stride - h.pad, begin = most(0, -base);
       const index end = most(begin, least(stride, h.size - base));
       T* const dx = next_rows(end - begin);
-      // Outputs of these lanes, or of all; `inside`: nothing is to be looked after, but for the rows where !kOverhang.
+      // Outputs of these lanes, or of all. `inside`: whole vectors may be stored, and with kOverhang loaded as well, of rows
+      // that all are inside.
       const auto block = [&](index b, const Bits<T>* bits, auto inside) __attribute__((always_inline)) {
-        constexpr bool kInside = decltype(inside)::value == 1;
+        constexpr bool kInside = decltype(inside)::value == 1, kAllInside = kInside && kOverhang;
         Vec<T> v[kLooks];
         TapLanes<T> chosen[kLooks];
         Bits<T> lanes[kLooks];
@@ -109,7 +110,7 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
 #pragma GCC unroll 3
         for (int i = 0; i < kLooks; ++i) {
           lanes[i] = bits == nullptr ? first_bits<T>(n) : bits[i];
-          if constexpr (kInside && kOverhang) {
+          if constexpr (kAllInside) {
             // Not with a mask: the processor would not fetch ahead.
             v[i] = (Vec<T>)((Mask<T>)load(dy + at + i) & lanes[i]);
             chosen[i] = load_taps<T>(taps + at + i, n);
@@ -149,8 +150,8 @@ bool max_backward_rows(const PoolGeometry& g, index planes, const T* dy, const T
             after[0] = pair[0], after[1] = pair[1];
             continue;
           }
-          if (!(kInside && kOverhang) && (k < begin || k >= end)) continue;
-          T* const to = dx + (kInside && kOverhang ? k : k - begin) * w.size + b * 2 * n;
+          if (!kAllInside && (k < begin || k >= end)) continue;
+          T* const to = dx + (kAllInside ? k : k - begin) * w.size + b * 2 * n;
           if (kInside || (kOverhang && b + 1 < blocks)) {
             store_whole(to, pair);
           } else {

@@ -72,7 +72,7 @@ TENFOLD_INLINE TapLanes<T> load_tap_bits(Bits<T> bits, const TapNumber* p, const
   }
   return load_bytes<T>(bytes);
 }
-// The same where v is 0 in all other lanes than those of `bits` and sum is never -0.
+// The same where v is 0 in all other lanes than those of `bits`; a sum of -0 becomes 0.
 template <class T>
 TENFOLD_INLINE Vec<T> add_chosen(Vec<T> sum, Vec<T> v, Bits<T>, TapLanes<T> taps, TapLanes<T> here) {
   return sum + select<T>(taps == here, v, Vec<T>{});
