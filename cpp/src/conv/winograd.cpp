@@ -119,15 +119,20 @@ WinogradProblem winograd_adjoint(const ConvGeometry& g, bool padded) {
 
 namespace {
 
-// Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
-constexpr index kCostLanes = 16;
+// Time in multiply-adds of a vector, of 16 lanes as measured with AVX-512, else of 8 as measured with AVX2
+// (docs/performance.md).
+bool wide_vectors() {
+  return kernels<WinogradKernels, float>().lanes > 8;
+}
+index cost_lanes() {
+  return wide_vectors() ? 16 : 8;
+}
 
 // Of the transform of so many looks of a channel: in runs of tiles of one row, of so many vectors, or gathered first.
 double run_cost(int form, index vectors) {
   const WinogradForm& f = kWinogradForms[form];
   return static_cast<double>(8 * f.t * f.t * vectors);
 }
-// ... which was measured for vectors of 16 and of 8 lanes.
 double gather_cost(int form, index tiles, index lanes) {
   const WinogradForm& f = kWinogradForms[form];
   const index whole = lanes > 8 ? 6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes
@@ -146,26 +151,26 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const WinogradForm& form = kWinogradForms[form_of(tried)];
   const index rows = divide_up(p.axes[0].output, form.m), columns = divide_up(p.axes[1].output, form.m);
   const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
-  const index all = p.images * rows * columns, behind = all % kCostLanes;
+  const index lanes = cost_lanes();
+  const index all = p.images * rows * columns, behind = all % lanes;
   // A few tiles behind the last vector take as long as so many of a register tile's twelve rows.
   const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / 12 : 1;
-  const double tiles = static_cast<double>(all / kCostLanes) + rest;
-  const index lines = p.images * rows * divide_up(columns, kCostLanes);
+  const double tiles = static_cast<double>(all / lanes) + rest;
+  const index lines = p.images * rows * divide_up(columns, lanes);
   const double elements = static_cast<double>(form.t * form.t);
-  const double looks =
-      std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, kCostLanes));
-  const double of_weights = (form.t == 4 ? 25 : form.r == 3 ? 40 : 60) * c * f;
-  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c, of_weights};
+  const double looks = std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, lanes));
+  const double of_weight = 16.0 / static_cast<double>(lanes) * (form.t == 4 ? 25 : form.r == 3 ? 40 : 60);
+  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c, of_weight * c * f};
 }
 
 double direct_cost(const WinogradProblem& p) {
   const double share = p.stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
-  // Of a tap of a weight; those of a strided adjoint are packed one by one.
-  const double packing = p.stride == 2 && p.adjoint ? 5 : 1.3;
+  // Of a tap of a weight, with what it takes to share it; those of a strided adjoint are packed one by one.
+  const bool one_by_one = p.stride == 2 && p.adjoint;
+  const double packing = wide_vectors() ? (one_by_one ? 5 : 1.3) : (one_by_one ? 17 : 4.5);
   const index outputs = p.images * p.axes[0].output * p.axes[1].output;
   // Every tap of an adjoint makes every second output along both axes.
-  const double columns =
-      static_cast<double>(divide_up(p.stride == 2 && p.adjoint ? outputs / 4 : outputs, kCostLanes));
+  const double columns = static_cast<double>(divide_up(one_by_one ? outputs / 4 : outputs, cost_lanes()));
   return static_cast<double>(p.kernel * p.kernel) * (columns / share + packing) *
          static_cast<double>(p.source_channels) * static_cast<double>(p.target_channels);
 }
