@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "conv/weight_gradient.h"
-#include "kernels/conv.h"
 #include "kernels/lanes_row_winograd.h"
 
 namespace tenfold {

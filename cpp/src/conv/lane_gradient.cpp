@@ -1,7 +1,5 @@
 #include "conv/lane_gradient.h"
 
-#include "tenfold/memory.h"
-
 namespace tenfold {
 namespace {
 
@@ -10,11 +8,6 @@ constexpr index kLanes = kLaneBlock;
 constexpr index kMaxChunks = 32;
 // Rows of dy that a pass keeps in the first-level cache, of at most so many filters.
 constexpr index kNearBytes = 16 * 1024, kNearFilters = 6;
-
-template <class T>
-std::size_t bytes_of(index elements) {
-  return align_up(static_cast<std::size_t>(elements) * sizeof(T));
-}
 
 }  // namespace
 
@@ -30,10 +23,10 @@ LaneGradient<T>::LaneGradient(const ConvGeometry& geometry, const ConvOptions& o
 
 template <class T>
 std::size_t LaneGradient<T>::workspace(int threads) const {
-  return bytes_of<T>(chunks_ * sums()) +
+  return this->bytes(chunks_ * sums()) +
          static_cast<std::size_t>(threads) *
-             (bytes_of<T>(this->layout_.x.elements()) + bytes_of<T>(this->layout_.y.elements()) +
-              bytes_of<T>(sums() * kLanes));
+             (this->bytes(this->layout_.x.elements()) + this->bytes(this->layout_.y.elements()) +
+              this->bytes(sums() * kLanes));
 }
 
 template <class T>
@@ -42,12 +35,12 @@ void LaneGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std:
   const Axis &h = g.window[1], &w = g.window[2];
   const LaneRows &of_x = this->layout_.x, &of_y = this->layout_.y;
   T* const slots = reinterpret_cast<T*>(workspace);
-  const std::size_t of_slots = bytes_of<T>(chunks_ * sums());
+  const std::size_t of_slots = this->bytes(chunks_ * sums());
   std::byte* at =
       workspace + of_slots + static_cast<std::size_t>(team.rank()) * (this->workspace(1) - of_slots);
   T* const own_x = reinterpret_cast<T*>(at);
-  T* const own_y = reinterpret_cast<T*>(at += bytes_of<T>(of_x.elements()));
-  T* const acc = reinterpret_cast<T*>(at + bytes_of<T>(of_y.elements()));
+  T* const own_y = reinterpret_cast<T*>(at += this->bytes(of_x.elements()));
+  T* const acc = reinterpret_cast<T*>(at + this->bytes(of_y.elements()));
   const auto& kernels = tenfold::kernels<LaneConvKernels, T>();
   LaneConvWeight<T> call{};
   call.acc = acc;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "conv/lane_strips.h"
-#include "tenfold/memory.h"
 #include "tenfold/parallel.h"
 
 namespace tenfold {
@@ -14,8 +13,8 @@ class LaneProduct : protected LaneStrips<T> {
  public:
   std::size_t workspace(int threads) const {
     return static_cast<std::size_t>(threads) *
-           (bytes(this->layout_.x.elements()) + bytes(this->layout_.y.elements()) + bytes(weights_) +
-            bytes(scratch_));
+           (this->bytes(this->layout_.x.elements()) + this->bytes(this->layout_.y.elements()) +
+            this->bytes(weights_) + this->bytes(scratch_));
   }
 
  protected:
@@ -30,9 +29,9 @@ class LaneProduct : protected LaneStrips<T> {
   template <class Prepare, class Body>
   void for_each_strip(const Team& team, std::byte* workspace, Prepare&& prepare, Body&& body) const {
     std::byte* mine = workspace + static_cast<std::size_t>(team.rank()) * this->workspace(1);
-    const auto take = [&mine](index elements) {
+    const auto take = [&](index elements) {
       T* const taken = reinterpret_cast<T*>(mine);
-      mine += bytes(elements);
+      mine += this->bytes(elements);
       return taken;
     };
     Own own;
@@ -47,11 +46,6 @@ class LaneProduct : protected LaneStrips<T> {
   }
 
   index weights_ = 0, scratch_ = 0;  // elements
-
- private:
-  static std::size_t bytes(index elements) {
-    return align_up(static_cast<std::size_t>(elements) * sizeof(T));
-  }
 };
 
 // run: `bias` (of the target's channels) may be null; `workspace` as workspace(team.size()) says.

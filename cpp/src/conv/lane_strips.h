@@ -9,6 +9,7 @@
 #include "kernels/lanes.h"
 #include "kernels/lanes_conv.h"
 #include "tenfold/conv.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 
@@ -91,17 +92,19 @@ class LaneStrips {
   // Where the taps of all channels look in rows of x (see LaneConv).
   std::vector<index> taps() const;
 
+  // What so many elements take of a workspace.
+  static std::size_t bytes(index elements) {
+    return align_up(static_cast<std::size_t>(elements) * sizeof(T));
+  }
+
   ConvGeometry geometry_;
   LaneLayout layout_;
+  const LaneKernels<T>& lanes_;
 
  private:
   void read(const LaneRows& rows, const LaneStrip& strip, index first, index count, T fill, const T* from,
             T* lanes) const;
 
- protected:
-  const LaneKernels<T>& lanes_;
-
- private:
   T fill_;
 };
 

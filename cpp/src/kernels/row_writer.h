@@ -22,9 +22,9 @@ class RowWriter {
 
   // How far what is written to `row`, which next() has returned last, may reach over the rows behind it, which are still to
   // be written.
-  T* limit(const T* row) {
+  const T* limit(const T* row) const {
     const bool kept = past_ && row >= scratch_ && row < scratch_ + kRoom;
-    return kept ? scratch_ + kRoom + kOverhang : all_;
+    return kept ? scratch_ + kRoom + kBehind : all_;
   }
 
   // Where the next n elements are to be written, before the next call; in any order.
@@ -47,7 +47,7 @@ class RowWriter {
   // the room is for rows that are longer.
   static constexpr index kBlock = 2048 / sizeof(T), kRoom = 4 * kBlock;
 
-  static constexpr index kOverhang = 2 * kLanes<T>;
+  static constexpr index kBehind = 2 * kLanes<T>;  // for what reaches over the last row that has room
 
   // Elements up to `until` leave; `to_` is the place of element begin_.
   void flush(index until) {
@@ -70,7 +70,7 @@ class RowWriter {
   T* const all_;
   const bool past_;
   index begin_ = 0, end_ = 0;
-  alignas(kLine) T scratch_[kRoom + kOverhang];
+  alignas(kLine) T scratch_[kRoom + kBehind];
 };
 
 }  // namespace
