@@ -41,6 +41,11 @@ LAYERS = [
     Layer("ResNet 3b", 4, 128, 128, 28),
     Layer("ResNet 4b", 4, 256, 256, 14),
     Layer("ResNet 5b", 4, 512, 512, 7),
+    Layer("8 images of 16x16", 8, 16, 16, 16),
+    Layer("16 images of 16x16", 16, 32, 32, 16),
+    Layer("40 images of 14x14", 40, 32, 32, 14),
+    Layer("16 images of 8x8", 16, 64, 64, 8),
+    Layer("64 images of 8x8", 64, 64, 64, 8),
     Layer("5x5, 16 channels", 4, 16, 32, 32, 5),
     Layer("AlexNet 2", 4, 64, 192, 27, 5),
     Layer("stride 2, 16 channels", 4, 16, 32, 32, 3, 2),
@@ -48,6 +53,7 @@ LAYERS = [
     Layer("ResNet 4b2", 1, 256, 256, 28, 3, 2),
     Layer("4x4 stride 2, 16 channels", 4, 16, 32, 32, 4, 2),
     Layer("DCGAN 3", 16, 128, 256, 16, 4, 2),
+    Layer("stride 2, 64 images of 16x16", 64, 128, 128, 16, 3, 2),
 ]
 LANE_LAYERS = [
     Layer("1 to 16", 32, 1, 16, 28),
@@ -120,7 +126,8 @@ def main(*, lanes: bool) -> None:
                 x, w = of_input(z).astype(np.float32), of_weights(v).astype(np.float32)
                 exact = passes(layer, x.astype(np.float64), w.astype(np.float64), "im2col")
                 direct = passes(layer, x, w, "direct", lanes=lanes)
-                for form, algorithm in {"lanes": "auto"}.items() if lanes else forms(layer).items():
+                tried = {"lanes": "auto"} if lanes else forms(layer) | {"chosen": "auto"}
+                for form, algorithm in tried.items():
                     found = passes(layer, x, w, algorithm, lanes=lanes)
                     for direction, wanted in exact.items():
                         if direction == "input gradient" and kind != "normal":
@@ -129,7 +136,7 @@ def main(*, lanes: bool) -> None:
                             sign != "normal" or (layer.kernel == 5 and not lanes)
                         ):
                             continue  # nor this on the weights; 5x5 has no form of its own
-                        if lanes and np.array_equal(found[direction], direct[direction]):
+                        if algorithm == "auto" and np.array_equal(found[direction], direct[direction]):
                             continue  # the direct form was chosen
 
                         def error(of: dict[str, np.ndarray]) -> float:

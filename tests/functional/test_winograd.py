@@ -296,7 +296,7 @@ def test_the_shape_chooses_the_tile():
         )
 
 
-# Of the layers where the automatic choice is Winograd's form: 2.7 is the largest ratio that bench/winograd_error.py
+# Of the layers where the automatic choice is Winograd's form: 2.8 is the largest ratio that bench/winograd_error.py
 # found; the promise is 4.
 @pytest.mark.parametrize("weights", ["normal", "positive"])
 @pytest.mark.parametrize(("c", "f", "size", "kernel"), [
@@ -323,11 +323,19 @@ def weight_gradient(x, w, dy, algorithm):
     return tenfold.vjp(lambda w: F.conv2d(x, w, padding=1, algorithm=algorithm), w)[1](dy)[0]
 
 
+# Few images of some size: the direct form makes long sums.
+LONG_SUMS = [
+    (1, 48, 40, 12), (2, 64, 64, 14), (1, 32, 64, 56), (16, 64, 32, 31), (16, 16, 17, 32), (16, 32, 16, 32),
+]  # fmt: skip
+# Many small images, and sums in lanes: it is more exact, and Winograd's form has to be as well.
+SHORT_SUMS = [
+    (8, 16, 64, 8), (16, 64, 64, 8), (64, 64, 17, 8), (4, 32, 32, 16), (16, 32, 32, 16), (40, 32, 32, 14),
+    (8, 16, 16, 16), (4, 16, 16, 16), (1, 16, 32, 16), (8, 128, 128, 14),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["normal", "after_relu", "positive"])
-@pytest.mark.parametrize(
-    ("n", "c", "f", "size"),
-    [(1, 48, 40, 12), (2, 64, 64, 14), (1, 32, 64, 56), (16, 64, 32, 31), (16, 16, 17, 32), (16, 32, 16, 32)],
-)
+@pytest.mark.parametrize(("n", "c", "f", "size"), LONG_SUMS + SHORT_SUMS)
 def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, size, kind):
     rng = np.random.default_rng(9)
     x, dy = (rng.standard_normal((n, k, size, size)).astype("f") for k in (c, f))
@@ -336,8 +344,10 @@ def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, 
     elif kind == "positive":
         x, dy = np.abs(x), np.abs(dy)
     w = np.ones((f, c, 3, 3), np.float32)
-    results = {a: weight_gradient(x, w, dy, a) for a in ("auto", "direct", *TILES)}
-    assert any(np.array_equal(results["auto"], results[a]) for a in TILES), "not chosen for this layer"
+    results = {a: weight_gradient(x, w, dy, a) for a in ("auto", "direct")}
+    if (n, c, f, size) in LONG_SUMS:
+        forms = [weight_gradient(x, w, dy, a) for a in TILES]
+        assert any(np.array_equal(results["auto"], of) for of in forms), "not chosen for this layer"
     exact = weight_gradient(x.astype(float), w.astype(float), dy.astype(float), "im2col")
     errors = {a: largest_error(dw, exact) for a, dw in results.items()}
     assert errors["auto"] <= 4 * errors["direct"]

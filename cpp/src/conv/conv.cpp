@@ -16,6 +16,7 @@
 #include "conv/whole_window.h"
 #include "conv/winograd.h"
 #include "conv/winograd_gradient.h"
+#include "conv/winograd_gradient_choice.h"
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
 

@@ -29,6 +29,24 @@ bool weight_gradient_dots(index filters, index looks, index row) {
          (filters * looks <= kMostSums && (filters <= kMostFilters || looks < kFewLooks) && row >= kLeastRow);
 }
 
+namespace {
+
+// Items of so many sums of each group.
+index wanted_items(index images, index pixels, index groups, index sums) {
+  const double work = static_cast<double>(images * pixels) * static_cast<double>(groups * sums);
+  return work > kSerialWork ? kItems : 1;
+}
+
+}  // namespace
+
+index weight_gradient_chunks(bool dots, index images, index pixels, index groups, index sums,
+                             index slot_bytes) {
+  const index most = std::max<index>(1, kSlotBytes / slot_bytes);
+  const index wanted = divide_up(wanted_items(images, pixels, groups, sums), groups);
+  const index worth = dots ? images : std::max(images, std::min(wanted, images * pixels / kChunkPixels));
+  return std::max<index>(1, std::min({worth, kChunks, most}));
+}
+
 template <class T>
 WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index images, index groups,
                                   index channels, index filters, double fill)
@@ -57,14 +75,9 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   }
   // Items: chunks first, they cost the adding of their slots only (which are many times larger in the dot form). Shares of the filters repeat the padding of
   // x, shares of the channels the packing of dy.
-  const double work = static_cast<double>(images * pixels_) * static_cast<double>(groups * sums);
-  const index wanted = work > kSerialWork ? kItems : 1;
-  const index most = std::max<index>(1, kSlotBytes / static_cast<index>(sizeof(T)) / slot_);
-  const index wanted_chunks = divide_up(wanted, groups);
-  const index worth =
-      dot_ ? images : std::max(images, std::min(wanted_chunks, images * pixels_ / kChunkPixels));
-  chunks_ = std::max<index>(1, std::min({worth, kChunks, most}));
-  const index rest = divide_up(wanted, chunks_ * groups);
+  chunks_ =
+      weight_gradient_chunks(dot_, images, pixels_, groups, sums, slot_ * static_cast<index>(sizeof(T)));
+  const index rest = divide_up(wanted_items(images, pixels_, groups, sums), chunks_ * groups);
   const index filter_first = dot_ ? 1 : std::clamp<index>(rest, 1, blocks_),
               channel_first = std::clamp<index>(rest, 1, channels);
   const index channels_then = std::clamp<index>(divide_up(rest, filter_first), 1, channels),

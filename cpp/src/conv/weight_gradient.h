@@ -12,6 +12,10 @@ namespace tenfold {
 
 // Whether the form `dot` below takes so many filters and looks (channels times taps), in rows of so many pixels.
 bool weight_gradient_dots(index filters, index looks, index row);
+// How many shares of so many images of so many pixels have sums of their own, which are added in the end: `sums` of each
+// group, in slots of so many bytes for a share.
+index weight_gradient_chunks(bool dots, index images, index pixels, index groups, index sums,
+                             index slot_bytes);
 
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
 // taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "conv/winograd_gradient_choice.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -15,8 +16,6 @@ constexpr index kChunkBytes = 6 * 1024 * 1024;
 // The sums of all parts, which are added in the end, and how many there are at most.
 constexpr index kPartsBytes = 7 * 1024 * 1024;
 constexpr index kParts = 8;
-// Tiles that a register tile sums at a time: two panels of them stay in the first-level cache.
-constexpr index kDepth = 160;
 // Sums of an item: they stay in the second-level cache.
 constexpr index kSumBytes = 448 * 1024;
 // Turned rows of a piece: they stay in the second-level cache.
@@ -26,55 +25,7 @@ constexpr index kItems = 16;
 // Elements between blocks that lie a multiple of 4096 bytes apart would fight for the same cache lines.
 constexpr index kSkew = 16;
 
-// Time in vector multiply-adds, for vectors of kCostLanes; the transforms' were measured (docs/performance.md).
-constexpr index kCostLanes = 16;
-
-// Of kWinogradGradientForms.
-int gradient_form(const ConvGeometry& g, int tile) {
-  const Axis& a = g.window[1];
-  return a.stride == 2 ? static_cast<int>(a.kernel) - 1 : tile == 2 ? 0 : 1;
-}
-
-double gradient_cost(const ConvGeometry& g, int tile) {
-  const Axis &h = g.window[1], &w = g.window[2];
-  const auto& [m, r, step, looks, t] = kWinogradForms[kWinogradGradientForms[gradient_form(g, tile)]];
-  const double tiles =
-      static_cast<double>(g.images * divide_up(h.output, m)) * static_cast<double>(divide_up(w.output, m));
-  const double c = static_cast<double>(divide_up(g.channels, kCostLanes)),
-               f = static_cast<double>(divide_up(g.filters, kCostLanes));
-  const double elements = static_cast<double>(t * t);
-  const double products = elements * tiles * c * f * kCostLanes / 0.85;
-  const double of_tiles = 9 * elements * tiles * (c + f);
-  const double of_taps = (6 * elements + 60) * c * f * kCostLanes;
-  return products + of_tiles + of_taps;
-}
-
 }  // namespace
-
-bool winograd_gradient_applies(const ConvGeometry& g) {
-  return winograd_applies(g, false) && g.window[1].kernel != 5;
-}
-
-int winograd_gradient_tile(const ConvGeometry& g) {
-  return g.window[1].stride == 1 && gradient_cost(g, 4) < gradient_cost(g, 2) ? 4 : 2;
-}
-
-int winograd_gradient_choice(const ConvGeometry& g) {
-  constexpr index kLeastChannels = 16;
-  // Few products: little time to save, and the direct form, which has little to add up, is hard to match in error.
-  constexpr index kLeastPixels = 128;
-  constexpr double kClearly = 0.8;
-  const double share = g.window[1].stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
-  const index pixels = g.images * g.window.output_count();
-  if (std::min(g.channels, g.filters) < kLeastChannels || pixels < kLeastPixels) return 0;
-  const double direct = static_cast<double>(g.window.kernel_count()) / share * static_cast<double>(pixels) *
-                        static_cast<double>(g.channels) *
-                        static_cast<double>(divide_up(g.filters, kCostLanes));
-  // The direct form of so few filters sums in lanes (weight_gradient.cpp), which is more exact than four times allow.
-  constexpr index kFewFilters = 16;
-  const int m = g.filters <= kFewFilters ? 2 : winograd_gradient_tile(g);
-  return gradient_cost(g, m) < kClearly * direct ? m : 0;
-}
 
 template <class T>
 WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, double fill)
@@ -82,7 +33,8 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
       k_(kernels<WinogradKernels, T>()),
       gemm_(kernels<GemmKernels, T>()),
       conv_(kernels<ConvKernels, T>()),
-      which_(gradient_form(geometry, tile)),
+      which_(winograd_gradient_form(geometry, tile)),
+      depth_(winograd_gradient_depth(geometry, tile)),
       fill_(static_cast<T>(fill)) {
   const WinogradForm& form = kWinogradForms[kWinogradGradientForms[which_]];
   m_ = form.m, step_ = form.step, looks_ = form.looks, taps_ = form.r * form.r, elements_ = form.t * form.t;
@@ -134,11 +86,11 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
 
   const index tiles = lines_ * TW_;
   while (parts_ < kParts && 2 * parts_ * part_step() <= elements(kPartsBytes) &&
-         tiles >= 2 * parts_ * kDepth && lines_ >= 2 * parts_)
+         tiles >= 2 * parts_ * kGradientDepth && lines_ >= 2 * parts_)
     parts_ *= 2;
   const index of_line = std::max<index>(1, elements_ * TW_ * (blocks_ * L + panels_ * width_));
   const index lines = std::max<index>(1, divide_up(lines_, parts_));
-  const index least = divide_up(kDepth / 2, std::max<index>(1, TW_));
+  const index least = divide_up(kGradientDepth / 2, std::max<index>(1, TW_));
   const index most =
       elements(kChunkBytes) / of_line / std::min<index>(parts_, 2);  // each of some members has one
   chunk_lines_ = parts_ == 1 && lines * of_line <= elements(kWholeBytes) ? lines : std::max(most, least);
@@ -271,25 +223,29 @@ void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece
 template <class T>
 void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const {
   const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
-  const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, slices = divide_up(tiles, kDepth);
+  const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, slices = divide_up(tiles, depth_);
   const index first = c_group * group_, last = std::min(blocks_, first + group_);
   const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
+  GemmTile<T> t{};
+  t.a_row = 1, t.a_step = L, t.b_step = width_, t.ldc = width_, t.alpha = 1;
   for (index e = 0; e < elements_; ++e) {
     for (index slice = 0; slice < slices; ++slice) {
-      const index k = tiles * slice / slices, k_end = tiles * (slice + 1) / slices;
+      const index k = tiles * slice / slices;
+      t.k = tiles * (slice + 1) / slices - k;
+      t.beta = chunk.first && slice == 0 ? T(0) : T(1);
       for (index q = q_begin; q < q_end; ++q) {
-        const index columns = std::min(width_, geometry_.filters - q * width_);
-        const index vectors = divide_up(columns, L);
-        for (index c = first * L; c < std::min(last * L, geometry_.channels); c += R_) {
-          const index rows = std::min(R_, geometry_.channels - c);
-          GemmTile<T> t{};
-          t.k = k_end - k;
-          t.a = v + e * v_step() + c / L * v_block_ + k * L + c % L, t.a_row = 1, t.a_step = L;
-          t.b = u + e * u_step() + q * u_panel_ + k * width_, t.b_step = width_;
-          t.c = sums + e * item_step() + ((c - first * L) / R_ * filters_ + q - q_begin) * R_ * width_;
-          t.ldc = width_, t.n = vectors * L;
-          t.alpha = 1, t.beta = chunk.first && slice == 0 ? T(0) : T(1);
-          gemm_.tile[0][vectors - 1][rows - 1](t);
+        const index vectors = divide_up(std::min(width_, geometry_.filters - q * width_), L);
+        const auto& kernels = gemm_.tile[0][vectors - 1];
+        t.n = vectors * L;
+        t.b = u + e * u_step() + q * u_panel_ + k * width_;
+        t.c = sums + e * item_step() + (q - q_begin) * R_ * width_;
+        const T* a = v + e * v_step() + first * v_block_ + k * L;
+        for (index block = first; block < last; ++block, a += v_block_) {
+          const index channels = std::min(L, geometry_.channels - block * L);
+          for (index c = 0; c < channels; c += R_, t.c += filters_ * R_ * width_) {
+            t.a = a + c;
+            kernels[std::min(R_, channels - c) - 1](t);
+          }
         }
       }
     }

@@ -11,15 +11,8 @@
 
 namespace tenfold {
 
-// Whether the form exists for a geometry: where Winograd's convolution does, but for 5 x 5 windows (whose taps from tiles
-// of 2 x 2 err more than 4 times as much as the direct form's).
-bool winograd_gradient_applies(const ConvGeometry& geometry);
-// The better tile (with stride 2 the only one, 2) for the weight gradient of a geometry, from its shape only; 0 where
-// neither is clearly better than the other algorithms.
-int winograd_gradient_choice(const ConvGeometry& geometry);
-// The same, but never 0.
-int winograd_gradient_tile(const ConvGeometry& geometry);
-
+// What it is chosen by is in winograd_gradient_choice.h.
+//
 // Rows of tiles are cut into parts, and these into chunks, by shape alone. A chunk's tiles of x and of dy are transformed,
 // then the products are added item by item, which is a group of channels with one of filters; in the end the sums of
 // the parts are added in order and make the taps.
@@ -86,6 +79,7 @@ class WinogradGradient {
   std::array<ShiftPhase, 2> x_look_, dy_look_;  // position in the tiles -> position in the image
   int which_;                                   // of kWinogradGradientForms, with ...
   index m_, step_, looks_, taps_, elements_;    // ... its numbers, taps r * r and elements t * t
+  index depth_;                                 // tiles that a register tile sums at a time
   T fill_;
   index TH_, TW_, lines_;          // tiles of an image by rows and columns; rows of tiles of all images
   index R_ = 1, width_ = 1;        // channels and filters of a register tile
