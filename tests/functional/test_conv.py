@@ -218,6 +218,8 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((3, 20, 65, 1, 15, 15, 3, 2, 1), id="stride"),
     pytest.param((2, 300, 34, 1, 6, 6, 1, 1, 1), id="deep_one_by_one"),
     pytest.param((1, 40, 150, 1, 7, 7, 3, 1, 1), id="few_pixels"),
+    pytest.param((1, 40, 33, 1, 7, 9, 5, 1, 2), id="filters_share_packed_pixels"),
+    pytest.param((1, 50, 30, 1, 11, 12, 5, 2, 2), id="filters_share_packed_pixels_stride"),
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1, 1), id="chunks_of_strips"),
     pytest.param((5, 40, 34, 1, 9, 9, 1, 2, 1), id="every_second_pixel"),
     pytest.param((80, 2, 7, 1, 9, 9, 5, 1, 1), id="images_in_lanes"),

@@ -14,8 +14,8 @@ constexpr index kBlockColumns = 240;
 constexpr index kItemColumns = 480;
 // Filters of an im2col item: bounds the block of unfinished sums.
 constexpr index kItemFilters = 512;
-// Filters that are worth packing pixels for.
-constexpr index kLeastFilters = 128;
+// Filters that are worth packing pixels for, and tiles of them that are worth an item where pixels are packed already.
+constexpr index kLeastFilters = 128, kLeastTiles = 2;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
 // Packed weights of so many bytes that are used for so many pixels every member packs for itself: fetching them from
@@ -175,24 +175,7 @@ void ShiftEngine<T>::choose() {
   const index wanted = work > kSerialWork ? kItems : 1;
   const index independent = std::max<index>(1, problem_.images * problem_.groups);
   tiles_per_item_ = tiles_;
-  if (im2col_) {
-    source_.set_strip(grid);
-    images_per_item_ = together;
-    depth_ = divide_up(problem_.source_channels * taps, divide_up(problem_.source_channels * taps, kDepth));
-    const index tiles = std::max<index>(1, divide_up(together * pixels, NR_));
-    panels_ = divide_up(tiles, divide_up(tiles, std::max<index>(1, kBlockColumns / NR_)));
-    tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
-    late_ = problem_.images <= images_per_item_ && tiles <= panels_;
-    const index items =
-        divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
-    if (items > 0 && items < wanted) {
-      // Every share of the filters packs the pixels again, so it must not be too small.
-      const index share = std::max(divide_up(tiles_per_item_ * items, wanted), divide_up(kLeastFilters, MR_));
-      tiles_per_item_ = std::min(tiles_per_item_, share);
-    }
-    shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
-    return;
-  }
+  if (im2col_) return cut_filters(together, pixels, taps, wanted);
   const ShiftAxis& along = source_.axis(source_.strip_axis());
   const index section = std::max<index>(1, problem_.source_channels * source_.cross_section());
   const index columns =
@@ -242,6 +225,36 @@ void ShiftEngine<T>::choose() {
   shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
 }
 
+// Items of the im2col form: the pixels of so many images together, and a share of the filters.
+template <class T>
+void ShiftEngine<T>::cut_filters(index together, index pixels, index taps, index wanted) {
+  source_.set_strip(std::max<index>(1, source_.grid()));
+  images_per_item_ = together;
+  const index K = problem_.source_channels * taps;
+  depth_ = divide_up(K, divide_up(K, kDepth));
+  const index tiles = std::max<index>(1, divide_up(together * pixels, NR_));
+  panels_ = divide_up(tiles, divide_up(tiles, std::max<index>(1, kBlockColumns / NR_)));
+  tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
+  late_ = problem_.images <= images_per_item_ && tiles <= panels_;
+  const index items =
+      divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
+  if (items > 0 && items < wanted) {
+    // Pixels that are one block in every part are packed once. Else every share of the filters packs them again, so it
+    // must not be too small.
+    index most = together;
+    for (const ShiftAxis& axis : problem_.axes) {
+      index longest = 0;
+      for (const ShiftPartAxis& part : axis.parts) longest = std::max(longest, part.count);
+      most *= longest;
+    }
+    gathered_ = late_ && divide_up(most, NR_) <= panels_;
+    const index least = gathered_ ? kLeastTiles : divide_up(kLeastFilters, MR_);
+    tiles_per_item_ = std::min(tiles_per_item_, std::max(divide_up(tiles_per_item_ * items, wanted), least));
+  }
+  gathered_ = gathered_ && tiles_per_item_ < tiles_;
+  shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
+}
+
 template <class T>
 void ShiftEngine<T>::build_parts() {
   // To put a vector of a finished tile into its row, in multiply-adds of a vector.
@@ -278,6 +291,8 @@ void ShiftEngine<T>::build_parts() {
         part.packs = !late_ && !reads;
         part.packed = packed_group_;
         if (part.packs) packed_group_ += part.K * MR_ * tiles_;
+        part.panels = panel_group_;
+        if (gathered_) panel_group_ += divide_up(part.K, depth_) * depth_ * panels_ * NR_;
         const index rows = p0.count * p1.count;
         index tiles, lines;
         if (im2col_) {
@@ -363,7 +378,7 @@ template <class T>
 std::size_t ShiftEngine<T>::scratch_bytes() const {
   std::size_t total = bytes_of(shared_ ? 0 : source_.scratch_elements() * images_per_item_, sizeof(T));
   total += bytes_of(im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_, sizeof(T));
-  total += bytes_of(im2col_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
+  total += bytes_of(im2col_ && !gathered_ ? depth_ * panels_ * NR_ : 0, sizeof(T));
   total += bytes_of(late_ ? depth_ * MR_ : 0, sizeof(T));
   return total + tables_bytes() + bytes_of(im2col_ ? max_runs_ : 0, sizeof(ConvRun));
 }
@@ -374,10 +389,11 @@ typename ShiftEngine<T>::Scratch ShiftEngine<T>::scratch_of(int rank, std::byte*
   Scratch s;
   s.source = take<T>(at, shared_ ? 0 : source_.scratch_elements() * images_per_item_);
   s.tile = take<T>(at, im2col_ ? tiles_per_item_ * panels_ * MR_ * NR_ : 2 * MR_ * NR_);
-  s.panels = take<T>(at, im2col_ ? depth_ * panels_ * NR_ : 0);
+  s.panels = take<T>(at, im2col_ && !gathered_ ? depth_ * panels_ * NR_ : 0);
   s.weights = take<T>(at, late_ ? depth_ * MR_ : 0);
   s.tables = take_tables(at);
   s.looks = take<ConvRun>(at, im2col_ ? max_runs_ : 0);
+  s.laid = nullptr;
   return s;
 }
 
@@ -395,9 +411,14 @@ std::size_t ShiftEngine<T>::packed_bytes() const {
 }
 
 template <class T>
+std::size_t ShiftEngine<T>::panel_bytes() const {
+  return align_up(static_cast<std::size_t>(problem_.groups * panel_group_) * sizeof(T));
+}
+
+template <class T>
 std::size_t ShiftEngine<T>::workspace(int threads) const {
   const auto members = static_cast<std::size_t>(threads);
-  return (own_ ? members : 1) * packed_bytes() + shared_bytes() + members * scratch_bytes();
+  return (own_ ? members : 1) * packed_bytes() + shared_bytes() + panel_bytes() + members * scratch_bytes();
 }
 
 template class ShiftEngine<float>;

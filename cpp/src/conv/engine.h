@@ -41,6 +41,7 @@ class ShiftEngine {
     std::vector<index> offset, map;  // by k: where to look, where the weight lies
     bool packs = false;              // its weights are packed; else they are read where they lie
     index packed = 0;                // elements before its packed weights of a group
+    index panels = 0;                // elements before its packed pixels, where these are shared
     // The other half of the targets of a row: this part writes every second one, the next part those between.
     bool paired = false;
     bool rows = false;    // a row's weights lie side by side: map[k] is map[0] + k
@@ -65,12 +66,14 @@ class ShiftEngine {
     T* weights;
     Tables tables;
     ConvRun* looks;
+    const Part* laid;  // whose columns the tables hold, where they are the same for all items
   };
   struct Item {
     index image, images, group, strip, tile_begin, tile_end;
   };
 
   void choose();
+  void cut_filters(index together, index pixels, index taps, index wanted);
   double tile_time(index rows, index columns, index widest, double look, index pieces = 1) const;
   void build_parts();
   void pair_parts();
@@ -81,6 +84,7 @@ class ShiftEngine {
   std::size_t scratch_bytes() const;
   std::size_t shared_bytes() const;
   std::size_t packed_bytes() const;
+  std::size_t panel_bytes() const;
   index slack_of(index strip) const;
   void pack(const Team& team, const T* weight, T* packed) const;
   void lay_tiles(std::size_t p, index strip, Tables& tables) const;
@@ -93,8 +97,11 @@ class ShiftEngine {
   void fetch_weights(index K, index rows, const T* weight, const index* map) const;
   void run_direct(const Item& item, const Scratch& s, const T* base, const T* bias, const T* packed,
                   const T* weight, T* target) const;
-  void run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride, const T* bias,
-                  const T* packed, const T* weight, T* target) const;
+  void lay_columns(const Part& part, index images, index image_stride, Scratch& s) const;
+  void share_panels(const Team& team, const T* base, index group_stride, index image_stride, Scratch& s,
+                    T* panels) const;
+  void run_im2col(const Item& item, Scratch& s, const T* base, index image_stride, const T* bias,
+                  const T* panels, const T* packed, const T* weight, T* target) const;
 
   ShiftProblem problem_;
   const ConvKernels<T>& k_;
@@ -115,6 +122,8 @@ class ShiftEngine {
   index panels_ = 0, depth_ = 0;  // im2col: panels per block, k per block
   bool own_ = false;              // every member packs the weights for itself
   bool late_ = false;  // im2col: weights are used by one item only, which packs them itself, block by block
+  bool gathered_ = false;  // im2col: pixels are packed once, before the items, instead of by every item
+  index panel_group_ = 0;  // elements of a group's packed pixels
 };
 
 }  // namespace tenfold

@@ -32,7 +32,9 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
   std::byte* at = workspace + (own_ ? static_cast<std::size_t>(team.size()) : 1) * packed_bytes();
   T* shared = reinterpret_cast<T*>(at);
   at += shared_bytes();
-  const Scratch s = scratch_of(team.rank(), at);
+  T* const panels = reinterpret_cast<T*>(at);
+  at += panel_bytes();
+  Scratch s = scratch_of(team.rank(), at);
 
   const index target_channels = problem_.groups * problem_.target_channels;
   for (const ShiftAxis& axis : problem_.axes) {
@@ -62,6 +64,14 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
                    shared + load * source_.scratch_elements() + c * source_.channel_stride());
     });
   }
+  if (gathered_) {
+    if (shared_) {
+      const index stride = strips * source_.scratch_elements();
+      share_panels(team, shared, stride, problem_.groups * stride, s, panels);
+    } else {
+      share_panels(team, source, problem_.source_channels * plane, image_elements, s, panels);
+    }
+  }
   team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
     if (!packed_yet) pack(Team::alone(), weight, packed);
     packed_yet = true;
@@ -77,12 +87,13 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
     const T* group_bias = bias ? bias + item.group * problem_.target_channels : nullptr;
     const T* group_packed = packed + item.group * packed_group_;
     const T* group_weight = weight + item.group * problem_.weight_group;
+    const T* group_panels = gathered_ ? panels + item.group * panel_group_ : nullptr;
     if (shared_) {
       const index stride = problem_.groups * strips * source_.scratch_elements();
       const T* base = shared + item.image * stride +
                       (item.group * strips + item.strip / source_.strip()) * source_.scratch_elements();
       if (im2col_) {
-        run_im2col(item, s, base, stride, group_bias, group_packed, group_weight, to);
+        run_im2col(item, s, base, stride, group_bias, group_panels, group_packed, group_weight, to);
       } else {
         run_direct(item, s, base, group_bias, group_packed, group_weight, to);
       }
@@ -93,13 +104,14 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
                                    static_cast<T>(problem_.fill), s.source, slack_of(item.strip));
       run_direct(item, s, base, group_bias, group_packed, group_weight, to);
     } else if (source_.in_place()) {
-      run_im2col(item, s, first, image_elements, group_bias, group_packed, group_weight, to);
+      run_im2col(item, s, first, image_elements, group_bias, group_panels, group_packed, group_weight, to);
     } else {
       for (index n = 0; n < item.images; ++n) {
         source_.load(k_, first + n * image_elements, end, problem_.source_channels, 0,
                      static_cast<T>(problem_.fill), s.source + n * source_.scratch_elements());
       }
-      run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, group_packed, group_weight, to);
+      run_im2col(item, s, s.source, source_.scratch_elements(), group_bias, nullptr, group_packed,
+                 group_weight, to);
     }
   });
 }
@@ -299,48 +311,79 @@ void ShiftEngine<T>::fetch_weights(index K, index rows, const T* weight, const i
   }
 }
 
+// Columns are the pixels of all images of an item one after the other, without gaps: which of them lie in which tile, where
+// they look and where they go.
 template <class T>
-void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* base, index image_stride,
-                                const T* bias, const T* packed, const T* weight, T* target) const {
+void ShiftEngine<T>::lay_columns(const Part& part, index images, index image_stride, Scratch& s) const {
+  if (gathered_ && s.laid == &part) return;
+  s.laid = &part;
+  index begin[3], count[3], start[3], step[3];
+  for (int i = 0; i < 3; ++i) {
+    const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
+    begin[i] = a.begin, count[i] = a.count, start[i] = a.start, step[i] = a.step;
+  }
+  if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
+    count[2] *= count[1];
+    count[1] = 1;
+  }
   const index target_image = problem_.groups * problem_.target_channels * target_plane_;
-  for (const Part& part : parts_) {
-    index begin[3], count[3], start[3], step[3];
-    for (int i = 0; i < 3; ++i) {
-      const ShiftPartAxis& a = *part.axis[static_cast<std::size_t>(i)];
-      begin[i] = a.begin, count[i] = a.count, start[i] = a.start, step[i] = a.step;
-    }
-    if (count[2] == source_.extent(2) && step[2] == 1 && count[2] == target_pitch_[1] && step[1] == 1) {
-      count[2] *= count[1];
-      count[1] = 1;
-    }
-    // Columns are the pixels of all images of the item one after the other, without gaps.
-    index tiles = 0, runs = 0, column = 0;
-    for (index n = 0; n < item.images; ++n) {
-      for (index d = 0; d < count[0]; ++d) {
-        for (index h = 0; h < count[1]; ++h) {
-          index look = n * image_stride + (begin[0] + d) * source_.pitch(0) +
-                       (begin[1] + h) * source_.pitch(1) + begin[2];
-          index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
-                     (start[1] + h * step[1]) * target_pitch_[1] + start[2];
-          for (index left = count[2]; left > 0;) {
-            if (column == 0) s.tables.tiles[tiles++] = {0, runs, 0, 0};
-            const index fits = std::min(left, NR_ - column);
-            s.looks[runs] = {column, fits, look};
-            s.tables.runs[runs++] = {column, fits, to};
-            ++s.tables.tiles[tiles - 1].runs;
-            s.tables.tiles[tiles - 1].vectors = divide_up(column + fits, k_.lanes);
-            look += fits, to += fits * step[2], left -= fits;
-            column = (column + fits) % NR_;
-          }
+  index tiles = 0, runs = 0, column = 0;
+  for (index n = 0; n < images; ++n) {
+    for (index d = 0; d < count[0]; ++d) {
+      for (index h = 0; h < count[1]; ++h) {
+        index look = n * image_stride + (begin[0] + d) * source_.pitch(0) +
+                     (begin[1] + h) * source_.pitch(1) + begin[2];
+        index to = n * target_image + (start[0] + d * step[0]) * target_pitch_[0] +
+                   (start[1] + h * step[1]) * target_pitch_[1] + start[2];
+        for (index left = count[2]; left > 0;) {
+          if (column == 0) s.tables.tiles[tiles++] = {0, runs, 0, 0};
+          const index fits = std::min(left, NR_ - column);
+          s.looks[runs] = {column, fits, look};
+          s.tables.runs[runs++] = {column, fits, to};
+          ++s.tables.tiles[tiles - 1].runs;
+          s.tables.tiles[tiles - 1].vectors = divide_up(column + fits, k_.lanes);
+          look += fits, to += fits * step[2], left -= fits;
+          column = (column + fits) % NR_;
         }
       }
     }
+  }
+  s.tables.count = tiles;
+}
+
+// panels[group][part][block of depth_][tile][k][column] <-- the pixels of all images, which are one block of columns.
+template <class T>
+void ShiftEngine<T>::share_panels(const Team& team, const T* base, index group_stride, index image_stride,
+                                  Scratch& s, T* panels) const {
+  for (const Part& part : parts_) {
+    index pixels = problem_.images;
+    for (const ShiftPartAxis* axis : part.axis) pixels *= axis->count;
+    const index tiles = divide_up(pixels, NR_), depths = divide_up(part.K, depth_);
+    team.for_each(problem_.groups * depths * tiles, [&](index i) {
+      const index tile = i % tiles, block = i / tiles % depths, g = i / tiles / depths, k0 = block * depth_;
+      lay_columns(part, problem_.images, image_stride, s);
+      k_.pack_panel(std::min(depth_, part.K - k0), base + g * group_stride, part.offset.data() + k0,
+                    s.tables.tiles[tile].runs, s.looks + s.tables.tiles[tile].run,
+                    panels + g * panel_group_ + part.panels + (block * panels_ + tile) * depth_ * NR_, NR_);
+    });
+  }
+}
+
+template <class T>
+void ShiftEngine<T>::run_im2col(const Item& item, Scratch& s, const T* base, index image_stride,
+                                const T* bias, const T* panels, const T* packed, const T* weight,
+                                T* target) const {
+  for (const Part& part : parts_) {
+    const index step = part.axis[2]->step;
+    lay_columns(part, item.images, image_stride, s);
+    const index tiles = s.tables.count;
     for (index first = 0; first < tiles; first += panels_) {
       const index last = std::min(tiles, first + panels_);
       for (index k0 = 0; k0 < part.K; k0 += depth_) {
         const index K = std::min(depth_, part.K - k0);
         const bool finish = k0 + K == part.K;
-        for (index i = first; i < last; ++i) {
+        const T* const block = panels ? panels + part.panels + k0 * panels_ * NR_ : s.panels;
+        for (index i = first; i < last && !panels; ++i) {
           k_.pack_panel(K, base, part.offset.data() + k0, s.tables.tiles[i].runs,
                         s.looks + s.tables.tiles[i].run, s.panels + (i - first) * depth_ * NR_, NR_);
         }
@@ -373,15 +416,15 @@ void ShiftEngine<T>::run_im2col(const Item& item, const Scratch& s, const T* bas
             const Tile& tile = s.tables.tiles[i];
             const ConvRun& run = s.tables.runs[tile.run];
             // A tile whose sum and place are each in one piece goes straight there.
-            const bool straight = K == part.K && tile.runs == 1 && step[2] == 1;
+            const bool straight = K == part.K && tile.runs == 1 && step == 1;
             T* sums = s.tile + ((f - item.tile_begin) * panels_ + i - first) * MR_ * NR_;
-            t.b = s.panels + (i - first) * depth_ * NR_;
+            t.b = block + (i - first) * depth_ * NR_;
             t.c = straight ? out + run.target : sums;
             t.ldc = straight ? target_plane_ : NR_;
             t.n = straight ? run.count : tile.vectors * k_.lanes;
             gemm_.tile[0][tile.vectors - 1][rows - 1](t);
             if (finish && !straight)
-              k_.scatter(rows, tile.runs, s.tables.runs + tile.run, sums, NR_, out, target_plane_, step[2]);
+              k_.scatter(rows, tile.runs, s.tables.runs + tile.run, sums, NR_, out, target_plane_, step);
           }
         }
       }

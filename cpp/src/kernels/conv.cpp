@@ -219,10 +219,23 @@ void scatter_pair(index rows, index runs, const ConvRun* run, const T* even, con
 template <class T>
 void pack_panel(index K, const T* b, const index* offset, index runs, const ConvRun* run, T* panel,
                 index columns) {
-  for (index k = 0; k < K; ++k) {
-    const T* from = b + offset[k];
-    T* to = panel + k * columns;
-    for (index r = 0; r < runs; ++r) copy(run[r].count, from + run[r].target, to + run[r].column);
+  constexpr index L = kLanes<T>;
+  const T* const end = panel + K * columns;
+  for (index k = 0; k < K; ++k, panel += columns) {
+    for (index r = 0; r < runs; ++r) {
+      const T* from = b + offset[k] + run[r].target;
+      T* to = panel + run[r].column;
+      index left = run[r].count;
+      for (; left >= L; left -= L, from += L, to += L) store(to, load(from));
+      if (left == 0) continue;
+      // What a whole vector spills into is written after it.
+      const Vec<T> last = load_first(from, left);
+      if (to + L <= end) {
+        store(to, last);
+      } else {
+        store_first(to, last, left);
+      }
+    }
   }
 }
 
