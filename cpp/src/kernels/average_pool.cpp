@@ -1,6 +1,7 @@
 // Vectors lie along the columns of the input while rows are added, and along the outputs while columns are.
 #include "kernels/average_pool.h"
 
+#include "kernels/average_pool_squares.h"
 #include "kernels/pool_common.h"
 #include "kernels/row_writer.h"
 #include "kernels/sweep.h"
@@ -128,6 +129,7 @@ void sum(const SumGeometry<T>& g, index planes, const T* x, T* y) {
     for (index p = 0; p < planes; ++p) y[p] = total(in, x + p * in) / divisor;
     return;
   }
+  if (takes_squares(g)) return sum_squares(g, planes, x, y);
   T sums[kColumns + kMargin<T>] = {};
   for (index first = 0, next = 1; first < w.output; first = next, next = first + 1) {
     const index column = first_column(w, first);
@@ -277,12 +279,17 @@ template <class T>
 void sum_backward(const SumGeometry<T>& g, index planes, const T* dy, bool past, T* dx) {
   constexpr index n = kLanes<T>;
   const SumAxis<T> w = g.w;
-  if (!shares_fit(w)) return sum_backward_scattered(g, planes, dy, dx);
+  const index in = g.d.size * g.h.size * w.size;
+  const bool squares = takes_squares(g);
+  if (!squares && !shares_fit(w)) return sum_backward_scattered(g, planes, dy, dx);
+  RowWriter<T> writer(dx, planes * in, past);
+  if (squares) {
+    sum_squares_backward(g, planes, dy, writer);
+    return writer.finish();
+  }
   const index out = g.h.output * w.output, margin = margin_of(w);
   const bool one = whole(w), one_piece = w.size <= kColumns;
   T shares[kShares] = {};
-  const index in = g.d.size * g.h.size * w.size;
-  RowWriter<T> writer(dx, planes * in, past);
   if (one && whole(g.h) && whole(g.d)) {
     const T divisor = g.d.divisor[0] * g.h.divisor[0] * w.divisor[0];
     for (index p = 0; p < planes; ++p) fill(in, dy[p] / divisor, writer.next(in));
