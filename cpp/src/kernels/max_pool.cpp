@@ -1,6 +1,7 @@
-// The form for any window, and before it the faster one that an ISA has for strides.
+// The form for any window, and before it the faster ones: for strides, where an ISA has one, and for every column.
 #include "kernels/max_pool.h"
 
+#include "kernels/max_pool_dense.h"
 #include "kernels/max_pool_rows.h"
 #if defined(TENFOLD_ISA_avx512)
 #include "kernels/max_pool_permutations.h"
@@ -19,6 +20,7 @@ void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positi
 #elif defined(TENFOLD_ISA_avx2)
   if (max_by_strided_blocks(g, planes, x, y, positions)) return;
 #endif
+  if (max_by_rows(g, planes, x, y, positions)) return;
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
   for (index p = 0; p < planes; ++p) {
     max_plane(g, x + p * in, y + p * out, later(positions, p * out));
