@@ -227,6 +227,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((5, 140, 130, 1, 13, 11, 1, 1, 0), id="images_in_one_product"),
     pytest.param((2, 1024, 260, 1, 8, 8, 1, 1, 0), id="images_in_one_product_of_aliased_weights"),
     pytest.param((3, 33, 40, 1, 66, 66, 3, 1, 1), id="many_tiles"),
+    pytest.param((5, 3, 40, 1, 160, 176, 16, 16, 0), id="patches"),
 ])  # fmt: skip
 def test_bits_do_not_depend_on_threads(shape):
     n, c, f, groups, h, w, k, s, p = shape

@@ -9,6 +9,7 @@
 #include "conv/lane_choice.h"
 #include "conv/lane_gradient.h"
 #include "conv/lane_product.h"
+#include "conv/patches.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
 #include "conv/side_by_side.h"
@@ -95,7 +96,7 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
 // Behind apply and adjoint.
 template <class T>
-using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>,
+using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>, Patches<T>,
                       SampledProduct<T>, SideBySide<T>, LaneDirect<T>, LaneRowWinograd<T>, LaneGather<T>,
                       LaneScatter<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
@@ -182,6 +183,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
     return make_lane_forward<T>(g, options);
   if (automatic && side_by_side_applies(g, false))
     return std::make_unique<SideBySide<T>>(g, false, activation);
+  if (automatic && patches_apply(g)) return std::make_unique<Patches<T>>(g, activation);
   return std::make_unique<ShiftEngine<T>>(problem);
 }
 
