@@ -44,6 +44,19 @@ def test_permute(dims, dtype):
     check_move(lambda x: F.permute(x, dims), lambda x: np.transpose(x, dims), numbers((2, 3, 5, 7), dtype))
 
 
+@pytest.mark.parametrize(
+    ("shape", "dims"),
+    [
+        ((3, 530, 140), (0, 2, 1)),
+        ((140, 3, 530), (2, 1, 0)),
+        ((19, 5, 33, 17), (3, 0, 2, 1)),
+        ((3, 0, 5), (2, 1, 0)),
+    ],
+)
+def test_permute_in_many_squares(shape, dims, threads):
+    check_move(lambda x: F.permute(x, dims), lambda x: np.transpose(x, dims), numbers(shape, np.float32))
+
+
 def test_permute_takes_negative_axes():
     np.testing.assert_array_equal(F.permute(numbers((2, 3, 5)), (-1, 0, 1)).shape, (5, 2, 3))
 

@@ -53,7 +53,7 @@ void add_strided(index n, const T* dy, T* dx, index stride) {
 
 }  // namespace
 
-Rearrange::Rearrange(std::vector<RearrangeAxis> axes) {
+Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
   std::vector<RearrangeAxis> simple = simplify(std::move(axes));
   index output_stride = 1;
   for (std::size_t a = simple.size(); a-- > 0;) {
@@ -87,6 +87,7 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes) {
 
   if (line_.table.empty()) {
     run_end_ = line_.output;
+    find_permutation(with_inverse);
     return;
   }
   for (index o = 0; o < line_.output;) {
@@ -104,9 +105,59 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes) {
   }
 }
 
+void Rearrange::find_permutation(bool with_inverse) {
+  std::vector<const Axis*> axes = {&line_};
+  for (std::size_t a = 0; a < outer_.size(); ++a) {
+    if (!outer_[a].table.empty()) return;
+    axes.push_back(&outer_[a]);
+    if (outer_[a].stride == 1 && line_.stride != 1) beside_ = static_cast<int>(a);
+  }
+  std::sort(axes.begin(), axes.end(), [](const Axis* a, const Axis* b) { return a->stride > b->stride; });
+  if (!with_inverse) return;
+  std::vector<RearrangeAxis> back;
+  for (const Axis* axis : axes) back.push_back({axis->input, axis->output, axis->output_stride, {}});
+  inverse_ = std::shared_ptr<const Rearrange>(new Rearrange(std::move(back), false));
+}
+
+// Of a permutation under which other elements lie side by side: square by square, so that lines are read and written whole,
+// some of them after each other in the input.
+template <class T>
+void Rearrange::turn(const Team& team, const T* x, T* y) const {
+  constexpr index kSquare = 16, kAcross = 128, kAlong = 512;  // of a square, and of a piece
+  const Axis& beside = outer_[static_cast<std::size_t>(beside_)];
+  const index across = divide_up(beside.output, kAcross), along = divide_up(line_.output, kAlong);
+  team.for_each(output_lines_ / beside.output * across * along, [&](index piece) {
+    const index row = piece / along % across * kAcross, rows_end = std::min(row + kAcross, beside.output);
+    const index column = piece % along * kAlong, columns_end = std::min(column + kAlong, line_.output);
+    const T* from = x;
+    T* to = y;
+    index rest = piece / along / across;
+    for (std::size_t a = outer_.size(); a-- > 0;) {
+      if (static_cast<int>(a) == beside_) continue;
+      const index at = rest % outer_[a].output;
+      from += at * outer_[a].stride, to += at * outer_[a].output_stride;
+      rest /= outer_[a].output;
+    }
+    for (index c = column; c < columns_end; c += kSquare) {
+      const index columns = std::min(kSquare, columns_end - c);
+      for (index r = row; r < rows_end; r += kSquare) {
+        const index rows = std::min(kSquare, rows_end - r);
+        T square[kSquare][kSquare];
+        for (index i = 0; i < columns; ++i) {
+          const T* const source = from + (c + i) * line_.stride + r;
+          for (index j = 0; j < rows; ++j) square[j][i] = source[j];
+        }
+        for (index j = 0; j < rows; ++j)
+          std::copy_n(square[j], columns, to + (r + j) * beside.output_stride + c);
+      }
+    }
+  });
+}
+
 template <class T>
 void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
-  if (line_.output == 0) return;
+  if (line_.output == 0 || output_lines_ == 0) return;
+  if (beside_ >= 0) return turn(team, x, y);
   const index* table = line_.table.data();
   const index stride = line_.stride;
   team.for_range(output_lines_, std::max<index>(1, 4096 / line_.output), [&](index begin, index end) {
@@ -116,27 +167,37 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
       at[a] = rest % outer_[a].output;
       rest /= outer_[a].output;
     }
-    for (index l = begin; l < end; ++l) {
-      index base = 0;
+    // Lines that follow each other along the last of the other axes.
+    for (index l = begin; l < end;) {
+      index base = 0, lines = 1;
       bool inside = true;
-      for (std::size_t a = 0; a < outer_.size(); ++a) {
+      for (std::size_t a = 0; a + 1 < outer_.size(); ++a) {
         const index p = outer_[a].table.empty() ? at[a] : outer_[a].table[static_cast<std::size_t>(at[a])];
         inside = inside && p >= 0;
         base += p * outer_[a].stride;
       }
-      T* line = y + l * line_.output;
-      if (!inside) {
-        std::fill(line, line + line_.output, constant);
-      } else {
-        const T* from = x + base;
+      const Axis* const last = outer_.empty() ? nullptr : &outer_.back();
+      const index first = last ? at[outer_.size() - 1] : 0;
+      if (last) lines = std::min(end - l, last->output - first);
+      for (index i = first; i < first + lines; ++i) {
+        const index p = !last ? 0 : last->table.empty() ? i : last->table[static_cast<std::size_t>(i)];
+        T* line = y + (l + i - first) * line_.output;
+        if (!inside || p < 0) {
+          std::fill(line, line + line_.output, constant);
+          continue;
+        }
+        const T* from = x + base + (last ? p * last->stride : 0);
         for (index o = 0; o < run_begin_; ++o) line[o] = table[o] < 0 ? constant : from[table[o] * stride];
         copy_strided(run_end_ - run_begin_, from + run_start_ * stride, stride, line + run_begin_);
         for (index o = run_end_; o < line_.output; ++o)
           line[o] = table[o] < 0 ? constant : from[table[o] * stride];
       }
-      for (std::size_t a = outer_.size(); a-- > 0;) {
-        if (++at[a] < outer_[a].output) break;
+      l += lines;
+      if (!last) continue;
+      at[outer_.size() - 1] += lines;
+      for (std::size_t a = outer_.size(); a-- > 0 && at[a] == outer_[a].output;) {
         at[a] = 0;
+        if (a > 0) ++at[a - 1];
       }
     }
   });
@@ -145,8 +206,16 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
 template <class T>
 void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
   if (line_.input == 0) return;
+  if (inverse_) return inverse_->forward(team, dy, T(0), dx);
   const index* table = line_.table.data();
   const index stride = line_.stride;
+  // Whether the longest run alone reads a line, and all of it.
+  const bool once =
+      stride == 1 && run_start_ == 0 && run_end_ - run_begin_ == line_.input &&
+      std::all_of(line_.table.begin(), line_.table.begin() + (line_.table.empty() ? 0 : run_begin_),
+                  [](index t) { return t < 0; }) &&
+      std::all_of(line_.table.begin() + (line_.table.empty() ? 0 : run_end_), line_.table.end(),
+                  [](index t) { return t < 0; });
   team.for_range(input_lines_, std::max<index>(1, 4096 / line_.input), [&](index begin, index end) {
     const std::size_t rank = outer_.size();
     std::array<index, kMaxAxes> at, from, until, reader;
@@ -171,7 +240,8 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
         read = read && from[a] < until[a];
       }
       T* line = dx + base;
-      for (index i = 0; i < line_.input; ++i) line[i * stride] = T(0);
+      bool fresh = once && read;
+      for (index i = 0; !fresh && i < line_.input; ++i) line[i * stride] = T(0);
       // All combinations of the outputs that read this input line, the last axis fastest.
       while (read) {
         index offset = 0;
@@ -181,12 +251,17 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
           offset += o * outer_[a].output_stride;
         }
         const T* d = dy + offset;
-        for (index o = 0; o < run_begin_; ++o) {
-          if (table[o] >= 0) line[table[o] * stride] += d[o];
-        }
-        add_strided(run_end_ - run_begin_, d + run_begin_, line + run_start_ * stride, stride);
-        for (index o = run_end_; o < line_.output; ++o) {
-          if (table[o] >= 0) line[table[o] * stride] += d[o];
+        if (fresh) {
+          std::copy_n(d + run_begin_, line_.input, line);
+          fresh = false;
+        } else {
+          for (index o = 0; o < run_begin_; ++o) {
+            if (table[o] >= 0) line[table[o] * stride] += d[o];
+          }
+          add_strided(run_end_ - run_begin_, d + run_begin_, line + run_start_ * stride, stride);
+          for (index o = run_end_; o < line_.output; ++o) {
+            if (table[o] >= 0) line[table[o] * stride] += d[o];
+          }
         }
         read = false;
         for (std::size_t a = rank; a-- > 0;) {

@@ -7,6 +7,8 @@
 // is a matter of strides. The gradient adds: dx[i] = sum of dy[o] over all o with t[o] = i.
 #pragma once
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "tenfold/parallel.h"
@@ -27,7 +29,7 @@ class Rearrange {
 
   // The product of the input extents is the size of the input: an axis that the output drops has output 1 or
   // none of its positions in the table.
-  explicit Rearrange(std::vector<RearrangeAxis> axes);
+  explicit Rearrange(std::vector<RearrangeAxis> axes) : Rearrange(std::move(axes), true) {}
 
   template <class T>
   void forward(const Team& team, const T* x, T constant, T* y) const;
@@ -43,11 +45,19 @@ class Rearrange {
     std::vector<index> first, readers;
   };
 
+  Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse);
+  void find_permutation(bool with_inverse);
+  template <class T>
+  void turn(const Team& team, const T* x, T* y) const;
+
   std::vector<Axis> outer_;  // all but the last axis
   Axis line_;                // the last axis
   index run_begin_ = 0, run_end_ = 0,
         run_start_ = 0;  // outputs run_begin .. run_end read run_start, run_start + 1, ...
   index output_lines_ = 1, input_lines_ = 1;
+  // Of a permutation: its inverse, and which outer axis is the input's last one, or -1.
+  std::shared_ptr<const Rearrange> inverse_;
+  int beside_ = -1;
 };
 
 }  // namespace tenfold
