@@ -87,9 +87,19 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
 
   if (line_.table.empty()) {
     run_end_ = line_.output;
+    once_ = line_.stride == 1;
     find_permutation(with_inverse);
     return;
   }
+  const auto all = [this](auto position) {
+    for (index o = 0; o < line_.output; ++o) {
+      if (line_.table[static_cast<std::size_t>(o)] != position(o)) return false;
+    }
+    return true;
+  };
+  repeats_ = all([](index) { return 0; });
+  reverses_ = line_.stride == 1 && line_.output == line_.input &&
+              all([this](index o) { return line_.input - 1 - o; });
   for (index o = 0; o < line_.output;) {
     index end = o + 1;
     const index* t = line_.table.data();
@@ -103,6 +113,8 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
     }
     o = end;
   }
+  const auto reads = std::count_if(line_.table.begin(), line_.table.end(), [](index t) { return t >= 0; });
+  once_ = reverses_ || (line_.stride == 1 && run_end_ - run_begin_ == line_.input && reads == line_.input);
 }
 
 void Rearrange::find_permutation(bool with_inverse) {
@@ -187,6 +199,14 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
           continue;
         }
         const T* from = x + base + (last ? p * last->stride : 0);
+        if (repeats_) {
+          std::fill(line, line + line_.output, *from);
+          continue;
+        }
+        if (reverses_) {
+          std::reverse_copy(from, from + line_.output, line);
+          continue;
+        }
         for (index o = 0; o < run_begin_; ++o) line[o] = table[o] < 0 ? constant : from[table[o] * stride];
         copy_strided(run_end_ - run_begin_, from + run_start_ * stride, stride, line + run_begin_);
         for (index o = run_end_; o < line_.output; ++o)
@@ -209,13 +229,6 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
   if (inverse_) return inverse_->forward(team, dy, T(0), dx);
   const index* table = line_.table.data();
   const index stride = line_.stride;
-  // Whether the longest run alone reads a line, and all of it.
-  const bool once =
-      stride == 1 && run_start_ == 0 && run_end_ - run_begin_ == line_.input &&
-      std::all_of(line_.table.begin(), line_.table.begin() + (line_.table.empty() ? 0 : run_begin_),
-                  [](index t) { return t < 0; }) &&
-      std::all_of(line_.table.begin() + (line_.table.empty() ? 0 : run_end_), line_.table.end(),
-                  [](index t) { return t < 0; });
   team.for_range(input_lines_, std::max<index>(1, 4096 / line_.input), [&](index begin, index end) {
     const std::size_t rank = outer_.size();
     std::array<index, kMaxAxes> at, from, until, reader;
@@ -240,7 +253,7 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
         read = read && from[a] < until[a];
       }
       T* line = dx + base;
-      bool fresh = once && read;
+      bool fresh = once_ && read;
       for (index i = 0; !fresh && i < line_.input; ++i) line[i * stride] = T(0);
       // All combinations of the outputs that read this input line, the last axis fastest.
       while (read) {
@@ -251,7 +264,10 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
           offset += o * outer_[a].output_stride;
         }
         const T* d = dy + offset;
-        if (fresh) {
+        if (fresh && reverses_) {
+          std::reverse_copy(d, d + line_.input, line);
+          fresh = false;
+        } else if (fresh) {
           std::copy_n(d + run_begin_, line_.input, line);
           fresh = false;
         } else {

@@ -53,7 +53,10 @@ class Rearrange {
   std::vector<Axis> outer_;  // all but the last axis
   Axis line_;                // the last axis
   index run_begin_ = 0, run_end_ = 0,
-        run_start_ = 0;  // outputs run_begin .. run_end read run_start, run_start + 1, ...
+        run_start_ = 0;    // outputs run_begin .. run_end read run_start, run_start + 1, ...
+  bool repeats_ = false;   // a line is one element again and again
+  bool reverses_ = false;  // a line is one of the input turned round
+  bool once_ = false;      // a line reads all of one, in order or turned round
   index output_lines_ = 1, input_lines_ = 1;
   // Of a permutation: its inverse, and which outer axis is the input's last one, or -1.
   std::shared_ptr<const Rearrange> inverse_;

@@ -6,6 +6,7 @@
 
 #include "program/ops/op_base.h"
 #include "shape/rearrange.h"
+#include "tenfold/elementwise.h"
 #include "tenfold/window.h"
 
 namespace tenfold {
@@ -69,7 +70,7 @@ class ReshapeOp final : public Op {
 };
 
 template <class T>
-class RearrangeOp final : public Op {
+class RearrangeOp : public Op {
  public:
   RearrangeOp(TensorType input, Shape shape, std::vector<RearrangeAxis> axes, T constant = T(0))
       : rearrange_(std::move(axes)), constant_(constant) {
@@ -101,6 +102,30 @@ class RearrangeOp final : public Op {
   T constant_;
 };
 
+// The gradient is the sum over what was repeated.
+template <class T>
+class BroadcastOp final : public RearrangeOp<T> {
+ public:
+  BroadcastOp(const TensorType& input, const Shape& shape, std::vector<RearrangeAxis> axes, T constant)
+      : RearrangeOp<T>(input, shape, std::move(axes), constant),
+        fold_(make_unbroadcast(input.shape, shape)) {}
+
+  std::size_t backward_workspace(int) const override {
+    return static_cast<std::size_t>(fold_.workspace_count()) * sizeof(T);
+  }
+  void backward(const Team& team, const BackwardCall& call) const override {
+    if constexpr (!std::is_same_v<T, index>) {
+      if (call.d_inputs[0] == nullptr) return;
+      reduce<T>(team, fold_, Reduction::sum, d_output<T>(call, 0), reinterpret_cast<T*>(call.workspace),
+                d_input<T>(call, 0));
+    }
+  }
+
+ private:
+  Reduce fold_;
+};
+
+template <template <class> class OpOf = RearrangeOp>
 std::unique_ptr<Op> make_rearrange(const char* function, const TensorType& input,
                                    std::vector<RearrangeAxis> axes, double constant = 0) {
   Shape shape;
@@ -109,13 +134,11 @@ std::unique_ptr<Op> make_rearrange(const char* function, const TensorType& input
   check_rank(function, shape);
   switch (input.dtype) {
     case DType::float32:
-      return std::make_unique<RearrangeOp<float>>(input, shape, std::move(axes),
-                                                  static_cast<float>(constant));
+      return std::make_unique<OpOf<float>>(input, shape, std::move(axes), static_cast<float>(constant));
     case DType::float64:
-      return std::make_unique<RearrangeOp<double>>(input, shape, std::move(axes), constant);
+      return std::make_unique<OpOf<double>>(input, shape, std::move(axes), constant);
     case DType::int64:
-      return std::make_unique<RearrangeOp<index>>(input, shape, std::move(axes),
-                                                  static_cast<index>(constant));
+      return std::make_unique<OpOf<index>>(input, shape, std::move(axes), static_cast<index>(constant));
   }
   return nullptr;
 }
@@ -211,7 +234,7 @@ std::unique_ptr<Op> make_pad(const Attributes& attributes, const std::vector<Ten
 }
 
 // broadcast_to: NumPy's rule; axes of extent 1 repeat, missing axes in front are made.
-std::unique_ptr<Op> make_broadcast(const Attributes& attributes, const std::vector<TensorType>& inputs) {
+std::unique_ptr<Op> make_broadcast_to(const Attributes& attributes, const std::vector<TensorType>& inputs) {
   const Shape& shape = inputs[0].shape;
   const Shape target = attributes.get<Shape>("shape");
   checked_count(target, "broadcast_to", "shape");
@@ -232,7 +255,7 @@ std::unique_ptr<Op> make_broadcast(const Attributes& attributes, const std::vect
     if (axis.output != axis.input) axis.table.assign(static_cast<std::size_t>(axis.output), 0);
     axes.push_back(std::move(axis));
   }
-  return make_rearrange("broadcast_to", inputs[0], std::move(axes));
+  return make_rearrange<BroadcastOp>("broadcast_to", inputs[0], std::move(axes));
 }
 
 // concat: the inputs one after the other along `axis`; all other extents agree.
@@ -324,7 +347,7 @@ void register_shape_ops(OpRegistry& registry) {
   registry.add("permute", make_permute);
   registry.add("slice", make_slice);
   registry.add("pad", make_pad);
-  registry.add("broadcast_to", make_broadcast);
+  registry.add("broadcast_to", make_broadcast_to);
 }
 
 }  // namespace tenfold
