@@ -42,18 +42,11 @@ std::vector<index> looks_of(const Window& w) {
   return looks;
 }
 
-// Rows whose distance is no multiple of 4096 bytes, and begin at lines.
-template <class T>
-index pitch_of(index elements) {
-  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-  const index pitch = divide_up(elements, kLine) * kLine;
-  return aliased<T>(pitch) ? pitch + kLine : pitch;
-}
-
 template <class T>
 StridedPlan<T> plan_of(const ConvGeometry& g) {
   const index row = g.channels * g.window.kernel_count();
-  return plan_strided<T>(g.filters, g.images * g.window.output_count(), row, {row, 1}, {1, pitch_of<T>(row)});
+  return plan_strided<T>(g.filters, g.images * g.window.output_count(), row, {row, 1},
+                         {1, row_pitch<T>(row)});
 }
 
 }  // namespace
@@ -74,7 +67,7 @@ FewPixels<T>::FewPixels(const ConvGeometry& g, double border_value, GemmActivati
       plane_(g.window.input_count()),
       pixels_(g.window.output_count()),
       taps_(g.window.kernel_count()),
-      pitch_(pitch_of<T>(g.channels * g.window.kernel_count())),
+      pitch_(row_pitch<T>(g.channels * g.window.kernel_count())),
       border_value_(static_cast<T>(border_value)),
       activation_(activation),
       look_(looks_of(g.window)),

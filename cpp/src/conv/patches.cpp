@@ -11,14 +11,6 @@ namespace {
 constexpr index kPatchBytes = 1024 * 1024;  // of the images that are copied at a time
 constexpr index kFilters = 16;              // that a piece of the result has
 
-// Rows whose distance is no multiple of 4096 bytes, and begin at lines.
-template <class T>
-index pitch_of(index elements) {
-  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-  const index pitch = divide_up(elements, kLine) * kLine;
-  return aliased<T>(pitch) ? pitch + kLine : pitch;
-}
-
 // `windows` runs of a window's length.
 template <class T>
 void copy_runs(index windows, index length, const T* from, index pitch, T* to) {
@@ -60,7 +52,7 @@ Patches<T>::Patches(const ConvGeometry& geometry, GemmActivation activation)
       activation_(activation),
       pixels_(geometry.window.output_count()),
       row_(geometry.channels * geometry.window.kernel_count()),
-      pitch_(pitch_of<T>(row_)) {
+      pitch_(row_pitch<T>(row_)) {
   const index most = kPatchBytes / static_cast<index>(sizeof(T)) / (pixels_ * pitch_);
   together_ = std::clamp<index>(most, 1, geometry_.images);
   together_ = divide_up(geometry_.images, divide_up(geometry_.images, together_));

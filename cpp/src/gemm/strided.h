@@ -25,6 +25,14 @@ bool aliased(index pitch) {
   return pitch * static_cast<index>(sizeof(T)) % kAliasedBytes == 0;
 }
 
+// From row to row of so many elements that begin at lines of the caches and do not alias.
+template <class T>
+index row_pitch(index elements) {
+  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+  const index pitch = divide_up(elements, kLine) * kLine;
+  return aliased<T>(pitch) ? pitch + kLine : pitch;
+}
+
 // Elements of an operand that stays near.
 template <class T>
 constexpr index kNear = 1024 * 1024 / static_cast<index>(sizeof(T));

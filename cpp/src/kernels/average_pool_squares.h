@@ -19,7 +19,8 @@ bool takes_pairs(const SumAxis<T>& a) {
 }
 template <class T>
 bool takes_squares(const SumGeometry<T>& g) {
-  return g.d.size == 1 && g.d.output == 1 && takes_pairs(g.h) && takes_pairs(g.w);
+  const bool flat = g.d.size == 1 && g.d.output == 1 && g.d.begin[0] == 0 && g.d.end[0] == 1;
+  return flat && takes_pairs(g.h) && takes_pairs(g.w);
 }
 
 // Rows shorter than a vector are written over the ones behind them, which come later, as long as these exist.

@@ -16,7 +16,7 @@ class DenseMaxima {
       : g_(g),
         h_(g.h),
         w_(g.w),
-        pitch_(whole(most(w_.pad + w_.size, most(columns(), n) + (w_.kernel - 1) * w_.dilation))),
+        pitch_(whole(most(w_.pad + w_.size, whole(columns()) + (w_.kernel - 1) * w_.dilation))),
         width_(whole(columns())),
         carried_(power_of_two((h_.kernel - 1) * h_.dilation + 1)) {}
   DenseMaxima(const DenseMaxima&) = delete;
@@ -167,8 +167,8 @@ class DenseMaxima {
 
   const PoolGeometry& g_;
   const PoolAxis h_, w_;
-  const index pitch_, width_,
-      carried_;  // of padded rows, and of their maxima; how many rows of these there are
+  const index pitch_, width_;  // of padded rows, and of their maxima
+  const index carried_;        // rows of maxima there are
   const T* y_end_ = nullptr;
   T padded_[kRoom];
   T best_[kRoom];
