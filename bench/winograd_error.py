@@ -3,10 +3,13 @@
 ``python bench/winograd_error.py``: an error is the largest over an output of a layer, against the same convolution
 in float64, relative to the largest magnitude of that output. ``python bench/winograd_error.py lanes``: the same for
 small layers inside a compiled chain, which run with the batch in the vector lanes and choose their form by cost.
+``python bench/winograd_error.py draws``: how the ratio of F(4x4)'s error to the direct form's is distributed.
+``python bench/winograd_error.py gradients``: the largest ratio of the chosen weight gradient for many layers.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import NamedTuple
 
@@ -156,5 +159,74 @@ def main(*, lanes: bool) -> None:
         print(f"Largest ratio to direct, {form}, {direction}: {ratio:.2f} ({name})")
 
 
+def error_of(found: np.ndarray, exact: np.ndarray) -> float:
+    """Return the largest error; all that is compared is relative to the same magnitude."""
+    return float(np.max(np.abs(found - exact)))
+
+
+def draws() -> None:
+    """Print how F(4x4)'s ratio to the direct form is distributed, forward."""
+    for channels in (16, 18, 20, 24, 32):
+        ratios = []
+        for filters, (images, size), kind, sign, seed in itertools.product(
+            (16, 32, 64),
+            ((1, 16), (8, 16), (4, 14), (16, 8), (1, 56)),
+            ("normal", "after ReLU"),
+            WEIGHTS,
+            range(10),
+        ):
+            rng = np.random.default_rng(seed)
+            x = INPUTS[kind](rng.standard_normal((images, channels, size, size))).astype(np.float32)
+            w = WEIGHTS[sign](rng.standard_normal((filters, channels, 3, 3))).astype(np.float32)
+            exact = F.conv2d(x.astype(np.float64), w.astype(np.float64), padding=1, algorithm="im2col")
+            direct, tiles = (F.conv2d(x, w, padding=1, algorithm=a) for a in ("direct", "winograd4"))
+            ratios.append(error_of(tiles, exact) / error_of(direct, exact))
+        median, nine, most = np.quantile(ratios, (0.5, 0.9, 1))
+        print(
+            f"{channels} channels, {len(ratios)} draws: median {median:.1f}, nine of ten {nine:.1f}, largest "
+            f"{most:.1f}, above 4: {sum(r > 4 for r in ratios)}",
+            flush=True,
+        )
+
+
+def weight_gradient(x: np.ndarray, w: np.ndarray, dy: np.ndarray, stride: int, algorithm: str) -> np.ndarray:
+    """Return dw of a convolution with a padding of 1."""
+    _, pull = tenfold.vjp(lambda w: F.conv2d(x, w, stride=stride, padding=1, algorithm=algorithm), w)
+    return pull(dy)[0]
+
+
+def gradients() -> None:
+    """Print the largest ratio to the direct form of the chosen weight gradient, where that is another one."""
+    sizes = ((2, 8), (8, 8), (16, 8), (64, 8), (3, 14), (12, 14), (40, 14), (1, 16), (2, 16), (4, 16), (8, 16),
+             (16, 16), (32, 16), (64, 16), (5, 28), (1, 32), (2, 32), (4, 32), (16, 32), (1, 56))  # fmt: skip
+    layers, worst = 0, (0.0, "")
+    for (stride, kernel), (channels, filters), (images, size) in itertools.product(
+        ((1, 3), (2, 3), (2, 4)), ((16, 16), (32, 32), (16, 64), (64, 17), (128, 128)), sizes
+    ):
+        layers += 1
+        for kind, seed in itertools.product(("normal", "after ReLU", "positive"), range(4)):
+            rng = np.random.default_rng(seed)
+            z = rng.standard_normal((images, channels, stride * size, stride * size))
+            w = np.ones((filters, channels, kernel, kernel), np.float32)
+            dy = rng.standard_normal((images, filters, size, size)).astype(np.float32)
+            x = (np.abs(z) if kind == "positive" else INPUTS[kind](z)).astype(np.float32)
+            dy = np.abs(dy) if kind == "positive" else dy
+
+            chosen, direct = (weight_gradient(x, w, dy, stride, a) for a in ("auto", "direct"))
+            if np.array_equal(chosen, direct):
+                break
+            exact = weight_gradient(*(a.astype(np.float64) for a in (x, w, dy)), stride, "im2col")
+            ratio = error_of(chosen, exact) / error_of(direct, exact)
+            name = f"{images} x {channels} x {stride * size} x {stride * size} by {filters}, {kernel}x{kernel}, {kind}"
+            worst = max(worst, (ratio, name))
+    print(f"Largest ratio to direct of {layers} layers' weight gradients: {worst[0]:.2f} ({worst[1]})")
+
+
 if __name__ == "__main__":
-    main(lanes=sys.argv[1:] == ["lanes"])
+    match sys.argv[1:]:
+        case ["draws"]:
+            draws()
+        case ["gradients"]:
+            gradients()
+        case other:
+            main(lanes=other == ["lanes"])

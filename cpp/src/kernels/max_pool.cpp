@@ -20,7 +20,7 @@ void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positi
 #elif defined(TENFOLD_ISA_avx2)
   if (max_by_strided_blocks(g, planes, x, y, positions)) return;
 #endif
-  if (max_by_rows(g, planes, x, y, positions)) return;
+  if (max_dense(g, planes, x, y, positions)) return;
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
   for (index p = 0; p < planes; ++p) {
     max_plane(g, x + p * in, y + p * out, later(positions, p * out));

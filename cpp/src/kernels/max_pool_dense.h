@@ -180,7 +180,7 @@ class DenseMaxima {
 
 // False where another form must take it.
 template <class T, class P>
-bool max_by_rows(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+bool max_dense(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
   if (g.w.stride == 2 && g.w.kernel <= 3) return false;  // half of all columns is too many there
   DenseMaxima<T, P> maxima(g);
   if (!maxima.applies()) return false;
