@@ -5,14 +5,13 @@
 
 #include "conv/depthwise.h"
 #include "conv/engine.h"
-#include "conv/few_pixels.h"
 #include "conv/lane_choice.h"
 #include "conv/lane_gradient.h"
 #include "conv/lane_product.h"
-#include "conv/patches.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
 #include "conv/side_by_side.h"
+#include "conv/unfolded.h"
 #include "conv/weight_gradient.h"
 #include "conv/whole_window.h"
 #include "conv/winograd.h"
@@ -96,7 +95,7 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 
 // Behind apply and adjoint.
 template <class T>
-using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, FewPixels<T>, Patches<T>,
+using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, UnfoldedProduct<T>,
                       SampledProduct<T>, SideBySide<T>, LaneDirect<T>, LaneRowWinograd<T>, LaneGather<T>,
                       LaneScatter<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
 
@@ -173,7 +172,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
   if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
     return form;
   if (automatic) {
-    if (few_pixels_applies<T>(g)) return std::make_unique<FewPixels<T>>(g, problem.fill, activation);
+    if (few_pixels_applies<T>(g)) return std::make_unique<UnfoldedProduct<T>>(g, problem.fill, activation);
     if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, false);
     if (pointwise_form(g) != PointwiseForm::none)
       return std::make_unique<Pointwise<T>>(g, g.filters, g.channels, MatrixLayout{g.channels, 1},
@@ -183,7 +182,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
     return make_lane_forward<T>(g, options);
   if (automatic && side_by_side_applies(g, false))
     return std::make_unique<SideBySide<T>>(g, false, activation);
-  if (automatic && patches_apply(g)) return std::make_unique<Patches<T>>(g, activation);
+  if (automatic && patches_apply(g)) return std::make_unique<UnfoldedProduct<T>>(g, problem.fill, activation);
   return std::make_unique<ShiftEngine<T>>(problem);
 }
 
