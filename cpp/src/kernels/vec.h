@@ -189,11 +189,11 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 // Keeps a value in a register: GCC would otherwise fold the load into every multiply-add that uses it.
 template <class T>
 TENFOLD_INLINE void pin(Vec<T>& v) {
-#if defined(TENFOLD_ISA_avx512)
+#if defined(__AVX512F__)
   __asm__("" : "+v"(v));
 #elif defined(__aarch64__)
   __asm__("" : "+w"(v));
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && !defined(TENFOLD_ISA_avx512)  // which is emulated then
   __asm__("" : "+x"(v));
 #else
   static_cast<void>(v);

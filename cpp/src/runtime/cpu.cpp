@@ -19,13 +19,17 @@ struct Candidate {
 
 // Best first; read from top to bottom.
 const Candidate kCandidates[] = {
-#if defined(TENFOLD_X86)
+#if defined(TENFOLD_EMULATE_AVX512)
+    {Isa::avx512, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+#elif defined(TENFOLD_X86)
     {Isa::avx512,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
               __builtin_cpu_supports("fma");
      }},
+#endif
+#if defined(TENFOLD_X86)
     {Isa::avx2, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #elif defined(TENFOLD_AARCH64)
     {Isa::neon, [] { return true; }},
