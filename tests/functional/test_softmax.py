@@ -14,6 +14,9 @@ SHAPES = [
     pytest.param((), 0, id="scalar"),
     pytest.param((7,), -1, id="vector"),
     pytest.param((64, 10), -1, id="many_rows_of_few_classes"),
+    pytest.param((35, 12), -1, id="rows_of_few_classes_and_some_left"),
+    pytest.param((33, 32), -1, id="the_longest_rows_that_are_turned"),
+    pytest.param((33, 33), -1, id="the_shortest_rows_that_are_not"),
     pytest.param((3, 1000), 1, id="few_rows_of_many_classes"),
     pytest.param((2, 15), -1, id="one_below_a_vector"),
     pytest.param((2, 16), -1, id="one_vector"),
@@ -58,7 +61,11 @@ def test_gradient_by_differences(kind, axis):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("shape", "axis"), [((400, 100), -1), ((4, 10, 1000), 1)], ids=["rows", "columns"])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((400, 100), -1), ((1001, 10), -1), ((4, 10, 1000), 1)],
+    ids=["rows", "short_rows", "columns"],
+)
 def test_same_bits_at_every_thread_count(kind, shape, axis):
     results = []
     before = tenfold.num_threads()
@@ -71,6 +78,18 @@ def test_same_bits_at_every_thread_count(kind, shape, axis):
     finally:
         tenfold.set_num_threads(before)
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", [3, 10, 32, 40])
+def test_a_row_has_the_same_bits_alone(isa, kind, classes):
+    x, dy = draw((71, classes), np.float32), draw((71, classes), np.float32, 1)
+    y, pull = tenfold.vjp(lambda x: getattr(F, kind)(x), x)
+    dx = pull(dy)[0]
+    for row in (0, 31, 32, 70):
+        alone, pull_alone = tenfold.vjp(lambda x: getattr(F, kind)(x), x[row : row + 1])
+        np.testing.assert_array_equal(alone[0], y[row])
+        np.testing.assert_array_equal(pull_alone(dy[row : row + 1])[0][0], dx[row])
 
 
 def test_softmax_never_overflows(isa):

@@ -37,7 +37,7 @@ TENFOLD_INLINE T row_sum(index n, Body body) {
 }
 
 template <class T>
-void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* sum) {
+void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum) {
   for (index r = 0; r < rows; ++r, x += n, y += n) {
     const T top = row_max(n, x);
     const Vec<T> shift = splat(top);
@@ -50,7 +50,7 @@ void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* sum) {
     sweep<T>(
         n, [&](auto at, index i) __attribute__((always_inline)) { at.store(y + i, at.load(y + i) * scale); });
     if (largest != nullptr) largest[r] = top;
-    if (sum != nullptr) sum[r] = total;
+    if (log_sum != nullptr) log_sum[r] = log<T>(splat(total))[0];
   }
 }
 
@@ -91,7 +91,7 @@ void log_softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* 
 }
 
 template <class T>
-void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* largest, T* sum) {
+void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* largest, T* log_sum) {
   sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
     Vec<T> top = splat(T(-__builtin_inf()));
     for (index c = 0; c < n; ++c) top = larger<T>(top, at.load(x + c * pitch + i));
@@ -104,7 +104,7 @@ void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* lar
     const Vec<T> scale = T(1) / total;
     for (index c = 0; c < n; ++c) at.store(y + c * pitch + i, at.load(y + c * pitch + i) * scale);
     if (largest != nullptr) at.store(largest + i, top);
-    if (sum != nullptr) at.store(sum + i, total);
+    if (log_sum != nullptr) at.store(log_sum + i, log<T>(total));
   });
 }
 

@@ -15,10 +15,10 @@ namespace tenfold {
 
 template <class T>
 struct SoftmaxKernels {
-  // y = exp(x - max) / sum. largest and sum (exp(x - max) summed), one per row, are written where not null.
-  void (*softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, T* largest, T* sum);
+  // y = exp(x - max) / sum. largest (max) and log_sum (log of exp(x - max) summed), one per row, are written where not null.
+  void (*softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, T* largest, T* log_sum);
   void (*softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y, T* largest,
-                          T* sum);
+                          T* log_sum);
   // y = x - max - log(sum)
   void (*log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y);
   void (*log_softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/softmax.h"
+#include "loss/softmax_rows.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -85,11 +86,12 @@ void CrossEntropy<T>::forward(const Team& team, const T* x, const index* labels,
   const index n = g.classes, inner = g.inner;
   Partial* partials = reinterpret_cast<Partial*>(workspace);
   T* largest = reinterpret_cast<T*>(workspace + partial_bytes(g));
-  T* sums = reinterpret_cast<T*>(workspace + partial_bytes(g) +
-                                 align_up(static_cast<std::size_t>(g.positions()) * sizeof(T)));
+  T* log_sums = reinterpret_cast<T*>(workspace + partial_bytes(g) +
+                                     align_up(static_cast<std::size_t>(g.positions()) * sizeof(T)));
   if (inner == 1) {
-    team.for_range(g.samples, 16, [&](index begin, index end) {
-      k.softmax_rows(end - begin, n, x + begin * n, probabilities + begin * n, largest + begin, sums + begin);
+    team.for_range(g.samples, softmax_grain(n), [&](index begin, index end) {
+      softmax_rows(end - begin, n, x + begin * n, probabilities + begin * n, largest + begin,
+                   log_sums + begin);
     });
   } else {
     const index pieces = (inner + ClassGeometry::kChunk - 1) / ClassGeometry::kChunk;
@@ -97,7 +99,7 @@ void CrossEntropy<T>::forward(const Team& team, const T* x, const index* labels,
       const index sample = task / pieces, first = task % pieces * ClassGeometry::kChunk;
       const index at = sample * n * inner + first, position = sample * inner + first;
       k.softmax_columns(std::min(ClassGeometry::kChunk, inner - first), n, inner, x + at, probabilities + at,
-                        largest + position, sums + position);
+                        largest + position, log_sums + position);
     });
   }
 
@@ -105,7 +107,7 @@ void CrossEntropy<T>::forward(const Team& team, const T* x, const index* labels,
   const Partial sum = sum_positions(team, g, partials, [&](index s, Partial& partial) {
     const T* row = x + g.offset(s);
     // -log softmax(x)_c = log_sum - (x_c - largest)
-    const T log_sum = std::log(sums[s]), top = largest[s];
+    const T log_sum = log_sums[s], top = largest[s];
     T term = 0;
     if (labels != nullptr) {
       if (counts(g, labels, s, partial)) {

@@ -30,12 +30,12 @@ struct AxisView {
   // Positions beside the axis.
   index positions() const { return outer * inner; }
 
-  // rows(first, count) where inner = 1, else columns(offset of the first column's first value, width); a
-  // barrier ends it.
+  // rows(first, count) where inner = 1, `grain` rows and more, else columns(offset of the first column's first value,
+  // width); a barrier ends it.
   template <class Rows, class Columns>
-  void share(const Team& team, Rows&& rows, Columns&& columns) const {
+  void share(const Team& team, index grain, Rows&& rows, Columns&& columns) const {
     if (inner == 1) {
-      team.for_range(outer, kRows, [&](index begin, index end) { rows(begin, end - begin); });
+      team.for_range(outer, grain, [&](index begin, index end) { rows(begin, end - begin); });
       return;
     }
     const index pieces = (inner + kColumns - 1) / kColumns;
@@ -45,7 +45,6 @@ struct AxisView {
     });
   }
 
-  static constexpr index kRows = 4;       // grain of the rows a member takes
   static constexpr index kColumns = 256;  // n columns of this many values should stay in the cache
 };
 

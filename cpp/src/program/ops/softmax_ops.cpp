@@ -1,6 +1,7 @@
 // Softmax and its logarithm along one axis.
 #include "kernels/softmax.h"
 
+#include "loss/softmax_rows.h"
 #include "program/ops/axis.h"
 #include "program/ops/op_base.h"
 
@@ -35,9 +36,9 @@ class SoftmaxOp final : public AlongAxis {
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
     axes_.share(
-        team,
+        team, softmax_grain(axes_.n),
         [&](index row, index rows) {
-          k.softmax_rows(rows, axes_.n, x + row * axes_.n, y + row * axes_.n, nullptr, nullptr);
+          softmax_rows<T>(rows, axes_.n, x + row * axes_.n, y + row * axes_.n, nullptr, nullptr);
         },
         [&](index at, index width) {
           k.softmax_columns(width, axes_.n, axes_.inner, x + at, y + at, nullptr, nullptr);
@@ -51,7 +52,7 @@ class SoftmaxOp final : public AlongAxis {
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
     axes_.share(
-        team,
+        team, softmax_grain(axes_.n),
         [&](index row, index rows) {
           const index at = row * axes_.n;
           k.softmax_rows_backward(rows, axes_.n, y + at, dy + at, dx + at);
@@ -74,10 +75,8 @@ class LogSoftmaxOp final : public AlongAxis {
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
     axes_.share(
-        team,
-        [&](index row, index rows) {
-          k.log_softmax_rows(rows, axes_.n, x + row * axes_.n, y + row * axes_.n);
-        },
+        team, softmax_grain(axes_.n),
+        [&](index row, index rows) { log_softmax_rows(rows, axes_.n, x + row * axes_.n, y + row * axes_.n); },
         [&](index at, index width) { k.log_softmax_columns(width, axes_.n, axes_.inner, x + at, y + at); });
   }
 
@@ -88,10 +87,10 @@ class LogSoftmaxOp final : public AlongAxis {
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
     axes_.share(
-        team,
+        team, softmax_grain(axes_.n),
         [&](index row, index rows) {
           const index at = row * axes_.n;
-          k.log_softmax_rows_backward(rows, axes_.n, y + at, dy + at, dx + at);
+          log_softmax_rows_backward(rows, axes_.n, y + at, dy + at, dx + at);
         },
         [&](index at, index width) {
           k.log_softmax_columns_backward(width, axes_.n, axes_.inner, y + at, dy + at, dx + at);
