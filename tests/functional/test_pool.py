@@ -83,6 +83,10 @@ GEOMETRIES = {
     "dilated_stride_2": ((2, 3, 11, 43), (3, 3), (2, 2), [(1, 2), (2, 1)], (2, 3)),
     "dilated_stride_1": ((2, 3, 11, 23), (2, 3), (1, 1), [(0, 0), (2, 2)], (2, 2)),
     "one_pixel": ((2, 3, 5, 7), (5, 7), (1, 1), [(0, 0), (0, 0)], (1, 1)),
+    "whole_planes_below_a_vector": ((2, 3, 1, 3), (1, 3), (1, 1), [(0, 0), (0, 0)], (1, 1)),
+    "whole_planes_of_16": ((2, 3, 4, 4), (4, 4), (4, 4), [(0, 0), (0, 0)], (1, 1)),
+    "whole_planes_of_many_taps": ((2, 3, 17, 19), (17, 19), (1, 1), [(0, 0), (0, 0)], (1, 1)),
+    "whole_volumes": ((2, 3, 3, 4, 5), (3, 4, 5), (1, 1, 1), [(0, 0)] * 3, (1, 1, 1)),
     "kernel_of_one": ((2, 3, 5, 7), (1, 1), (2, 2), [(0, 0), (0, 0)], (1, 1)),
     "pads_over_kernel": ((2, 3, 4, 5), (2, 2), (1, 2), [(5, 3), (4, 7)], (1, 1)),
     "pads_over_kernel_dilated": ((2, 3, 4, 5), (2, 3), (2, 1), [(6, 6), (7, 5)], (3, 4)),
@@ -192,8 +196,20 @@ def test_nan_anywhere(case, dtype, isa):
 def test_infinities(dtype, isa):
     x = np.full((1, 1, 6, 36), -np.inf, dtype)
     check_max(x, (3, 3), (2, 2), [(1, 1), (1, 1)], (1, 1))
+    check_max(x, (6, 36), (1, 1), [(0, 0), (0, 0)], (1, 1))
     x[..., 3] = np.inf
     check_max(x, (3, 3), (2, 2), [(1, 1), (1, 1)], (1, 1))
+    check_max(x, (6, 36), (1, 1), [(0, 0), (0, 0)], (1, 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_first_zero_of_a_plane_keeps_its_sign(dtype, isa):
+    x = np.zeros((1, 1, 5, 9), dtype)
+    for place in (0, 7, 44):
+        x.flat[place] = -0.0
+        np.testing.assert_array_equal(np.signbit(F.max_pool2d(x, (5, 9))), np.signbit(x[..., :1, :1]))
+        np.testing.assert_array_equal(np.signbit(F.adaptive_max_pool2d(x, 1)), np.signbit(x[..., :1, :1]))
+        x.flat[place] = 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,7 +1,9 @@
-// The form for any window, and before it the faster ones: for strides, where an ISA has one, and for every column.
+// The form for any window, and before it the faster ones: for whole planes, for strides, where an ISA has one, and for every
+// column.
 #include "kernels/max_pool.h"
 
 #include "kernels/max_pool_dense.h"
+#include "kernels/max_pool_planes.h"
 #include "kernels/max_pool_rows.h"
 #if defined(TENFOLD_ISA_avx512)
 #include "kernels/max_pool_permutations.h"
@@ -15,6 +17,7 @@ namespace {
 
 template <class T, class P>
 void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+  if (max_of_planes(g, planes, x, y, positions)) return;
 #if defined(TENFOLD_ISA_avx512)
   if (max_by_permutations(g, planes, x, y, positions)) return;
 #elif defined(TENFOLD_ISA_avx2)

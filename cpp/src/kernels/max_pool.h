@@ -27,7 +27,9 @@ using Position = int64_t;
 constexpr ptrdiff_t kMostTapNumbers = 255;
 constexpr TapNumber kNoTap = 255;
 
-// x is one contiguous plane [D][H][W] with fewer than 2^31 elements, y one [OD][OH][OW]; nothing is aligned or shared.
+constexpr ptrdiff_t kMostPlaneElements = 0x7fffffff;  // since lanes count them
+
+// x is one contiguous plane [D][H][W] with at most so many elements, y one [OD][OH][OW]; nothing is aligned or shared.
 // `planes` of them follow each other in all arrays.
 template <class T>
 struct MaxPoolKernels {

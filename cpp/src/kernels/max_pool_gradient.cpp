@@ -73,7 +73,7 @@ bool tiled_by_pairs(const PoolGeometry& g) {
 }
 
 template <class T>
-void scatter_by_taps(const PoolGeometry& g, const T* dy, const TapNumber* taps, T* dx) {
+void scatter_by_taps(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps, T* dx) {
   index offset[kMostTapNumbers];  // of a tap from the first one
   index tap = 0;
   for (index d = 0; d < g.d.kernel; ++d) {
@@ -82,12 +82,16 @@ void scatter_by_taps(const PoolGeometry& g, const T* dy, const TapNumber* taps, 
       for (index w = 0; w < g.w.kernel; ++w) offset[tap++] = row + w * g.w.dilation;
     }
   }
-  fill(g.d.size * g.h.size * g.w.size, T(0), dx);
-  for (index od = 0; od < g.d.output; ++od) {
-    for (index oh = 0; oh < g.h.output; ++oh) {
-      index first = ((od * g.d.stride - g.d.pad) * g.h.size + oh * g.h.stride - g.h.pad) * g.w.size - g.w.pad;
-      for (index ow = 0; ow < g.w.output; ++ow, first += g.w.stride, ++dy, ++taps) {
-        if (*taps != kNoTap) dx[first + offset[*taps]] += *dy;
+  const index in = g.d.size * g.h.size * g.w.size;
+  for (index p = 0; p < planes; ++p, dx += in) {
+    fill(in, T(0), dx);
+    for (index od = 0; od < g.d.output; ++od) {
+      for (index oh = 0; oh < g.h.output; ++oh) {
+        index first =
+            ((od * g.d.stride - g.d.pad) * g.h.size + oh * g.h.stride - g.h.pad) * g.w.size - g.w.pad;
+        for (index ow = 0; ow < g.w.output; ++ow, first += g.w.stride, ++dy, ++taps) {
+          if (*taps != kNoTap) dx[first + offset[*taps]] += *dy;
+        }
       }
     }
   }
@@ -138,8 +142,8 @@ bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, con
 template <class T>
 void max_taps_backward(const PoolGeometry& g, index planes, const T* dy, const TapNumber* taps, bool past,
                        T* dx) {
-  const index in = g.d.size * g.h.size * g.w.size, outputs = g.d.output * g.h.output * g.w.output;
-  RowWriter<T> out(dx, planes * in, past);
+  const index outputs = g.d.output * g.h.output * g.w.output;
+  RowWriter<T> out(dx, planes * g.d.size * g.h.size * g.w.size, past);
 #if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
   if (max_backward_gathered(g, planes, dy, taps, out)) return out.finish();
 #endif
@@ -152,7 +156,7 @@ void max_taps_backward(const PoolGeometry& g, index planes, const T* dy, const T
       pairs(g, dy + p * outputs, taps + p * outputs, (planes - p) * outputs, out);
     return out.finish();
   }
-  for (index p = 0; p < planes; ++p) scatter_by_taps(g, dy + p * outputs, taps + p * outputs, dx + p * in);
+  scatter_by_taps(g, planes, dy, taps, dx);
 }
 
 template <class T>

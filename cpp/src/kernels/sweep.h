@@ -77,39 +77,26 @@ TENFOLD_INLINE void produce(index n, T* y, bool past, Value value) {
   }
 }
 
-// Pairwise, in the order of the lanes' numbers.
+// fold(upper, lower) of the halves of a vector, of the halves of that, and so on.
+template <class T, index n = kLanes<T>, class Fold>
+TENFOLD_INLINE T fold_lanes(Vec<T, n> v, Fold fold) {
+  if constexpr (n == 2) {
+    return fold(v[1], v[0]);
+  } else {
+    Vec<T, n / 2> halves[2];
+    __builtin_memcpy(halves, &v, sizeof v);
+    return fold_lanes<T, n / 2>(fold(halves[1], halves[0]), fold);
+  }
+}
 template <class T>
 TENFOLD_INLINE T sum_of_lanes(Vec<T> v) {
-#if defined(TENFOLD_ISA_avx512)  // the same order, in registers
-  const __m256d halves[2] = {_mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 0),
-                             _mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 1)};
-  if constexpr (sizeof(T) == 4) {
-    const __m256 eight = (__m256)halves[0] + (__m256)halves[1];
-    const __m128 four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
-    const __m128 two = four + _mm_movehl_ps(four, four);
-    return two[0] + two[1];
-  } else {
-    const __m256d four = halves[0] + halves[1];
-    const __m128d two = _mm256_castpd256_pd128(four) + _mm256_extractf128_pd(four, 1);
-    return two[0] + two[1];
-  }
-#else
-  T lane[kLanes<T>];
-  store(lane, v);
-  for (index half = kLanes<T> / 2; half > 0; half /= 2) {
-    for (index i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
-#endif
+  return fold_lanes<T>(v,
+                       [](auto upper, auto lower) __attribute__((always_inline)) { return lower + upper; });
 }
 template <class T>
 TENFOLD_INLINE T max_of_lanes(Vec<T> v) {
-  T lane[kLanes<T>];
-  store(lane, v);
-  for (index half = kLanes<T> / 2; half > 0; half /= 2) {
-    for (index i = 0; i < half; ++i) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
-  }
-  return lane[0];
+  return fold_lanes<T>(
+      v, [](auto upper, auto lower) __attribute__((always_inline)) { return upper > lower ? upper : lower; });
 }
 
 }  // namespace

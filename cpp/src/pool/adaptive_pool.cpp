@@ -35,6 +35,21 @@ void each_run(const AdaptiveGeometry& g, Range d, Range h, Range w, Body&& body)
   }
 }
 
+// Whether all pieces are as long as each other, so that the windows are as any pool's.
+bool regular(const AdaptiveGeometry& g) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (g.input[i] % g.output[i] != 0) return false;
+  }
+  return true;
+}
+PoolGeometry pool_geometry(const AdaptiveGeometry& g) {
+  const auto axis = [&](std::size_t i) {
+    const index length = g.input[i] / g.output[i];
+    return PoolAxis{g.input[i], length, length, 1, 0, g.output[i], 0, g.output[i]};
+  };
+  return {axis(0), axis(1), axis(2)};
+}
+
 index input_count(const AdaptiveGeometry& g) {
   return g.input[0] * g.input[1] * g.input[2];
 }
@@ -47,6 +62,17 @@ index output_count(const AdaptiveGeometry& g) {
 template <class T>
 void adaptive_max_pool(const Team& team, const AdaptiveGeometry& g, const T* x, T* y, index* positions) {
   const index in = input_count(g), out = output_count(g);
+  if (regular(g) && in <= kMostPlaneElements) {
+    const auto& k = kernels<MaxPoolKernels, T>();
+    const PoolGeometry pool = pool_geometry(g);
+    return each_block(team, g.planes, in, [&](index p, index count) {
+      if (positions != nullptr) {
+        k.with_positions(pool, count, x + p * in, y + p * out, positions + p * out);
+      } else {
+        k.values(pool, count, x + p * in, y + p * out);
+      }
+    });
+  }
   team.for_each(g.planes, [&](index p) {
     const T* plane = x + p * in;
     each_output(g, [&](index o, Range d, Range h, Range w) {

@@ -8,7 +8,7 @@ namespace tenfold {
 MaxPool::MaxPool(const Window& window, index planes, const char* function)
     : window_(window), planes_(planes) {
   const index plane = checked_count({window[0].size, window[1].size, window[2].size}, function, "input");
-  if (plane >= index{1} << 31) {
+  if (plane > kMostPlaneElements) {
     reject(function, "input", "must have fewer than 2^31 elements in a channel; received ", plane);
   }
 }
