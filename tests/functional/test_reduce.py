@@ -125,6 +125,17 @@ def test_nan_passes_and_takes_the_gradient(kind: str, position: int, isa: str) -
         assert np.flatnonzero(dx).tolist() == [position]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_extremes_of_rows_of_any_length(kind: str, dtype: Any, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    for length in range(1, 70):
+        x = rng.standard_normal((20, length)).astype(dtype)
+        for odd, share in ((0, 0), (np.nan, 0.02), (np.inf, 0.02), (-np.inf, 0.5)):
+            x[rng.random(x.shape) < share] = odd
+            np.testing.assert_array_equal(getattr(F, kind)(x, 1), getattr(np, kind)(x, 1))
+
+
 def test_infinities() -> None:
     x = np.array([1.0, -np.inf, np.inf])
     assert F.max(x) == np.inf

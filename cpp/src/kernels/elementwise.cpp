@@ -350,59 +350,95 @@ constexpr BinaryKernel<T> binary() {
 // -- folds
 // -------------------------------------------------------------------------------------------------------
 
-template <class T>
+// Of numbers, or of vectors lane by lane.
 struct Sum {
-  static Vec<T> join(Vec<T> sum, Vec<T> x) { return sum + x; }
-  static T join(T sum, T x) { return sum + x; }
+  template <class V>
+  static V join(V sum, V x) {
+    return sum + x;
+  }
 };
-template <class T>
 struct Max {
-  static Vec<T> join(Vec<T> best, Vec<T> x) { return select<T>((x > best) | (x != x), x, best); }
-  static T join(T best, T x) { return x > best || x != x ? x : best; }
+  template <class V>
+  static V join(V best, V x) {
+    return (x > best) | (x != x) ? x : best;
+  }
+  // One instruction, which leaves out an x that is no number.
+  template <class V>
+  static V join_numbers(V best, V x) {
+    return x > best ? x : best;
+  }
 };
-template <class T>
 struct Min {
-  static Vec<T> join(Vec<T> best, Vec<T> x) { return select<T>((x < best) | (x != x), x, best); }
-  static T join(T best, T x) { return x < best || x != x ? x : best; }
+  template <class V>
+  static V join(V best, V x) {
+    return (x < best) | (x != x) ? x : best;
+  }
+  template <class V>
+  static V join_numbers(V best, V x) {
+    return x < best ? x : best;
+  }
 };
 
-template <class T, template <class> class F>
-T fold_row(index n, const T* x) {
+template <class T>
+T sum_of_row(index n, const T* x) {
   constexpr index kStep = 4 * kLanes<T>;  // four chains hide the latency of an addition
   T result;
   index i = 0;
   if (n >= kStep) {
     Vec<T> v0 = load(x), v1 = load(x + kLanes<T>), v2 = load(x + 2 * kLanes<T>), v3 = load(x + 3 * kLanes<T>);
     for (i = kStep; i + kStep <= n; i += kStep) {
-      v0 = F<T>::join(v0, load(x + i));
-      v1 = F<T>::join(v1, load(x + i + kLanes<T>));
-      v2 = F<T>::join(v2, load(x + i + 2 * kLanes<T>));
-      v3 = F<T>::join(v3, load(x + i + 3 * kLanes<T>));
+      v0 += load(x + i);
+      v1 += load(x + i + kLanes<T>);
+      v2 += load(x + i + 2 * kLanes<T>);
+      v3 += load(x + i + 3 * kLanes<T>);
     }
-    for (; i + kLanes<T> <= n; i += kLanes<T>) v0 = F<T>::join(v0, load(x + i));
-    T lanes[kLanes<T>];
-    store(lanes, F<T>::join(F<T>::join(v0, v1), F<T>::join(v2, v3)));
-    for (index width = kLanes<T> / 2; width > 0; width /= 2) {
-      for (index j = 0; j < width; ++j) lanes[j] = F<T>::join(lanes[j], lanes[j + width]);
-    }
-    result = lanes[0];
+    for (; i + kLanes<T> <= n; i += kLanes<T>) v0 += load(x + i);
+    result = sum_of_lanes<T>((v0 + v1) + (v2 + v3));
   } else {
     result = x[0];
     i = 1;
   }
-  for (; i < n; ++i) result = F<T>::join(result, x[i]);
+  for (; i < n; ++i) result += x[i];
   return result;
 }
 
-template <class T, template <class> class F>
+// A maximum or minimum, in which elements may count twice.
+template <class T, class F>
+T extreme_of_row(index n, const T* x) {
+  constexpr index lanes = kLanes<T>;
+  if (n >= lanes) {
+    Vec<T> best[2] = {load(x), load(x + n - lanes)};
+    Mask<T> none = (best[0] != best[0]) | (best[1] != best[1]);  // where there was no number
+    for (index i = lanes; i + lanes < n; i += 2 * lanes) {
+#pragma GCC unroll 2
+      for (index chain = 0; chain < 2; ++chain) {
+        const Vec<T> v = load(x + (i + (chain + 1) * lanes <= n ? i + chain * lanes : n - lanes));
+        best[chain] = F::join_numbers(best[chain], v);
+        none |= v != v;
+      }
+    }
+    using Lane = decltype(none[0] + 0);
+    if (fold_lanes<Lane, lanes>(
+            none, [](auto upper, auto lower) __attribute__((always_inline)) { return lower | upper; }) == 0) {
+      return fold_lanes<T>(F::join_numbers(best[0], best[1]),
+                           [](auto upper, auto lower)
+                               __attribute__((always_inline)) { return F::join_numbers(lower, upper); });
+    }
+  }
+  T result = x[0];
+  for (index i = 1; i < n; ++i) result = F::join(result, x[i]);
+  return result;
+}
+
+template <class T, class F>
 void fold_columns(index rows, index stride, index n, const T* x, bool first, T* y) {
   index j = 0;
   for (; j + 2 * kLanes<T> <= n; j += 2 * kLanes<T>) {
     const T* p = x + j;
     Vec<T> v0 = load(first ? p : y + j), v1 = load((first ? p : y + j) + kLanes<T>);
     for (index r = first ? 1 : 0; r < rows; ++r) {
-      v0 = F<T>::join(v0, load(p + r * stride));
-      v1 = F<T>::join(v1, load(p + r * stride + kLanes<T>));
+      v0 = F::join(v0, load(p + r * stride));
+      v1 = F::join(v1, load(p + r * stride + kLanes<T>));
     }
     store(y + j, v0);
     store(y + j + kLanes<T>, v1);
@@ -412,7 +448,7 @@ void fold_columns(index rows, index stride, index n, const T* x, bool first, T* 
     const auto at = [width](const T* p) { return width == kLanes<T> ? load(p) : load_first(p, width); };
     const T* p = x + j;
     Vec<T> v = at(first ? p : y + j);
-    for (index r = first ? 1 : 0; r < rows; ++r) v = F<T>::join(v, at(p + r * stride));
+    for (index r = first ? 1 : 0; r < rows; ++r) v = F::join(v, at(p + r * stride));
     if (width == kLanes<T>) {
       store(y + j, v);
     } else {
@@ -420,11 +456,6 @@ void fold_columns(index rows, index stride, index n, const T* x, bool first, T* 
     }
     j += width;
   }
-}
-
-template <class T, template <class> class F>
-constexpr FoldKernel<T> fold() {
-  return {fold_row<T, F>, fold_columns<T, F>};
 }
 
 template <class T>
@@ -458,9 +489,9 @@ constexpr ElementwiseKernels<T> make_table() {
   table.div = binary<T, Div>();
   table.maximum = binary<T, Maximum>();
   table.minimum = binary<T, Minimum>();
-  table.sum = fold<T, Sum>();
-  table.max = fold<T, Max>();
-  table.min = fold<T, Min>();
+  table.sum = {sum_of_row<T>, fold_columns<T, Sum>};
+  table.max = {extreme_of_row<T, Max>, fold_columns<T, Max>};
+  table.min = {extreme_of_row<T, Min>, fold_columns<T, Min>};
   return table;
 }
 
