@@ -10,6 +10,7 @@
 #include <limits>
 #include <mutex>
 
+#include "kernels/elementwise.h"
 #include "program/plan.h"
 #include "tenfold/error.h"
 
@@ -22,8 +23,9 @@ template <class T>
 void add_to(const Team& team, index count, const void* source, void* target) {
   const T* from = static_cast<const T*>(source);
   T* to = static_cast<T*>(target);
+  const auto& add = kernels<ElementwiseKernels, T>().add;
   team.for_range(count, kGrain, [&](index begin, index end) {
-    for (index i = begin; i < end; ++i) to[i] += from[i];
+    add.forward(end - begin, to + begin, 1, from + begin, 1, false, to + begin);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/elementwise.h"
 #include "program/ops/op_base.h"
 #include "tenfold/random.h"
 
@@ -57,13 +58,18 @@ class DropoutOp final : public Op {
       });
       return;
     }
+    const auto& elementwise = kernels<ElementwiseKernels, T>();
     const Philox philox{random.seed, stream_, random.step};
     team.for_each((count + span_ - 1) / span_, [&](index draw) {
       std::uint32_t words[4];
       philox.block(static_cast<std::uint64_t>(draw / kRandomGroup * 16 + draw % 16), words);
       const bool kept = words[draw % kRandomGroup / 16] >= threshold_;
       const index begin = draw * span_, end = std::min(count, begin + span_);
-      for (index i = begin; i < end; ++i) y[i] = kept ? scale_ * x[i] : T(0);
+      if (kept) {
+        elementwise.mul.forward(end - begin, x + begin, 1, &scale_, 0, false, y + begin);
+      } else {
+        std::fill(y + begin, y + end, T(0));
+      }
     });
   }
 
