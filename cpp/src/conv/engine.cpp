@@ -31,6 +31,9 @@ constexpr std::size_t kKeptBytes = 128 * 1024;
 // cache.
 constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
 
+template <class T>
+constexpr index kLine = 64 / static_cast<index>(sizeof(T));
+
 std::size_t bytes_of(index count, std::size_t size) {
   return align_up(static_cast<std::size_t>(count) * size);
 }
@@ -64,21 +67,27 @@ ShiftEngine<T>::ShiftEngine(ShiftProblem problem)
 
 // Time of all filters over a stretch of columns, in tiles of `rows` x `widest` vectors and one for the rest:
 // a vector multiply-add per unit, but no less than the loads (most looks straddle two lines) or the latency of
-// the sums; `look` is what a vector of pixels takes from the second-level cache, which a low tile asks for more often.
-// `pieces`: loads of a vector of pixels where rows are joined.
+// the sums.
 template <class T>
-double ShiftEngine<T>::tile_time(index rows, index columns, index widest, double look, index pieces) const {
+double ShiftEngine<T>::tile_time(index rows, index columns, index widest, const Looks& looks) const {
   // A further load beside the multiply-adds; the second one costs three times as much.
   constexpr double kLoad = 0.2;
-  const auto time = [rows, look, pieces](index vectors) {
+  const auto time = [&](index vectors) {
     if (vectors == 0) return 0.0;
     const auto r = static_cast<double>(rows), v = static_cast<double>(vectors);
-    const auto more = static_cast<double>(pieces - 1);
-    return std::max({r * v, r + (2 + more) * v, 8.0}) + (look + kLoad * more * more) * v;
+    const auto more = static_cast<double>(looks.pieces - 1);
+    const double loads = r + (2 + more) * v + static_cast<double>(looks.offsets);
+    return std::max({r * v, loads, 8.0}) + (looks.time + kLoad * more * more) * v;
   };
   const index vectors = divide_up(columns, k_.lanes);
   return static_cast<double>(divide_up(problem_.target_channels, rows)) *
          (static_cast<double>(vectors / widest) * time(widest) + time(vectors % widest));
+}
+
+// Looks that are told by offsets. To load those takes time where vectors are no whole lines, of which two are loaded at once.
+template <class T>
+typename ShiftEngine<T>::Looks ShiftEngine<T>::direct_looks(double time, index pieces) const {
+  return {time, pieces, k_.lanes < kLine<T> ? 1 : 0};
 }
 
 // Of how many rows of so many pixels a vector can be.
@@ -120,21 +129,30 @@ void ShiftEngine<T>::choose() {
     index rows = 1, vectors = 1;
     double time = 0;
   };
-  const auto consider = [&](Form& best, index rows, index vectors, index columns, double look) {
-    const Form form{rows, vectors, tile_time(rows, columns, vectors, look)};
-    if (best.time == 0 || form.time < best.time) best = form;
-  };
+  // To write a row of a tile that ends within a line, the rest of which the next tile writes.
+  constexpr double kBrokenLine = 12;
   const auto direct_form = [&](index columns) {
     Form best;
-    for (index rows = k_.max_rows; rows >= 1; --rows)
-      consider(best, rows, k_.vectors[rows], columns, far_look);
+    for (index rows = k_.max_rows; rows >= 1; --rows) {
+      for (index vectors = k_.vectors[rows]; vectors >= std::max<index>(1, k_.vectors[rows] - 1); --vectors) {
+        Form form{rows, vectors, tile_time(rows, columns, vectors, direct_looks(far_look))};
+        if (vectors * k_.lanes % kLine<T> != 0) {
+          const index all_rows = divide_up(problem_.target_channels, rows) * rows;
+          form.time += kBrokenLine * static_cast<double>(all_rows * divide_up(columns, vectors * k_.lanes)) /
+                       static_cast<double>(problem_.source_channels * taps);
+        }
+        if (best.time == 0 || form.time < best.time) best = form;
+      }
+    }
     return best;
   };
   const auto packed_form = [&](index columns) {
     Form best;
     for (int v = kGemmMaxVectors; v >= 1; --v) {
-      for (index rows = gemm_.rows_at_most[v - 1]; rows >= 1; --rows)
-        consider(best, rows, v, columns, kPackedLook);
+      for (index rows = gemm_.rows_at_most[v - 1]; rows >= 1; --rows) {
+        const Form form{rows, v, tile_time(rows, columns, v, {kPackedLook})};
+        if (best.time == 0 || form.time < best.time) best = form;
+      }
     }
     return best;
   };
@@ -146,8 +164,8 @@ void ShiftEngine<T>::choose() {
   if (pixels > 0 && !whole_rows && joinable(axes[1].parts[0], axes[2].parts[0])) {
     Form joined = form;
     while (conv_pieces(joined.vectors) < rows_of_vector(count[2])) --joined.vectors;
-    joined.time =
-        tile_time(joined.rows, count[1] * count[2], joined.vectors, far_look, rows_of_vector(count[2]));
+    joined.time = tile_time(joined.rows, count[1] * count[2], joined.vectors,
+                            direct_looks(far_look, rows_of_vector(count[2])));
     joins_ = joined.time < form.time;
     if (joins_) form = joined;
   }
@@ -189,10 +207,9 @@ void ShiftEngine<T>::choose() {
   const index most = std::clamp<index>(std::min(fits(kMostStripBytes), share), 1, grid);
   // Of the strips about as long, the one whose tiles compute least beside the pixels.
   const int t = source_.strip_axis();
+  const Looks looks = direct_looks(far_look, joins_ ? rows_of_vector(count[2]) : 1);
   const auto time_of = [&](index positions) {
-    const auto time = [&](index n) {
-      return tile_time(MR_, n, NR_ / k_.lanes, far_look, joins_ ? rows_of_vector(count[2]) : 1);
-    };
+    const auto time = [&](index n) { return tile_time(MR_, n, NR_ / k_.lanes, looks); };
     const auto columns_of = [&](index rows) {
       return whole_rows || joins_ ? rows * count[2] : (rows - 1) * source_.extent(2) + count[2];
     };
@@ -302,7 +319,7 @@ void ShiftEngine<T>::build_parts() {
           part.joined = joins_ && joinable(p1, p2);
           const index flat = (p1.count - 1) * source_.extent(2) + p2.count;
           const auto time = [&](index columns, index pieces = 1) {
-            return tile_time(MR_, columns, NR_ / k_.lanes, 0, pieces);
+            return tile_time(MR_, columns, NR_ / k_.lanes, direct_looks(0, pieces));
           };
           const double together =
               part.joined ? time(p1.count * p2.count, rows_of_vector(p2.count)) : time(flat);

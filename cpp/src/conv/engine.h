@@ -74,7 +74,14 @@ class ShiftEngine {
 
   void choose();
   void cut_filters(index together, index pixels, index taps, index wanted);
-  double tile_time(index rows, index columns, index widest, double look, index pieces = 1) const;
+  // What a step of a tile's sum takes for its pixels: from the second-level cache, for each vector, which a low tile asks for
+  // more often; loads for a vector, where rows are joined; and loads that tell where they lie.
+  struct Looks {
+    double time;
+    index pieces = 1, offsets = 0;
+  };
+  Looks direct_looks(double time, index pieces = 1) const;
+  double tile_time(index rows, index columns, index widest, const Looks& looks) const;
   void build_parts();
   void pair_parts();
   void keep_tables();

@@ -646,7 +646,11 @@ constexpr ConvKernels<T> make_table() {
   TENFOLD_TILE(1, 8);
   TENFOLD_TILE(2, 4);
   TENFOLD_TILE(3, 3);
+#if defined(TENFOLD_ISA_avx2)
+  TENFOLD_TILE(4, 3);
+#else  // without a fused multiply-add a product needs a register
   TENFOLD_TILE(4, 2);
+#endif
   TENFOLD_TILE(5, 2);
   TENFOLD_TILE(6, 2);
   t.max_rows = 6;
