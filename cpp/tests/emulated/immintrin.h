@@ -261,7 +261,6 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
   TENFOLD_512::each<__m512>([four_ = (four)](int lane) { return four_[lane % 4]; })
 #define _mm512_extractf32x4_ps(v, part) TENFOLD_512::extract<__m128>(v, part)
 #define _mm512_extractf32x8_ps(v, part) TENFOLD_512::extract<__m256>(v, part)
-#define _mm512_maskz_extractf64x4_pd(all, v, part) TENFOLD_512::extract<__m256d>(v, part)
 
 #define _mm512_cvtepi8_epi32(bytes) \
   ((__m512i)TENFOLD_512::widen<TENFOLD_512::Int32s>((TENFOLD_512::Bytes)(bytes)))
