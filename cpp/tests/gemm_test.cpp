@@ -467,7 +467,8 @@ TEST(StridedProducts, ALateMemberTouchesNothing) {
   const index sizes[][3] = {{1, 120, 400}, {3, 40, 90},     {4, 5, 2000},  {40, 3, 90},   {33, 70, 50},
                             {64, 84, 120}, {100, 200, 300}, {700, 40, 64}, {3, 200, 300}, {200, 3, 300},
                             {2, 64, 2000}, {64, 2, 2000},   {8, 8, 4000}};
-  for (const auto& [m, n, k] : sizes) {
+  for (const auto& size : sizes) {
+    const index m = size[0], n = size[1], k = size[2];
     for (Transpose ta : {Transpose::no, Transpose::yes}) {
       for (Transpose tb : {Transpose::no, Transpose::yes}) {
         SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k));

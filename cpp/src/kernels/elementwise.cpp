@@ -360,7 +360,7 @@ struct Sum {
 struct Max {
   template <class V>
   static V join(V best, V x) {
-    return (x > best) | (x != x) ? x : best;
+    return ((x > best) | (x != x)) ? x : best;
   }
   // One instruction, which leaves out an x that is no number.
   template <class V>
@@ -371,7 +371,7 @@ struct Max {
 struct Min {
   template <class V>
   static V join(V best, V x) {
-    return (x < best) | (x != x) ? x : best;
+    return ((x < best) | (x != x)) ? x : best;
   }
   template <class V>
   static V join_numbers(V best, V x) {
