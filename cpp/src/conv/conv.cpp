@@ -11,7 +11,7 @@
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
 #include "conv/side_by_side.h"
-#include "conv/unfolded.h"
+#include "conv/unfolded_product.h"
 #include "conv/weight_gradient.h"
 #include "conv/whole_window.h"
 #include "conv/winograd.h"

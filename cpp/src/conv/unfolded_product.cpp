@@ -1,4 +1,4 @@
-#include "conv/unfolded.h"
+#include "conv/unfolded_product.h"
 
 #include <algorithm>
 #include <cstring>
