@@ -39,6 +39,8 @@ std::vector<Case> cases() {
       {"mul", {odd, odd}, {}},
       {"mean", {odd}, attributes({{"axes", Shape{0, 2, 3}}})},
       {"batch_norm", {odd}, attributes({{"training", true}})},
+      {"permute", {odd}, attributes({{"axes", Shape{0, 2, 3, 1}}})},
+      {"permute", {{7, 5, 300}}, attributes({{"axes", Shape{1, 0, 2}}})},
       {"conv_transpose", {{2, 33, 12, 16}, {33, 17, 2, 2}, {17}}, windows},  // rows of whole vectors
       {"conv_transpose", {{2, 33, 12, 15}, {33, 17, 2, 2}, {17}}, windows},
   };

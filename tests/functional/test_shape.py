@@ -51,10 +51,18 @@ def test_permute(dims, dtype):
         ((140, 3, 530), (2, 1, 0)),
         ((19, 5, 33, 17), (3, 0, 2, 1)),
         ((3, 0, 5), (2, 1, 0)),
+        ((7, 300, 3), (0, 2, 1)),  # few of one axis
+        ((40, 50, 6), (1, 0, 2)),  # short runs stay together,
+        ((3, 4, 200), (1, 0, 2)),  # long ones,
+        ((2, 3, 9001), (1, 0, 2)),  # and longer ones than a tile
+        ((2, 5, 3, 30, 4), (2, 3, 0, 1, 4)),
+        ((3, 11, 2, 13, 2), (0, 2, 4, 1, 3)),
+        ((3, 2, 2, 11, 13), (0, 3, 1, 4, 2)),
     ],
 )
-def test_permute_in_many_squares(shape, dims, threads):
-    check_move(lambda x: F.permute(x, dims), lambda x: np.transpose(x, dims), numbers(shape, np.float32))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_permute_in_many_tiles(shape, dims, dtype, threads):
+    check_move(lambda x: F.permute(x, dims), lambda x: np.transpose(x, dims), numbers(shape, dtype))
 
 
 def test_permute_takes_negative_axes():
@@ -216,6 +224,8 @@ def test_integers_move_too():
     moved = F.permute(labels, (1, 0))
     assert moved.dtype == np.int64
     np.testing.assert_array_equal(moved, labels.T)
+    labels = np.arange(70 * 90, dtype=np.int64).reshape(70, 90)
+    np.testing.assert_array_equal(F.permute(labels, (1, 0)), labels.T)
 
 
 def test_results_do_not_depend_on_threads(threads):

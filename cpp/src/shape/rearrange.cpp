@@ -53,8 +53,17 @@ void add_strided(index n, const T* dy, T* dx, index stride) {
 
 }  // namespace
 
-Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
+Rearrange::Rearrange(std::vector<RearrangeAxis> axes) {
   std::vector<RearrangeAxis> simple = simplify(std::move(axes));
+  permutes_ = std::all_of(simple.begin(), simple.end(), [](const RearrangeAxis& a) { return a.table.empty(); });
+  if (permutes_) {
+    std::vector<PermutationAxis> all;
+    for (const RearrangeAxis& axis : simple) all.push_back({axis.output, axis.stride});
+    permutation_ = Permutation(std::move(all));
+    inverse_ = permutation_.inverse();
+    return;
+  }
+  if (simple.size() == 1) simple.insert(simple.begin(), RearrangeAxis{});  // there is an outer axis
   index output_stride = 1;
   for (std::size_t a = simple.size(); a-- > 0;) {
     Axis axis;
@@ -87,8 +96,7 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
 
   if (line_.table.empty()) {
     run_end_ = line_.output;
-    once_ = line_.stride == 1;
-    find_permutation(with_inverse);
+    covers_ = line_.stride == 1;
     return;
   }
   const auto all = [this](auto position) {
@@ -113,63 +121,14 @@ Rearrange::Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse) {
     }
     o = end;
   }
-  const auto reads = std::count_if(line_.table.begin(), line_.table.end(), [](index t) { return t >= 0; });
-  once_ = reverses_ || (line_.stride == 1 && run_end_ - run_begin_ == line_.input && reads == line_.input);
-}
-
-void Rearrange::find_permutation(bool with_inverse) {
-  std::vector<const Axis*> axes = {&line_};
-  for (std::size_t a = 0; a < outer_.size(); ++a) {
-    if (!outer_[a].table.empty()) return;
-    axes.push_back(&outer_[a]);
-    if (outer_[a].stride == 1 && line_.stride != 1) beside_ = static_cast<int>(a);
-  }
-  std::sort(axes.begin(), axes.end(), [](const Axis* a, const Axis* b) { return a->stride > b->stride; });
-  if (!with_inverse) return;
-  std::vector<RearrangeAxis> back;
-  for (const Axis* axis : axes) back.push_back({axis->input, axis->output, axis->output_stride, {}});
-  inverse_ = std::shared_ptr<const Rearrange>(new Rearrange(std::move(back), false));
-}
-
-// Of a permutation under which other elements lie side by side: square by square, so that lines are read and written whole,
-// some of them after each other in the input.
-template <class T>
-void Rearrange::turn(const Team& team, const T* x, T* y) const {
-  constexpr index kSquare = 16, kAcross = 128, kAlong = 512;  // of a square, and of a piece
-  const Axis& beside = outer_[static_cast<std::size_t>(beside_)];
-  const index across = divide_up(beside.output, kAcross), along = divide_up(line_.output, kAlong);
-  team.for_each(output_lines_ / beside.output * across * along, [&](index piece) {
-    const index row = piece / along % across * kAcross, rows_end = std::min(row + kAcross, beside.output);
-    const index column = piece % along * kAlong, columns_end = std::min(column + kAlong, line_.output);
-    const T* from = x;
-    T* to = y;
-    index rest = piece / along / across;
-    for (std::size_t a = outer_.size(); a-- > 0;) {
-      if (static_cast<int>(a) == beside_) continue;
-      const index at = rest % outer_[a].output;
-      from += at * outer_[a].stride, to += at * outer_[a].output_stride;
-      rest /= outer_[a].output;
-    }
-    for (index c = column; c < columns_end; c += kSquare) {
-      const index columns = std::min(kSquare, columns_end - c);
-      for (index r = row; r < rows_end; r += kSquare) {
-        const index rows = std::min(kSquare, rows_end - r);
-        T square[kSquare][kSquare];
-        for (index i = 0; i < columns; ++i) {
-          const T* const source = from + (c + i) * line_.stride + r;
-          for (index j = 0; j < rows; ++j) square[j][i] = source[j];
-        }
-        for (index j = 0; j < rows; ++j)
-          std::copy_n(square[j], columns, to + (r + j) * beside.output_stride + c);
-      }
-    }
-  });
+  covers_ = line_.stride == 1 && run_end_ - run_begin_ == line_.input;
 }
 
 template <class T>
 void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
+  if (permutes_) return permutation_.run(team, x, y);
   if (line_.output == 0 || output_lines_ == 0) return;
-  if (beside_ >= 0) return turn(team, x, y);
+  const Axis& last = outer_.back();
   const index* table = line_.table.data();
   const index stride = line_.stride;
   team.for_range(output_lines_, std::max<index>(1, 4096 / line_.output), [&](index begin, index end) {
@@ -181,24 +140,23 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
     }
     // Lines that follow each other along the last of the other axes.
     for (index l = begin; l < end;) {
-      index base = 0, lines = 1;
+      index base = 0;
       bool inside = true;
       for (std::size_t a = 0; a + 1 < outer_.size(); ++a) {
         const index p = outer_[a].table.empty() ? at[a] : outer_[a].table[static_cast<std::size_t>(at[a])];
         inside = inside && p >= 0;
         base += p * outer_[a].stride;
       }
-      const Axis* const last = outer_.empty() ? nullptr : &outer_.back();
-      const index first = last ? at[outer_.size() - 1] : 0;
-      if (last) lines = std::min(end - l, last->output - first);
+      const index first = at[outer_.size() - 1];
+      const index lines = std::min(end - l, last.output - first);
       for (index i = first; i < first + lines; ++i) {
-        const index p = !last ? 0 : last->table.empty() ? i : last->table[static_cast<std::size_t>(i)];
+        const index p = last.table.empty() ? i : last.table[static_cast<std::size_t>(i)];
         T* line = y + (l + i - first) * line_.output;
         if (!inside || p < 0) {
           std::fill(line, line + line_.output, constant);
           continue;
         }
-        const T* from = x + base + (last ? p * last->stride : 0);
+        const T* from = x + base + p * last.stride;
         if (repeats_) {
           std::fill(line, line + line_.output, *from);
           continue;
@@ -213,7 +171,6 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
           line[o] = table[o] < 0 ? constant : from[table[o] * stride];
       }
       l += lines;
-      if (!last) continue;
       at[outer_.size() - 1] += lines;
       for (std::size_t a = outer_.size(); a-- > 0 && at[a] == outer_[a].output;) {
         at[a] = 0;
@@ -225,8 +182,8 @@ void Rearrange::forward(const Team& team, const T* x, T constant, T* y) const {
 
 template <class T>
 void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
+  if (permutes_) return inverse_.run(team, dy, dx);
   if (line_.input == 0) return;
-  if (inverse_) return inverse_->forward(team, dy, T(0), dx);
   const index* table = line_.table.data();
   const index stride = line_.stride;
   team.for_range(input_lines_, std::max<index>(1, 4096 / line_.input), [&](index begin, index end) {
@@ -253,7 +210,7 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
         read = read && from[a] < until[a];
       }
       T* line = dx + base;
-      bool fresh = once_ && read;
+      bool fresh = read && (reverses_ || covers_);
       for (index i = 0; !fresh && i < line_.input; ++i) line[i * stride] = T(0);
       // All combinations of the outputs that read this input line, the last axis fastest.
       while (read) {
@@ -266,19 +223,21 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
         const T* d = dy + offset;
         if (fresh && reverses_) {
           std::reverse_copy(d, d + line_.input, line);
-          fresh = false;
-        } else if (fresh) {
-          std::copy_n(d + run_begin_, line_.input, line);
-          fresh = false;
         } else {
+          T* const run = line + run_start_ * stride;
+          if (fresh) {
+            std::copy_n(d + run_begin_, line_.input, run);
+          } else {
+            add_strided(run_end_ - run_begin_, d + run_begin_, run, stride);
+          }
           for (index o = 0; o < run_begin_; ++o) {
             if (table[o] >= 0) line[table[o] * stride] += d[o];
           }
-          add_strided(run_end_ - run_begin_, d + run_begin_, line + run_start_ * stride, stride);
           for (index o = run_end_; o < line_.output; ++o) {
             if (table[o] >= 0) line[table[o] * stride] += d[o];
           }
         }
+        fresh = false;
         read = false;
         for (std::size_t a = rank; a-- > 0;) {
           if (++reader[a] < until[a]) {

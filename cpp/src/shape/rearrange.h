@@ -7,10 +7,9 @@
 // is a matter of strides. The gradient adds: dx[i] = sum of dy[o] over all o with t[o] = i.
 #pragma once
 
-#include <memory>
-#include <utility>
 #include <vector>
 
+#include "shape/permutation.h"
 #include "tenfold/parallel.h"
 #include "tenfold/types.h"
 
@@ -29,11 +28,11 @@ class Rearrange {
 
   // The product of the input extents is the size of the input: an axis that the output drops has output 1 or
   // none of its positions in the table.
-  explicit Rearrange(std::vector<RearrangeAxis> axes) : Rearrange(std::move(axes), true) {}
+  explicit Rearrange(std::vector<RearrangeAxis> axes);
 
   template <class T>
   void forward(const Team& team, const T* x, T constant, T* y) const;
-  // Overwrites dx. Every element of dx is summed by one member, in the order of the output.
+  // Overwrites dx. Every element of dx is summed by one member: lines in the order of the output, of each its run first.
   template <class T>
   void backward(const Team& team, const T* dy, T* dx) const;
 
@@ -45,10 +44,9 @@ class Rearrange {
     std::vector<index> first, readers;
   };
 
-  Rearrange(std::vector<RearrangeAxis> axes, bool with_inverse);
-  void find_permutation(bool with_inverse);
-  template <class T>
-  void turn(const Team& team, const T* x, T* y) const;
+  // Where nothing is left out, repeated or turned round.
+  bool permutes_ = false;
+  Permutation permutation_, inverse_;
 
   std::vector<Axis> outer_;  // all but the last axis
   Axis line_;                // the last axis
@@ -56,11 +54,8 @@ class Rearrange {
         run_start_ = 0;    // outputs run_begin .. run_end read run_start, run_start + 1, ...
   bool repeats_ = false;   // a line is one element again and again
   bool reverses_ = false;  // a line is one of the input turned round
-  bool once_ = false;      // a line reads all of one, in order or turned round
+  bool covers_ = false;    // the run is all of a line, whose elements lie side by side
   index output_lines_ = 1, input_lines_ = 1;
-  // Of a permutation: its inverse, and which outer axis is the input's last one, or -1.
-  std::shared_ptr<const Rearrange> inverse_;
-  int beside_ = -1;
 };
 
 }  // namespace tenfold
