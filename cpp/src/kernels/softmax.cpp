@@ -90,57 +90,106 @@ void log_softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* 
   }
 }
 
+// Columns side by side, of which a plane has a few lines: what lies `pitch` apart would be fetched by the line, again and again.
+constexpr index kTogether = 16;  // vectors
+
+// One value of each column of a block, of which the first `count` are used.
+template <class T>
+struct ColumnValues {
+  ColumnValues(T start, index count) {
+    for (index i = 0; i < count; i += kLanes<T>) (*this)[i] = splat(start);
+  }
+  __attribute__((always_inline)) Vec<T>& operator[](index i) { return values[i / kLanes<T>]; }
+  Vec<T> values[kTogether];
+};
+
+// body(begin, count) for blocks of columns.
+template <class T, class Body>
+TENFOLD_INLINE void column_blocks(index width, Body body) {
+  constexpr index step = kTogether * kLanes<T>;
+  for (index begin = 0; begin < width; begin += step)
+    body(begin, width - begin < step ? width - begin : step);
+}
+
+// body(at, i, k) for all vectors of a block, plane by plane; i: within the plane, k: from the first plane's beginning.
+template <class T, class Body>
+TENFOLD_INLINE void planes(index count, index n, index pitch, Body body) {
+  for (index c = 0; c < n; ++c) {
+    sweep<T>(count, [&](auto at, index i) __attribute__((always_inline)) { body(at, i, c * pitch + i); });
+  }
+}
+
+// The maxima of a block's columns.
+template <class T>
+TENFOLD_INLINE ColumnValues<T> column_max(index count, index n, index pitch, const T* x) {
+  ColumnValues<T> top(T(-__builtin_inf()), count);
+  planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+    top[i] = larger<T>(top[i], at.load(x + k));
+  });
+  return top;
+}
+
 template <class T>
 void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* largest, T* log_sum) {
-  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
-    Vec<T> top = splat(T(-__builtin_inf()));
-    for (index c = 0; c < n; ++c) top = larger<T>(top, at.load(x + c * pitch + i));
-    Vec<T> total = {};
-    for (index c = 0; c < n; ++c) {
-      const Vec<T> e = exp<T>(at.load(x + c * pitch + i) - top);
-      at.store(y + c * pitch + i, e);
-      total += e;
-    }
-    const Vec<T> scale = T(1) / total;
-    for (index c = 0; c < n; ++c) at.store(y + c * pitch + i, at.load(y + c * pitch + i) * scale);
-    if (largest != nullptr) at.store(largest + i, top);
-    if (log_sum != nullptr) at.store(log_sum + i, log<T>(total));
+  column_blocks<T>(width, [&](index begin, index count) __attribute__((always_inline)) {
+    const T* const from = x + begin;
+    T* const to = y + begin;
+    ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      const Vec<T> e = exp<T>(at.load(from + k) - top[i]);
+      at.store(to + k, e);
+      total[i] += e;
+    });
+    sweep<T>(count, [&](auto at, index i) __attribute__((always_inline)) {
+      if (largest != nullptr) at.store(largest + begin + i, top[i]);
+      if (log_sum != nullptr) at.store(log_sum + begin + i, log<T>(total[i]));
+      total[i] = T(1) / total[i];
+    });
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      at.store(to + k, at.load(to + k) * total[i]);
+    });
   });
 }
 
 template <class T>
 void log_softmax_columns(index width, index n, index pitch, const T* x, T* y) {
-  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
-    Vec<T> top = splat(T(-__builtin_inf()));
-    for (index c = 0; c < n; ++c) top = larger<T>(top, at.load(x + c * pitch + i));
-    Vec<T> total = {};
-    for (index c = 0; c < n; ++c) total += exp<T>(at.load(x + c * pitch + i) - top);
-    const Vec<T> log_total = log<T>(total);
-    for (index c = 0; c < n; ++c) at.store(y + c * pitch + i, at.load(x + c * pitch + i) - top - log_total);
+  column_blocks<T>(width, [&](index begin, index count) __attribute__((always_inline)) {
+    const T* const from = x + begin;
+    ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      total[i] += exp<T>(at.load(from + k) - top[i]);
+    });
+    for (index i = 0; i < count; i += kLanes<T>) total[i] = log<T>(total[i]);
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      at.store(y + begin + k, at.load(from + k) - top[i] - total[i]);
+    });
   });
 }
 
 template <class T>
 void softmax_columns_backward(index width, index n, index pitch, const T* y, const T* dy, T* dx) {
-  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
-    Vec<T> dot = {};
-    for (index c = 0; c < n; ++c) dot += at.load(y + c * pitch + i) * at.load(dy + c * pitch + i);
-    for (index c = 0; c < n; ++c) {
-      const index k = c * pitch + i;
-      at.store(dx + k, at.load(y + k) * (at.load(dy + k) - dot));
-    }
+  column_blocks<T>(width, [&](index begin, index count) __attribute__((always_inline)) {
+    const T *const value = y + begin, *const d = dy + begin;
+    ColumnValues<T> dot(0, count);
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      dot[i] += at.load(value + k) * at.load(d + k);
+    });
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      at.store(dx + begin + k, at.load(value + k) * (at.load(d + k) - dot[i]));
+    });
   });
 }
 
 template <class T>
 void log_softmax_columns_backward(index width, index n, index pitch, const T* y, const T* dy, T* dx) {
-  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
-    Vec<T> total = {};
-    for (index c = 0; c < n; ++c) total += at.load(dy + c * pitch + i);
-    for (index c = 0; c < n; ++c) {
-      const index k = c * pitch + i;
-      at.store(dx + k, at.load(dy + k) - exp<T>(at.load(y + k)) * total);
-    }
+  column_blocks<T>(width, [&](index begin, index count) __attribute__((always_inline)) {
+    const T *const value = y + begin, *const d = dy + begin;
+    ColumnValues<T> total(0, count);
+    planes<T>(count, n, pitch,
+              [&](auto at, index i, index k) __attribute__((always_inline)) { total[i] += at.load(d + k); });
+    planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+      at.store(dx + begin + k, at.load(d + k) - exp<T>(at.load(value + k)) * total[i]);
+    });
   });
 }
 
@@ -158,12 +207,10 @@ void cross_entropy_rows_backward(index rows, index n, const T* y, const T* total
 template <class T>
 void cross_entropy_columns_backward(index width, index n, index pitch, const T* y, const T* total,
                                     const T* less, T* dx) {
-  sweep<T>(width, [&](auto at, index i) __attribute__((always_inline)) {
-    const Vec<T> scale = at.load(total + i), shift = -at.load(less + i);
-    for (index c = 0; c < n; ++c) {
-      const Vec<T> d = fma<T>(at.load(y + c * pitch + i), scale, shift);
-      at.store(dx + c * pitch + i, select<T>(scale == Vec<T>{}, Vec<T>{}, d));
-    }
+  planes<T>(width, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
+    const Vec<T> scale = at.load(total + i);
+    const Vec<T> d = fma<T>(at.load(y + k), scale, -at.load(less + i));
+    at.store(dx + k, select<T>(scale == Vec<T>{}, Vec<T>{}, d));
   });
 }
 

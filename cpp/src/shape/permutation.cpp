@@ -29,8 +29,8 @@ Permutation::Permutation(std::vector<PermutationAxis> axes) : axes_(std::move(ax
     column_ = outer_.back();
     outer_.pop_back();
   }
-  const auto row =
-      std::find_if(outer_.begin(), outer_.end(), [this](const PermutationAxis& a) { return a.from == unit_; });
+  const auto row = std::find_if(outer_.begin(), outer_.end(),
+                                [this](const PermutationAxis& a) { return a.from == unit_; });
   if (row != outer_.end()) {
     row_ = *row;
     outer_.erase(row);

@@ -55,7 +55,8 @@ void add_strided(index n, const T* dy, T* dx, index stride) {
 
 Rearrange::Rearrange(std::vector<RearrangeAxis> axes) {
   std::vector<RearrangeAxis> simple = simplify(std::move(axes));
-  permutes_ = std::all_of(simple.begin(), simple.end(), [](const RearrangeAxis& a) { return a.table.empty(); });
+  permutes_ =
+      std::all_of(simple.begin(), simple.end(), [](const RearrangeAxis& a) { return a.table.empty(); });
   if (permutes_) {
     std::vector<PermutationAxis> all;
     for (const RearrangeAxis& axis : simple) all.push_back({axis.output, axis.stride});
