@@ -209,6 +209,9 @@ TYPED_TEST(Gemm, IsExactOverSeveralChunksAndBands) {
       {3, 4, 600, "dot products with both copied"},
       {50, 300, 4000, "dot products of long sums: columns of B go by"},
       {310, 45, 4100, "dot products of long sums: rows of A go by"},
+      {3, 1030, 2050, "few rows, a large B in place"},
+      {13, 617, 3500, "few rows, a large B packed"},
+      {1030, 2, 2050, "few columns, where A is T"},
   };
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);
@@ -257,8 +260,9 @@ TYPED_TEST(Gemm, LetsNanThrough) {
 TYPED_TEST(Gemm, HasTheSameBitsForEveryTeam) {
   const struct {
     index m, n, k;
-  } shapes[] = {{37, 530, 700}, {530, 37, 700},  {61, 77, 1300},   {3, 1000, 100}, {130, 120, 110},
-                {900, 3, 700},  {520, 240, 520}, {1024, 1000, 260}};  // the last one packs A where it is T
+  } shapes[] = {{37, 530, 700},  {530, 37, 700},  {61, 77, 1300},    {3, 1000, 100}, {130, 120, 110},
+                {900, 3, 700},   {520, 240, 520}, {1024, 1000, 260},  // the last one packs A where it is T
+                {5, 1300, 1700}, {1500, 14, 1500}};                   // large operands that go by
   for (Isa isa : available_isas()) {
     const WithIsa with(isa);
     for (const auto& s : shapes) {
@@ -463,10 +467,10 @@ TEST(StridedProducts, PackOnlyWhatLiesBadly) {
 TEST(StridedProducts, ALateMemberTouchesNothing) {
   const int before = num_threads();
   set_num_threads(2);
-  bool copies_a = false, copies_b = false;
-  const index sizes[][3] = {{1, 120, 400}, {3, 40, 90},     {4, 5, 2000},  {40, 3, 90},   {33, 70, 50},
-                            {64, 84, 120}, {100, 200, 300}, {700, 40, 64}, {3, 200, 300}, {200, 3, 300},
-                            {2, 64, 2000}, {64, 2, 2000},   {8, 8, 4000}};
+  bool copies_a = false, copies_b = false, streams = false, turned = false;
+  const index sizes[][3] = {{1, 120, 400}, {3, 40, 90},     {4, 5, 2000},  {40, 3, 90},     {33, 70, 50},
+                            {64, 84, 120}, {100, 200, 300}, {700, 40, 64}, {3, 200, 300},   {200, 3, 300},
+                            {2, 64, 2000}, {64, 2, 2000},   {8, 8, 4000},  {2, 1100, 2000}, {1500, 14, 1500}};
   for (const auto& size : sizes) {
     const index m = size[0], n = size[1], k = size[2];
     for (Transpose ta : {Transpose::no, Transpose::yes}) {
@@ -476,6 +480,8 @@ TEST(StridedProducts, ALateMemberTouchesNothing) {
                                               layout(tb, tb == Transpose::yes ? k : n));
         copies_a = copies_a || plan.copies_a();
         copies_b = copies_b || plan.copies_b();
+        streams = streams || (plan.form == ProductForm::streamed && !plan.stream.turned);
+        turned = turned || (plan.form == ProductForm::streamed && plan.stream.turned);
         const std::vector<float> a(static_cast<std::size_t>(m * k), 2), b(static_cast<std::size_t>(k * n), 3);
         std::vector<float> c(static_cast<std::size_t>(m * n));
         expect_untouched_by_a_late_member(
@@ -486,6 +492,7 @@ TEST(StridedProducts, ALateMemberTouchesNothing) {
       }
     }
   }
+  EXPECT_TRUE(streams && turned) << "no operand goes by";
   EXPECT_TRUE(copies_a && copies_b) << "the copies that the case is for do not occur";
   set_num_threads(before);
 }

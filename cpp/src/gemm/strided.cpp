@@ -262,6 +262,13 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
     }
   }
   plan.tiles = best.plan, plan.time = best.time;
+  if (plan.form != ProductForm::dots) {
+    const bool b_goes_by = b.column == 1 && streams<T>(m, n, k);
+    if (b_goes_by || (a.row == 1 && streams<T>(n, m, k))) {
+      plan.form = ProductForm::streamed;
+      plan.stream = b_goes_by ? plan_stream<T>(m, n, k, false) : plan_stream<T>(n, m, k, true);
+    }
+  }
   return plan;
 }
 
@@ -278,6 +285,13 @@ void run_strided(const Team& team, const StridedPlan<T>& plan, const T* a, const
                          workspace);
     case ProductForm::dots:
       return run_dots(team, plan, a, b, c, workspace);
+    case ProductForm::streamed:
+      if (plan.stream.turned) {
+        return run_stream(team, plan.stream, StridedA<T>{b, plan.b.column, plan.b.row},
+                          StridedB<T>{a, plan.a.column, plan.a.row}, c, workspace);
+      }
+      return run_stream(team, plan.stream, StridedA<T>{a, plan.a.row, plan.a.column},
+                        StridedB<T>{b, plan.b.row, plan.b.column}, c, workspace);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gemm/driver.h"
+#include "gemm/stream.h"
 #include "tenfold/gemm.h"
 
 namespace tenfold {
@@ -51,7 +52,8 @@ index tallest_tile(MatrixLayout a) {
 // transposed: the transposed product in that form; a tile is turned when it is written.
 // dots: both operands run along k in the vectors; one that does not is copied, by every member for itself. The larger
 // one goes by once, the other one stays near. For operands that are used a few times.
-enum class ProductForm { tiles, transposed, dots };
+// streamed: few rows, or few columns, by an operand that no cache holds, which goes by once (gemm/stream.h).
+enum class ProductForm { tiles, transposed, dots, streamed };
 
 template <class T>
 struct StridedPlan {
@@ -59,7 +61,8 @@ struct StridedPlan {
   index m = 0, n = 0, k = 0;
   MatrixLayout a{}, b{};
   GemmPlan<T> tiles;  // of the transposed product in that form
-  double time = 0;    // estimate for one thread, packing included, in multiply-adds of a vector
+  StreamPlan<T> stream;
+  double time = 0;  // estimate for one thread, packing included, in multiply-adds of a vector
   // Of the dot form: whether it is A that goes by; how many panels of that an item takes, how many items share them, and
   // the part of K that a tile sums at a time.
   bool streams_a = false;
@@ -79,8 +82,14 @@ struct StridedPlan {
                          kernels().lanes;
   }
   std::size_t workspace(int threads) const {
-    return form == ProductForm::dots ? static_cast<std::size_t>(threads * (copies() + parts())) * sizeof(T)
-                                     : tiles.workspace(threads);
+    switch (form) {
+      case ProductForm::dots:
+        return static_cast<std::size_t>(threads * (copies() + parts())) * sizeof(T);
+      case ProductForm::streamed:
+        return stream.workspace(threads);
+      default:
+        return tiles.workspace(threads);
+    }
   }
 };
 

@@ -89,6 +89,8 @@ struct GemmCosts {
   double b_apart, b_aliased;
   // To write C in the transposed form, of a square that has it.
   double turn;
+  // Rows, at most, that are worth a pass of their sums for each part of a B that no cache holds.
+  ptrdiff_t stream_rows;
 };
 
 template <class T>
