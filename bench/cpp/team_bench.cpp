@@ -52,7 +52,7 @@ void overwrite(benchmark::State& state, bool past) {
   for (auto _ : state) {
     parallel(kAlways, [&](const Team& team) {
       index sum = 0;
-      for (index i = 0; i < kBytes; i += kLine) sum += static_cast<index>(shared.data()[i]);
+      for (index i = 0; i < kBytes; i += kLineBytes) sum += static_cast<index>(shared.data()[i]);
       sums += sum;
       team.barrier();
       if (team.rank() == 0) {
@@ -67,7 +67,7 @@ void overwrite(benchmark::State& state, bool past) {
       team.barrier();
     });
   }
-  state.counters["ns"] = total * 1e9 / static_cast<double>(state.iterations() * (kBytes / kLine));
+  state.counters["ns"] = total * 1e9 / static_cast<double>(state.iterations() * (kBytes / kLineBytes));
 }
 
 void register_benchmarks() {

@@ -31,9 +31,6 @@ constexpr std::size_t kKeptBytes = 128 * 1024;
 // cache.
 constexpr index kStripBytes = 384 * 1024, kMostStripBytes = 512 * 1024;
 
-template <class T>
-constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-
 std::size_t bytes_of(index count, std::size_t size) {
   return align_up(static_cast<std::size_t>(count) * size);
 }

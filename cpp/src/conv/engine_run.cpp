@@ -301,12 +301,11 @@ void ShiftEngine<T>::run_direct(const Item& item, const Scratch& s, const T* bas
 // guess.
 template <class T>
 void ShiftEngine<T>::fetch_weights(index K, index rows, const T* weight, const index* map) const {
-  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-  const index row = problem_.weight_row, step = std::max<index>(1, kLine / row);
+  const index row = problem_.weight_row, step = std::max<index>(1, kLine<T> / row);
   index next = -1;
   for (index k = 0; k < K; ++k) {
-    if (map[k] < next && map[k] >= next - kLine) continue;
-    next = map[k] + kLine;
+    if (map[k] < next && map[k] >= next - kLine<T>) continue;
+    next = map[k] + kLine<T>;
     for (index m = 0; m < rows; m += step) __builtin_prefetch(weight + map[k] + m * row);
   }
 }

@@ -5,6 +5,7 @@
 #include "conv/images.h"
 #include "conv/pointwise.h"
 #include "kernels/conv.h"
+#include "kernels/line.h"
 #include "tenfold/memory.h"
 
 namespace tenfold {
@@ -111,11 +112,11 @@ class Gathering {
 
   // So many lines of the pixels that the share after the next one is gathered from.
   GemmFetch<T> ahead(index lines) const {
-    constexpr index kLine = 64 / static_cast<index>(sizeof(T));
     const index begin = rows_ * (share_ + 1) / shares_, end = rows_ * (share_ + 2) / shares_;
     if (!from_ || end > rows_) return {};
     const index pixels = (end - begin) * plane_.axes[1].step * plane_.axes[2].size;
-    return {sample_row(plane_, from_, begin), kLine * std::max<index>(1, divide_up(pixels, kLine * lines))};
+    return {sample_row(plane_, from_, begin),
+            kLine<T> * std::max<index>(1, divide_up(pixels, kLine<T> * lines))};
   }
 
  private:

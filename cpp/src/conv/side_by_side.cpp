@@ -15,11 +15,10 @@ constexpr index kPair = 2;  // pixels of a window along a row
 // itself.
 template <class T>
 void ask_for(const T* from, index runs, const ConvRun* run) {
-  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
   for (index r = 0; r < runs; ++r) {
     const T* const first = from + run[r].target;
     const index span = run[r].count * kPair;
-    for (index i = 0; i < span; i += kLine) __builtin_prefetch(first + i);
+    for (index i = 0; i < span; i += kLine<T>) __builtin_prefetch(first + i);
     __builtin_prefetch(first + span - 1);
   }
 }
@@ -101,11 +100,11 @@ struct PairsB {
     const index at = j % rows.length * kPair;
     const index span = (last + 1 - row) * window[1].kernel * window[2].size - at;
     return {source + channel * window.input_count() + rows.begin[static_cast<std::size_t>(row)] + at,
-            std::min(divide_up(span, kc), kLine)};
+            std::min(divide_up(span, kc), index{kLine<T>})};
   }
 
  private:
-  static constexpr index kLine = 64 / static_cast<index>(sizeof(T)), kTogether = 4;
+  static constexpr index kTogether = 4;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "conv/shift.h"
 #include "gemm/driver.h"
 #include "kernels/conv.h"
+#include "kernels/line.h"
 
 namespace tenfold {
 
@@ -29,17 +30,17 @@ class Ahead {
 
   // In `calls` calls of more(lines(calls)) everything is asked for.
   index lines(index calls) const {
-    return divide_up(planes_ * rows_ * divide_up(span_, kLine), std::max<index>(1, calls));
+    return divide_up(planes_ * rows_ * divide_up(span_, kLine<T>), std::max<index>(1, calls));
   }
   void more(index lines) {
     for (; lines > 0 && planes_ > 0; --lines) {
       __builtin_prefetch(from_ + at_, 0, 2);
-      go_on(kLine);
+      go_on(kLine<T>);
     }
   }
   // What a register tile asks for on its way that sums so many products, step(products) elements apart.
   index step(index products) const {
-    const index tiles = divide_up(span_, products * kLine);
+    const index tiles = divide_up(span_, products * kLine<T>);
     return divide_up(span_, std::max<index>(1, tiles * products));
   }
   GemmFetch<T> with_tile(index products, index step) {
@@ -50,7 +51,6 @@ class Ahead {
   }
 
  private:
-  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
   void go_on(index elements) {
     at_ += elements;
     if (at_ < span_) return;
@@ -207,7 +207,7 @@ class ShiftSource {
   void fetch(const T* source, index channels, index span) const {
     for (index c = 0; c < channels; ++c) {
       const T* from = source + c * channel_stride_;
-      for (index i = 0; i < span; i += 64 / static_cast<index>(sizeof(T))) __builtin_prefetch(from + i);
+      for (index i = 0; i < span; i += kLine<T>) __builtin_prefetch(from + i);
     }
   }
 

@@ -365,8 +365,7 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
         // The rows of w lie far apart: no hardware fetches the next ones by itself.
         if (k + kStaged + i < k_end) {
           const T* next = from + (kStaged + i) * p.weight_channel;
-          for (index at = 0; at < taps * count; at += 64 / static_cast<index>(sizeof(T)))
-            __builtin_prefetch(next + at);
+          for (index at = 0; at < taps * count; at += kLine<T>) __builtin_prefetch(next + at);
         }
         // More taps than there are, where something follows them: whole squares are transposed.
         const index begin = from + i * p.weight_channel - weight;

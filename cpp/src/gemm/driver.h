@@ -46,6 +46,7 @@
 #include <type_traits>
 
 #include "kernels/gemm.h"
+#include "kernels/line.h"
 #include "tenfold/memory.h"
 #include "tenfold/parallel.h"
 #include "tenfold/types.h"
@@ -242,7 +243,7 @@ struct RowSums<T, true> {
 
   static constexpr index kRoom = 8 * 1024 / static_cast<index>(sizeof(T)), kBehind = 64;
   index tiles, first = 0, end = 0;  // so many at a time; those at hand
-  alignas(64) T data[kRoom + kBehind];
+  alignas(kLineBytes) T data[kRoom + kBehind];
 };
 
 // One member's part of a product.
@@ -273,7 +274,6 @@ class GemmDriver {
   // Where the elements of a row lie side by side, neighbouring panels share its lines and pages: they are packed
   // together, so many rows at a time.
   static constexpr index kRowsAtOnce = 32;
-  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
 
   // a[chunk][panel][kk][p] of the chunks begin_ .. end_ - 1.
   void pack_shared_a() const {
@@ -490,16 +490,15 @@ struct StridedB {
   GemmPanelB<T> direct(index j, index k) const { return {data + k * step + j, step}; }
   // Rows side by side: a line of every row in turn. Columns side by side: all their elements, line after line, with
   // the first chunk.
-  static constexpr index kLine = 64 / static_cast<index>(sizeof(T));
   index turns(index n, index kc) const {
     constexpr index kMost = 512 * 1024 / static_cast<index>(sizeof(T));
-    if (column == 1) return n / kLine + 1;
-    return step == 1 && n * column <= kMost && kc > 0 ? (n * column + kc * kLine - 1) / (kc * kLine) : 0;
+    if (column == 1) return n / kLine<T> + 1;
+    return step == 1 && n * column <= kMost && kc > 0 ? divide_up(n * column, kc * kLine<T>) : 0;
   }
   GemmFetch<T> ahead(index turn, index j, index k, index kc) const {
-    if (column == 1) return {data + k * step + j + turn * kLine, step};
+    if (column == 1) return {data + k * step + j + turn * kLine<T>, step};
     if (k > 0) return {};
-    return {data + j * column + turn * kc * kLine, kLine};
+    return {data + j * column + turn * kc * kLine<T>, kLine<T>};
   }
 };
 
@@ -566,8 +565,8 @@ struct TransposedC {
   template <class Kernel>
   void operator()(Kernel kernel, GemmTile<T>& tile, index i, index j, index rows, bool first,
                   bool last) const {
-    constexpr index kMostLanes = 64 / static_cast<index>(sizeof(T));
-    alignas(64) T sums[kGemmMaxRows * kGemmMaxVectors * kMostLanes];
+    alignas(kLineBytes)
+        T sums[kGemmMaxRows * kGemmMaxVectors * kLine<T>];  // a vector is no longer than a line
     const index columns = tile.n;
     tile.ldc = (columns + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
     if (!kernels.reads_ends)

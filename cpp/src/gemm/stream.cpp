@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gemm/strided.h"
+#include "kernels/line.h"
 
 namespace tenfold {
 namespace {
@@ -11,9 +12,6 @@ constexpr index kPieceBytes = 4096;  // of a row: a run that the processor follo
 constexpr index kRowsAtOnce = 8;     // so many runs side by side
 constexpr index kPieces = 4;         // at least, where they are not much shorter for it
 constexpr index kAheadBytes = 256;   // in the run that a tile reads
-
-template <class T>
-constexpr index kLine = 64 / static_cast<index>(sizeof(T));
 
 }  // namespace
 

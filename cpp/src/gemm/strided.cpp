@@ -24,10 +24,10 @@ constexpr double kDotCopy = 1.5;     // to copy an element so that it runs along
 // the sets hold that they fall into, and half of all beside what goes by.
 template <class T>
 index lines_that_stay(index pitch) {
-  constexpr index kLine = 64, kSets = 64, kWays = 8, kMost = kSets * kWays / 2;
+  constexpr index kSets = 64, kWays = 8, kMost = kSets * kWays / 2;
   const index bytes = pitch * static_cast<index>(sizeof(T));
-  if (bytes == 0 || bytes % kLine != 0) return kMost;
-  const index lines = bytes / kLine, every = std::min(kSets, lines & -lines);  // set that they fall into
+  if (bytes == 0 || bytes % kLineBytes != 0) return kMost;
+  const index lines = bytes / kLineBytes, every = std::min(kSets, lines & -lines);  // set that they fall into
   return std::min(kMost, kSets / every * kWays);
 }
 
@@ -134,7 +134,7 @@ void run_dots(const Team& team, const StridedPlan<T>& plan, const T* a, const T*
   const index S = kernels.dot_columns, passing = by_a ? plan.m : plan.n, near = by_a ? plan.n : plan.m;
   const index passing_panels = plan.passing_panels(), near_panels = plan.near_panels();
   const index tile_parts = kernels.dot_rows * S * kernels.lanes;
-  constexpr index kMostSums = kGemmMaxDotRows * kGemmMaxDotColumns + 64 / static_cast<index>(sizeof(T));
+  constexpr index kMostSums = kGemmMaxDotRows * kGemmMaxDotColumns + kLine<T>;
   const bool far = passing * plan.k > kNear<T>;
   T sums[kMostSums], turned[kMostSums];
   GemmDot<T> dot{};

@@ -29,9 +29,8 @@ bool aliased(index pitch) {
 // From row to row of so many elements that begin at lines of the caches and do not alias.
 template <class T>
 index row_pitch(index elements) {
-  constexpr index kLine = 64 / static_cast<index>(sizeof(T));
-  const index pitch = divide_up(elements, kLine) * kLine;
-  return aliased<T>(pitch) ? pitch + kLine : pitch;
+  const index pitch = divide_up(elements, kLine<T>) * kLine<T>;
+  return aliased<T>(pitch) ? pitch + kLine<T> : pitch;
 }
 
 // Elements of an operand that stays near.

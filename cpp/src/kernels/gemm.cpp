@@ -1,5 +1,6 @@
 #include "kernels/gemm.h"
 
+#include "kernels/line.h"
 #include "kernels/shuffle.h"
 #include "kernels/vec.h"
 
@@ -241,12 +242,11 @@ void tile(const GemmTile<T>& t) {
   const index rest = t.n - (V - 1) * kLanes<T>;
   // C is asked for while the sum is made: its rows are too far apart for the processor to guess.
   if (t.k >= kFetchC) {
-    constexpr index kLine = 64 / sizeof(T);
 #pragma GCC unroll 1
     for (int i = 0; i < R; ++i) {
       const T* c = t.c + i * t.ldc;
 #pragma GCC unroll 8
-      for (index j = 0; j < V * kLanes<T>; j += kLine) __builtin_prefetch(c + j, 1);
+      for (index j = 0; j < V * kLanes<T>; j += kLine<T>) __builtin_prefetch(c + j, 1);
       __builtin_prefetch(c + t.n - 1, 1);
     }
   }

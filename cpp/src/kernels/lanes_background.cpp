@@ -122,12 +122,11 @@ TENFOLD_INLINE void dense_tile(const LaneBackgroundDense<T>& a, index o0, index 
       TENFOLD_UNROLL
       for (int o = 0; o < Rows; ++o) add_together<T>(row[o][i], e, acc[o]);
     };
-    constexpr index kLineElements = kLine / sizeof(T);
-    const index lines = lane == 0 && o0 == 0 ? (a.ahead_count + kLineElements - 1) / kLineElements : 0;
+    const index lines = lane == 0 && o0 == 0 ? (a.ahead_count + kLine<T> - 1) / kLine<T> : 0;
     const index asked = lines < end ? lines : end;
     index j = begin;
     for (; j < asked; ++j) {
-      __builtin_prefetch(a.ahead + j * kLineElements, 0, 2);
+      __builtin_prefetch(a.ahead + j * kLine<T>, 0, 2);
       add(j);
     }
     TENFOLD_UNROLL_SUM

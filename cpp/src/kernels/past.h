@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-namespace tenfold {
+#include "kernels/line.h"
 
-constexpr ptrdiff_t kLine = 64;  // bytes; on a processor with other lines it is a little slower, not wrong
+namespace tenfold {
 
 // Whether an output of so many bytes is better written past the caches: it does not fit into the largest one, so that
 // no reader would find it there, and this platform can.

@@ -13,7 +13,7 @@ class RowWriter {
  public:
   // `count`: elements of all rows. `past`: rows are gathered in scratch memory, from where whole lines leave.
   RowWriter(T* to, index count, bool past) : to_(to), all_(to + count), past_(past) {
-    if (past_) begin_ = end_ = reinterpret_cast<uintptr_t>(to) % kLine / sizeof(T);
+    if (past_) begin_ = end_ = reinterpret_cast<uintptr_t>(to) % kLineBytes / sizeof(T);
   }
   RowWriter(const RowWriter&) = delete;
   RowWriter& operator=(const RowWriter&) = delete;
@@ -34,7 +34,7 @@ class RowWriter {
       to_ += n;
       return row;
     }
-    if (end_ >= kBlock || end_ + n > kRoom) flush(end_ / kPerLine * kPerLine);
+    if (end_ >= kBlock || end_ + n > kRoom) flush(end_ / kLine<T> * kLine<T>);
     if (end_ + n > kRoom) return wide(n);
     T* const row = scratch_ + end_;
     end_ += n;
@@ -42,7 +42,6 @@ class RowWriter {
   }
 
  private:
-  static constexpr index kPerLine = kLine / sizeof(T);
   // Blocks of 2 KB are copied as fast as the kernels store past the caches themselves; 8 KB lose a quarter. The rest of
   // the room is for rows that are longer.
   static constexpr index kBlock = 2048 / sizeof(T), kRoom = 4 * kBlock;
@@ -62,7 +61,7 @@ class RowWriter {
     flush(end_);
     T* const row = to_;
     to_ += n;
-    begin_ = end_ = reinterpret_cast<uintptr_t>(to_) % kLine / sizeof(T);
+    begin_ = end_ = reinterpret_cast<uintptr_t>(to_) % kLineBytes / sizeof(T);
     return row;
   }
 
@@ -70,7 +69,7 @@ class RowWriter {
   T* const all_;
   const bool past_;
   index begin_ = 0, end_ = 0;
-  alignas(kLine) T scratch_[kRoom + kBehind];
+  alignas(kLineBytes) T scratch_[kRoom + kBehind];
 };
 
 }  // namespace

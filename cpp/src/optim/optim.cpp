@@ -12,7 +12,7 @@ namespace {
 // What other members have read in a step they hold when the next one writes (kernels/past.h).
 template <class T>
 bool write_past_caches(const T* parameters, bool read_by_others) {
-  return read_by_others && reinterpret_cast<std::uintptr_t>(parameters) % kLine == 0;
+  return read_by_others && reinterpret_cast<std::uintptr_t>(parameters) % kLineBytes == 0;
 }
 
 // Written so that NaN is refused too.

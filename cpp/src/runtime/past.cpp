@@ -20,12 +20,12 @@ bool passes_caches(size_t bytes) noexcept {
 void write_past(void* to, const void* from, ptrdiff_t bytes) noexcept {
   auto* target = static_cast<char*>(to);
   auto* source = static_cast<const char*>(from);
-  const auto beyond = static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(to) % kLine);
-  const ptrdiff_t head = std::min(bytes, beyond == 0 ? 0 : kLine - beyond);
+  const auto beyond = static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(to) % kLineBytes);
+  const ptrdiff_t head = std::min(bytes, beyond == 0 ? 0 : kLineBytes - beyond);
   if (head > 0) std::memcpy(target, source, static_cast<size_t>(head));
   ptrdiff_t i = head;
-  for (; i + kLine <= bytes; i += kLine) {
-    for (ptrdiff_t k = 0; k < kLine; k += 16) {
+  for (; i + kLineBytes <= bytes; i += kLineBytes) {
+    for (ptrdiff_t k = 0; k < kLineBytes; k += 16) {
       _mm_stream_si128(reinterpret_cast<__m128i*>(target + i + k),
                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + i + k)));
     }
