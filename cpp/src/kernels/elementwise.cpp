@@ -407,16 +407,16 @@ template <class T, class F>
 T extreme_of_row(index n, const T* x) {
   constexpr index lanes = kLanes<T>;
   if (n >= lanes) {
-    Vec<T> best[2] = {load(x), load(x + n - lanes)};
+    Vec<T> best[2] = {load(x), load(x + n - lanes)};  // the last one, whatever is behind the whole ones
     Mask<T> none = (best[0] != best[0]) | (best[1] != best[1]);  // where there was no number
-    for (index i = lanes; i + lanes < n; i += 2 * lanes) {
-#pragma GCC unroll 2
-      for (index chain = 0; chain < 2; ++chain) {
-        const Vec<T> v = load(x + (i + (chain + 1) * lanes <= n ? i + chain * lanes : n - lanes));
-        best[chain] = F::join_numbers(best[chain], v);
-        none |= v != v;
-      }
-    }
+    const auto join = [&](index chain, const T* p) __attribute__((always_inline)) {
+      const Vec<T> v = load(p);
+      best[chain] = F::join_numbers(best[chain], v);
+      none |= v != v;
+    };
+    index i = lanes;
+    for (; i + 2 * lanes <= n; i += 2 * lanes) join(0, x + i), join(1, x + i + lanes);
+    if (i + lanes <= n) join(0, x + i);
     using Lane = decltype(none[0] + 0);
     if (fold_lanes<Lane, lanes>(
             none, [](auto upper, auto lower) __attribute__((always_inline)) { return lower | upper; }) == 0) {
