@@ -272,8 +272,8 @@ class GemmDriver {
 
  private:
   // Where the elements of a row lie side by side, neighbouring panels share its lines and pages: they are packed
-  // together, so many rows at a time.
-  static constexpr index kRowsAtOnce = 32;
+  // together, so many rows at a time: fewer of a B, whose rows the processor can follow then.
+  static constexpr index kRowsOfA = 32, kRowsOfB = 16;
 
   // a[chunk][panel][kk][p] of the chunks begin_ .. end_ - 1.
   void pack_shared_a() const {
@@ -283,7 +283,7 @@ class GemmDriver {
     team_.for_each(groups * (end_ - begin_), [&](index item) {
       const index chunk = begin_ + item / groups, group = item % groups;
       const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
-      const index slice = a_.rows_together() ? kRowsAtOnce : kc;
+      const index slice = a_.rows_together() ? kRowsOfA : kc;
       for (index kk = 0; kk < kc; kk += slice) {
         for (index p = plan_.m_panels * group / groups; p < plan_.m_panels * (group + 1) / groups; ++p) {
           const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
@@ -320,7 +320,7 @@ class GemmDriver {
       kept_chunks_ = chunk + 1;
     }
     const index k = plan_.k_begin(chunk), kc = plan_.k_begin(chunk + 1) - k;
-    const index slice = b_.columns_together() ? kRowsAtOnce : kc;
+    const index slice = b_.columns_together() ? kRowsOfB : kc;
     T* const to = packed_b(band, k);
     for (index kk = 0; kk < kc; kk += slice) {
       for (index q = band.begin; q < band.end; ++q) {
