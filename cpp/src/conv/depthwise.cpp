@@ -192,6 +192,10 @@ DepthwiseProduct<T>::DepthwiseProduct(ShiftAxis height, ShiftAxis width, index i
         for (const ShiftTap& j : list) part.weights[side].push_back(i.tap * taps_w + j.tap);
       }
     }
+    part.in_order = parts_.size() == 1 && width_.parts.size() == 1;
+    for (std::size_t i = 0; i < part.weights[0].size(); ++i) {
+      part.in_order = part.in_order && part.weights[0][i] == static_cast<index>(i);
+    }
     for (int side = 0; side < 2; ++side) {
       part.looks[side] = {static_cast<index>(part.rows.size()),
                           static_cast<index>(part.columns[side].size()),
@@ -220,10 +224,14 @@ void DepthwiseProduct<T>::plane(const Part& part, index strip, const T* scratch,
   const DepthwiseTarget to{end - begin,      width_.target, part.step * width_.target,
                            source_.halves(), ahead,         ahead ? source_.strip_bytes() : 0,
                            source_.lines()};
-  T* w_even = local;
-  T* w_odd = local + part.weights[0].size();
-  for (std::size_t i = 0; i < part.weights[0].size(); ++i) w_even[i] = weight[part.weights[0][i]];
-  for (std::size_t i = 0; i < part.weights[1].size(); ++i) w_odd[i] = weight[part.weights[1][i]];
+  const auto ordered = [&](int side, T* copy) -> const T* {
+    if (part.in_order) return weight;
+    const std::vector<index>& order = part.weights[side];
+    for (std::size_t i = 0; i < order.size(); ++i) copy[i] = weight[order[i]];
+    return copy;
+  };
+  const T* const w_even = ordered(0, local);
+  const T* const w_odd = ordered(1, local + part.weights[0].size());
   const T* from = scratch + (begin - first) * source_.row_step();
   T* at = target + (part.start + (begin - part.begin) * part.step) * width_.target;
   if (width_.parts.size() == 1) {

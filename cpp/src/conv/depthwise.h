@@ -81,6 +81,7 @@ class DepthwiseProduct {
   struct Part {
     index begin, count, start, step;  // rows of the grid and of the target
     std::vector<index> rows, columns[2], weights[2];
+    bool in_order = false;  // the weights are looked at as they lie
     DepthwiseLooks looks[2];
   };
   void plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local,

@@ -13,6 +13,7 @@ namespace {
 // pixels fit into 32 registers.
 constexpr int kTileRows = 4;
 constexpr int kTileVectors = TENFOLD_VECTOR_REGISTERS >= 32 ? 2 : 1;
+constexpr int kNarrowRows = 8;  // of a tile of one vector, each of which is a chain of multiply-adds
 template <class T>
 constexpr bool kHalves = kLanes<T> == 16;
 
@@ -215,25 +216,64 @@ TENFOLD_INLINE void add_three(const T* source, index pitch, const index* column,
   }
 }
 
-// The same for any window whose rows are regular.
-template <class T, int R, int V, int S>
-TENFOLD_INLINE void add_regular(const T* source, index pitch, const DepthwiseLooks& looks, const T* w,
-                                Vec<T> (&sum)[R][V]) {
+// body(Int<first>, Int<count>): some of R rows that follow each other, made constants.
+template <int R, int First = 0, int Count = R, class Body>
+TENFOLD_INLINE void with_rows(index first, index count, const Body& body) {
+  if (first == First && count == Count) {
+    body(Int<First>{}, Int<Count>{});
+  } else if constexpr (Count > 1) {
+    with_rows<R, First, Count - 1>(first, count, body);
+  } else if constexpr (First + 1 < R) {
+    with_rows<R, First + 1, R - First - 1>(first, count, body);
+  }
+}
+// body(Int<count>)
+template <int Most, class Body>
+TENFOLD_INLINE void with_count(index count, const Body& body) {
+  if constexpr (Most > 1) {
+    if (count < Most) return with_count<Most - 1>(count, body);
+  }
+  body(Int<Most>{});
+}
+
+// The same for any window whose rows are regular, S source rows apart: one or two.
+template <class T, int R, int V>
+TENFOLD_INLINE void add_regular(const T* source, index pitch, index S, const DepthwiseLooks& looks,
+                                const T* w, Vec<T> (&sum)[R][V]) {
   const index height = looks.taps_h, width = looks.taps_w;
-  for (index row = 0; row < (R - 1) * S + height; ++row) {
-    const T* p = source + row * pitch;
-    for (index j = 0; j < width; ++j) {
-      Vec<T> pixels[V];
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) pixels[v] = load_once(p + looks.column[j] + v * kLanes<T>);
+  for (index row = 0; row < (R - 1) * S + height; ++row, source += pitch) {
+    const index last = row >> (S - 1) < R ? row >> (S - 1) : R - 1;
+    const index first = row < height ? 0 : ((row - height) >> (S - 1)) + 1;
+    with_rows<R>(first, last - first + 1, [&](auto from, auto count) __attribute__((always_inline)) {
+      constexpr int kFirst = decltype(from)::value, kCount = decltype(count)::value;
+      const T* weight[kCount];
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        const index i = row - r * S;
-        if (static_cast<size_t>(i) >= static_cast<size_t>(height)) continue;
-        const Vec<T> weight = splat(w[i * width + j]);
+      for (int r = 0; r < kCount; ++r) weight[r] = w + (row - (kFirst + r) * S) * width;
+      for (index j = 0; j < width; ++j) {
+        Vec<T> pixels[V];
 #pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) sum[r][v] = fma<T>(weight, pixels[v], sum[r][v]);
+        for (int v = 0; v < V; ++v) pixels[v] = load_once(source + looks.column[j] + v * kLanes<T>);
+#pragma GCC unroll 4
+        for (int r = 0; r < kCount; ++r) {
+          const Vec<T> each = splat(weight[r][j]);
+#pragma GCC unroll 2
+          for (int v = 0; v < V; ++v) sum[kFirst + r][v] = fma<T>(each, pixels[v], sum[kFirst + r][v]);
+        }
       }
+    });
+  }
+}
+
+// The same, tap by tap: for rows of one vector, of which there are more than tiles have rows above.
+template <class T, int R>
+TENFOLD_INLINE void add_narrow(const T* source, index pitch, index step, const DepthwiseLooks& looks,
+                               const T* w, Vec<T> (&sum)[R][1]) {
+  for (index i = 0; i < looks.taps_h; ++i, source += pitch) {
+    for (index j = 0; j < looks.taps_w; ++j, ++w) {
+      const T* p = source + looks.column[j];
+      const Vec<T> weight = splat(*w);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sum[r][0] = fma<T>(weight, load(p + r * step), sum[r][0]);
     }
   }
 }
@@ -272,10 +312,10 @@ TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias,
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) {
         T* at = to + r * t.pitch + column + v * n;
-        if constexpr (decltype(whole)::value == 1) {
+        if (v + 1 < V || decltype(whole)::value == 1) {
           store(at, sum[r][v]);
         } else {
-          store_first(at, sum[r][v], t.columns);
+          store_first(at, sum[r][v], t.columns - column - v * n);
         }
       }
     }
@@ -283,6 +323,7 @@ TENFOLD_INLINE void tile_rows(const DepthwiseTarget& t, const T* source, T bias,
   index c = 0;
   if constexpr (kMostVectors > 1) {
     for (; c + 2 * n <= t.columns; c += 2 * n) block(Int<2>{}, Int<1>{}, c);
+    if (t.columns - c > n) return block(Int<2>{}, Int<0>{}, c);
   }
   if (t.columns >= n) {
     while (c < t.columns) {
@@ -312,7 +353,7 @@ TENFOLD_INLINE void tile_halves(const DepthwiseTarget& t, index rows, const T* s
 }
 
 // All rows, as many at a time as `kMost` allows. `step` source elements lie between the rows (pairs) of the target.
-template <class T, int kMost, class Add>
+template <class T, int kMost, int kMostVectors = kTileVectors, class Add>
 TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* source, T bias,
                              ConvActivation activation, T* to, const Add& add) {
   if constexpr (kHalves<T>) {
@@ -335,7 +376,7 @@ TENFOLD_INLINE void all_rows(const DepthwiseTarget& t, index step, const T* sour
   Ahead ahead{static_cast<const char*>(t.ahead), t.ahead_bytes, t.ahead_lines};
   const auto some = [&](auto rows) __attribute__((always_inline)) {
     constexpr int R = decltype(rows)::value;
-    tile_rows<T, R, R == kMost ? kTileVectors : 1>(t, source + r * step, bias, activation, ahead,
+    tile_rows<T, R, R == kMost ? kMostVectors : 1>(t, source + r * step, bias, activation, ahead,
                                                    to + r * t.pitch, add);
     r += R;
   };
@@ -380,20 +421,25 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
     } else {
       run(Int<2>{});
     }
-  } else if (regular) {
-    const auto run = [&](auto rows) __attribute__((always_inline)) {
-      constexpr int S = decltype(rows)::value;
-      all_rows<T, kTileRows>(t, s.step, source, bias, activation, to,
-                             [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
-                               add_regular<T, decltype(r)::value, decltype(v)::value, S>(p, s.pitch, looks, w,
-                                                                                         sum);
-                             });
-    };
-    if (s.rows() == 1) {
-      run(Int<1>{});
-    } else {
-      run(Int<2>{});
+  } else if (regular && t.columns <= kLanes<T> && !t.halves) {
+    Ahead ahead{static_cast<const char*>(t.ahead), t.ahead_bytes, t.ahead_lines};
+    for (index r = 0; r < t.rows; r += kNarrowRows) {
+      const index left = t.rows - r;
+      with_count<kNarrowRows>(
+          left < kNarrowRows ? left : kNarrowRows, [&](auto rows) __attribute__((always_inline)) {
+            constexpr int R = decltype(rows)::value;
+            tile_rows<T, R, 1>(t, source + r * s.step, bias, activation, ahead, to + r * t.pitch,
+                               [&](auto, auto, const T* p, auto& sum) __attribute__((always_inline)) {
+                                 add_narrow<T, R>(p, s.pitch, s.step, looks, w, sum);
+                               });
+          });
     }
+  } else if (regular) {
+    all_rows<T, kTileRows, 2>(t, s.step, source, bias, activation, to,
+                              [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
+                                add_regular<T, decltype(r)::value, decltype(v)::value>(p, s.pitch, s.rows(),
+                                                                                       looks, w, sum);
+                              });
   } else {
     all_rows<T, 1>(t, s.step, source, bias, activation, to,
                    [&](auto, auto v, const T* p, auto& sum)
