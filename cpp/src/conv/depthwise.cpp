@@ -105,7 +105,8 @@ DepthwiseSource<T>::DepthwiseSource(const ShiftAxis& height, const ShiftAxis& wi
   if (p.phases == 1 && p.constant && p.begin[0] < p.end[0]) {
     used = std::max({p.end[0], p.count - p.begin[0], width.grid});
   }
-  if (p.phases == 1 && k_.halves && used <= lanes / 2) {
+  // Neighbouring target rows look at neighbouring source rows: a vector of the source may hold two.
+  if (p.phases == 1 && height_phases_ == 1 && k_.halves && used <= lanes / 2) {
     halves_ = true;
     p.pitch = p.row = lanes / 2;
   } else {
