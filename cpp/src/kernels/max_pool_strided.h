@@ -210,20 +210,22 @@ __attribute__((noinline)) void max_rows_down(const PoolGeometry& g, const Room& 
       const Block block = block_of(w, first);
       const bool edges = has_edges(w, first, count);
       index inner = whole_end, inner_end = whole_end;
-      bool numbers = true;
-      if constexpr (!kKept<P> || kTapNumbers<P>) {
-        if (squares<kTaps>(g) && !edges) {
-          inner = least(most(h.inner_begin, whole), whole_end);
-          inner_end = least(most(h.inner_end, inner), whole_end);
-          numbers = max_down_squares<kTaps>(g, block, inner, inner_end, x, ahead, y, positions);
-        }
+      const bool inside = squares<kTaps>(g) && !edges && (!kKept<P> || kTapNumbers<P>);
+      if (inside) {
+        inner = least(most(h.inner_begin, whole), whole_end);
+        inner_end = least(most(h.inner_end, inner), whole_end);
       }
+      bool numbers = true;
       const auto rest = [&](index from, index to) {
         if (from == to) return;
         numbers &= edges ? max_down<kTaps, true>(g, block, from, to, x, ahead, y, positions)
                          : max_down<kTaps, false>(g, block, from, to, x, ahead, y, positions);
       };
+      // Downwards: a row narrower than a block is written into the next one.
       rest(whole, inner);
+      if constexpr (!kKept<P> || kTapNumbers<P>) {
+        if (inside) numbers &= max_down_squares<kTaps>(g, block, inner, inner_end, x, ahead, y, positions);
+      }
       rest(inner_end, whole_end);
       if (!numbers) whole_end = whole;
       if (whole > begin) max_one_by_one<kTaps>(g, first, count, begin, whole, x, y, positions);
