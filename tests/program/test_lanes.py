@@ -114,6 +114,24 @@ def test_float32_is_near_float64(isa):
         assert_close(actual, expected, terms=1000)
 
 
+@pytest.mark.parametrize("size", [(6, 6), (6, 7), (7, 6), (9, 12)])
+def test_pixels_that_no_window_covers_have_no_gradient(size, isa):
+    def net(x, labels, w1, b1, w2):
+        z = F.max_pool2d(F.conv2d(x, w1, b1), 2)
+        return (F.cross_entropy(F.linear(F.flatten(z, 1), w2), labels),)
+
+    rng = np.random.default_rng(5)
+    pooled = 4 * ((size[0] - 1) // 2) * ((size[1] - 1) // 2)
+    shapes = [(17, 3, *size), (4, 3, 2, 2), (4,), (5, pooled)]
+    x, *w = (rng.standard_normal(s) for s in shapes)
+    arrays = [x, rng.integers(0, 5, 17), *w]
+    _, gradients, kinds = run(net, arrays, wanted=[2, 3, 4])
+    assert kinds == ["lane_segment"]
+    _, expected, _ = run(net, arrays, wanted=[2, 3, 4], fuse=False)
+    for actual, one_by_one in zip(gradients, expected, strict=True):
+        assert_close(actual, one_by_one, terms=1000)
+
+
 @pytest.mark.parametrize("batch", [16, 31, 64, 65])
 @pytest.mark.parametrize("name", NETS)
 def test_same_bits_at_every_thread_count(name, batch):

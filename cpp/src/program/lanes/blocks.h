@@ -432,7 +432,7 @@ class Blocks {
       weight.rows = rows;
       weight.x = area + in.offset + top * weight.x_row;
       if (stage.pool) {
-        weight.dy_plane = (whole ? out_h : stage.strip_rows) * out_w * kLanes;
+        weight.dy_plane = (whole ? out_h : std::min(out_h, stage.strip_rows)) * out_w * kLanes;
         T* const strip = full + (whole ? top * weight.dy_row : 0);
         unpool_strip(stage, top, rows, codes(area, stage), d, gradients, weight.dy_plane, strip);
         weight.dy = strip;
