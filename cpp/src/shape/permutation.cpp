@@ -77,12 +77,13 @@ void Permutation::run(const Team& team, const T* x, T* y) const {
     }
   };
   const bool direct = unit_ * element >= kLongUnitBytes;
-  const index piece_units = direct ? 1 : std::max<index>(1, room / unit_);
-  index tile_rows = std::min({row_.extent, piece_units, kSide});
+  const index piece_units = std::max<index>(1, room / unit_);
+  // Long units are written in order; of short ones both sides of a tile are runs.
+  index tile_rows = direct ? 1 : std::min({row_.extent, piece_units, kSide});
   const index tile_columns = std::min(column_.extent, std::max<index>(1, piece_units / tile_rows));
   tile_rows = std::min(row_.extent, std::max<index>(1, piece_units / tile_columns));
   const index across = divide_up(row_.extent, tile_rows), along = divide_up(column_.extent, tile_columns);
-  const index chunks = direct ? divide_up(unit_, room) : 1;
+  const index chunks = divide_up(unit_, room);  // of a unit that is longer than a tile
   team.for_each(outer_count_ * across * along * chunks, [&](index piece) {
     index rest = piece / chunks;
     const index row = rest % across * tile_rows;
@@ -96,13 +97,18 @@ void Permutation::run(const Team& team, const T* x, T* y) const {
       rest /= outer_[a].extent;
       from += at * outer_[a].from, to += at * outer_[a].to;
     }
-    if (direct) {
-      const index begin = piece % chunks * room;
-      return copy(from + begin, std::min(room, unit_ - begin), to + begin);
-    }
     const index rows = std::min(tile_rows, row_.extent - row);
     const index columns = std::min(tile_columns, column_.extent - column), width = columns * unit_;
-    alignas(64) T tile[kTileBytes / sizeof(T)];
+    if (direct) {
+      const index begin = piece % chunks * room, n = std::min(room, unit_ - begin);
+      for (index r = 0; r < rows; ++r) {
+        for (index c = 0; c < columns; ++c) {
+          copy(from + r * row_.from + c * column_.from + begin, n, to + r * row_.to + c * unit_ + begin);
+        }
+      }
+      return;
+    }
+    alignas(kLineBytes) T tile[kTileBytes / sizeof(T)];
     gather(rows, columns, from, tile);
     if (row_.to == width) return copy(tile, rows * width, to);
     for (index r = 0; r < rows; ++r) copy(tile + r * width, width, to + r * row_.to);
