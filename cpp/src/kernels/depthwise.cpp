@@ -13,7 +13,6 @@ namespace {
 // pixels fit into 32 registers.
 constexpr int kTileRows = 4;
 constexpr int kTileVectors = TENFOLD_VECTOR_REGISTERS >= 32 ? 2 : 1;
-constexpr int kNarrowRows = 8;  // of a tile of one vector, each of which is a chain of multiply-adds
 template <class T>
 constexpr bool kHalves = kLanes<T> == 16;
 
@@ -227,15 +226,6 @@ TENFOLD_INLINE void with_rows(index first, index count, const Body& body) {
     with_rows<R, First + 1, R - First - 1>(first, count, body);
   }
 }
-// body(Int<count>)
-template <int Most, class Body>
-TENFOLD_INLINE void with_count(index count, const Body& body) {
-  if constexpr (Most > 1) {
-    if (count < Most) return with_count<Most - 1>(count, body);
-  }
-  body(Int<Most>{});
-}
-
 // The same for any window whose rows are regular, S source rows apart: one or two.
 template <class T, int R, int V>
 TENFOLD_INLINE void add_regular(const T* source, index pitch, index S, const DepthwiseLooks& looks,
@@ -423,23 +413,29 @@ void correlate(const DepthwiseLooks& looks, const DepthwiseTarget& t, const T* s
     }
   } else if (regular && t.columns <= kLanes<T> && !t.halves) {
     Ahead ahead{static_cast<const char*>(t.ahead), t.ahead_bytes, t.ahead_lines};
-    for (index r = 0; r < t.rows; r += kNarrowRows) {
-      const index left = t.rows - r;
-      with_count<kNarrowRows>(
-          left < kNarrowRows ? left : kNarrowRows, [&](auto rows) __attribute__((always_inline)) {
-            constexpr int R = decltype(rows)::value;
-            tile_rows<T, R, 1>(t, source + r * s.step, bias, activation, ahead, to + r * t.pitch,
-                               [&](auto, auto, const T* p, auto& sum) __attribute__((always_inline)) {
-                                 add_narrow<T, R>(p, s.pitch, s.step, looks, w, sum);
-                               });
-          });
-    }
+    index r = 0;
+    const auto some = [&](auto rows) __attribute__((always_inline)) {
+      constexpr int R = decltype(rows)::value;
+      for (; r + R <= t.rows; r += R) {
+        tile_rows<T, R, 1>(t, source + r * s.step, bias, activation, ahead, to + r * t.pitch,
+                           [&](auto, auto, const T* p, auto& sum) __attribute__((always_inline)) {
+                             add_narrow<T, R>(p, s.pitch, s.step, looks, w, sum);
+                           });
+      }
+    };
+    // Each sum is a chain of multiply-adds: as many as hide its latency, and the seven rows that many planes have.
+    some(Int<8>{}), some(Int<7>{}), some(Int<4>{}), some(Int<2>{}), some(Int<1>{});
   } else if (regular) {
     all_rows<T, kTileRows, 2>(t, s.step, source, bias, activation, to,
-                              [&](auto r, auto v, const T* p, auto& sum) __attribute__((always_inline)) {
-                                add_regular<T, decltype(r)::value, decltype(v)::value>(p, s.pitch, s.rows(),
-                                                                                       looks, w, sum);
-                              });
+                              [&](auto rows, auto vectors, const T* p, auto& sum)
+                                  __attribute__((always_inline)) {
+                                    constexpr int R = decltype(rows)::value, V = decltype(vectors)::value;
+                                    if constexpr (V == 1) {
+                                      add_narrow<T, R>(p, s.pitch, s.step, looks, w, sum);
+                                    } else {
+                                      add_regular<T, R, V>(p, s.pitch, s.rows(), looks, w, sum);
+                                    }
+                                  });
   } else {
     all_rows<T, 1>(t, s.step, source, bias, activation, to,
                    [&](auto, auto v, const T* p, auto& sum)
