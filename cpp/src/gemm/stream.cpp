@@ -23,8 +23,7 @@ index StreamPlan<T>::pitch() const {
 template <class T>
 bool streams(index rows, index n, index k) {
   constexpr index kMegabyte = 1024 * 1024 / static_cast<index>(sizeof(T));
-  constexpr index kFew =
-      16;  // rows by which a B of some megabytes, in the last cache, is bound by what it takes to read
+  constexpr index kFew = 16;  // rows: their products wait for a B that is in the last cache, too
   constexpr index kShortest = 2048 / static_cast<index>(sizeof(T));
   const index large = (rows <= kFew ? 8 : 32) * kMegabyte;
   return rows <= kernels<GemmKernels, T>().costs.stream_rows && n >= kShortest && n * k >= large;
@@ -91,7 +90,8 @@ void run_stream(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& 
           const index j = tiles.column(q), n = tiles.column(q + 1) - j;
           const index vectors = divide_up(n, index{kernels.lanes});
           GemmTile<T> tile{};
-          tile.k = kc, tile.n = vectors * kernels.lanes;
+          // What is behind the columns exists where they are packed, and whole vectors are faster.
+          tile.k = kc, tile.n = packs(q) ? vectors * kernels.lanes : n;
           tile.a = rows, tile.a_row = 1, tile.a_step = height;
           const GemmPanelB<T> in_place = b.direct(j, k);
           tile.b = packs(q) ? packed(q) : in_place.data, tile.b_step = packs(q) ? width : in_place.step;
