@@ -226,19 +226,19 @@ TENFOLD_INLINE void with_rows(index first, index count, const Body& body) {
     with_rows<R, First + 1, R - First - 1>(first, count, body);
   }
 }
-// The same for any window whose rows are regular, S source rows apart: one or two.
+// The same for any window whose rows are regular, `apart` source rows from target to target: one or two.
 template <class T, int R, int V>
-TENFOLD_INLINE void add_regular(const T* source, index pitch, index S, const DepthwiseLooks& looks,
+TENFOLD_INLINE void add_regular(const T* source, index pitch, index apart, const DepthwiseLooks& looks,
                                 const T* w, Vec<T> (&sum)[R][V]) {
   const index height = looks.taps_h, width = looks.taps_w;
-  for (index row = 0; row < (R - 1) * S + height; ++row, source += pitch) {
-    const index last = row >> (S - 1) < R ? row >> (S - 1) : R - 1;
-    const index first = row < height ? 0 : ((row - height) >> (S - 1)) + 1;
+  for (index row = 0; row < (R - 1) * apart + height; ++row, source += pitch) {
+    const index last = row >> (apart - 1) < R ? row >> (apart - 1) : R - 1;
+    const index first = row < height ? 0 : ((row - height) >> (apart - 1)) + 1;
     with_rows<R>(first, last - first + 1, [&](auto from, auto count) __attribute__((always_inline)) {
       constexpr int kFirst = decltype(from)::value, kCount = decltype(count)::value;
       const T* weight[kCount];
 #pragma GCC unroll 4
-      for (int r = 0; r < kCount; ++r) weight[r] = w + (row - (kFirst + r) * S) * width;
+      for (int r = 0; r < kCount; ++r) weight[r] = w + (row - (kFirst + r) * apart) * width;
       for (index j = 0; j < width; ++j) {
         Vec<T> pixels[V];
 #pragma GCC unroll 2
@@ -254,7 +254,7 @@ TENFOLD_INLINE void add_regular(const T* source, index pitch, index S, const Dep
   }
 }
 
-// The same, tap by tap: for rows of one vector, of which there are more than tiles have rows above.
+// The same, tap by tap, for tiles of one vector: each of its sums is a chain, and a tap adds to all of them.
 template <class T, int R>
 TENFOLD_INLINE void add_narrow(const T* source, index pitch, index step, const DepthwiseLooks& looks,
                                const T* w, Vec<T> (&sum)[R][1]) {
