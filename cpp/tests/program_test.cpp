@@ -50,6 +50,17 @@ TEST(Program, GradientOfARegression) {
   EXPECT_FLOAT_EQ(dw[2], -3 * 3 + -4 * 6);
 }
 
+TEST(Program, RefusesALeafThatNobodyGives) {
+  const Regression net(2);
+  Program program(net.graph, net.spec());
+  const float x[] = {1, 2, 3, 4, 5, 6}, y[] = {1, 2};
+  float w[] = {1, 0, -1}, loss = 0;
+  EXPECT_THROW(program.forward({x, y}, {&loss}, {}, false), InvalidArgument);
+  program.bind(net.w, w);
+  program.forward({x, y}, {&loss}, {}, false);
+  EXPECT_FLOAT_EQ(loss, (9 + 16) / 2.0f);
+}
+
 TEST(Program, AProfileNamesEveryInstructionAndComputesTheGradient) {
   const Regression net(2);
   Program program(net.graph, net.spec());

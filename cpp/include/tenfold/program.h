@@ -69,7 +69,8 @@ class Program {
   // Where backward writes a gradient; without it backward's caller must give a pointer.
   void bind_gradient(ValueId leaf, void* data);
 
-  // Runs the graph. With `update`, leaves of spec.updates receive their new values. Rethrows what a callback threw.
+  // Runs the graph. With `update`, leaves of spec.updates receive their new values. Rethrows what a callback threw. Throws
+  // InvalidArgument where a leaf is read that is no input and was not bound.
   void forward(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, RandomState random,
                bool update);
   // Gradients of the last forward call: d_inputs of spec.gradients for d_outputs (null = zero), overwritten. Inputs of

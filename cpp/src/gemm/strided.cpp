@@ -262,12 +262,10 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
     }
   }
   plan.tiles = best.plan, plan.time = best.time;
-  if (plan.form != ProductForm::dots) {
-    const bool b_goes_by = b.column == 1 && streams<T>(m, n, k);
-    if (b_goes_by || (a.row == 1 && streams<T>(n, m, k))) {
-      plan.form = ProductForm::streamed;
-      plan.stream = b_goes_by ? plan_stream<T>(m, n, k, false) : plan_stream<T>(n, m, k, true);
-    }
+  const bool b_goes_by = b.column == 1 && streams<T>(m, n, k);
+  if (b_goes_by || (a.row == 1 && streams<T>(n, m, k))) {
+    plan.form = ProductForm::streamed;
+    plan.stream = b_goes_by ? plan_stream<T>(m, n, k, false) : plan_stream<T>(n, m, k, true);
   }
   return plan;
 }

@@ -65,6 +65,7 @@ struct Program::Plan {
   // -- running
   void prepare();
   void resolve();
+  void require_bound(const Instruction& instruction) const;
   // `rows`: the samples of a training step, for instructions that gather them.
   // `taker`: of gradients that the last instruction hands over.
   void run(const Team& team, const std::vector<Instruction>& instructions, RandomState random,

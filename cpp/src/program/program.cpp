@@ -113,6 +113,15 @@ void Program::Plan::set_d_output(std::size_t j, const void* data) {
   set_pointer(d_output_buffer[j], data);
 }
 
+void Program::Plan::require_bound(const Instruction& instruction) const {
+  for (std::size_t i = 0; i < instruction.inputs.size(); ++i) {
+    if (instruction.inputs[i] == kNone || instruction.input_pointers[i] != nullptr) continue;
+    if (instruction.op->inputs()[i].count() == 0) continue;
+    reject("Program", "values", "must all be inputs, bound or computed; input ", i, " of ",
+           graph.nodes()[at(instruction.node)].kind, " is none of these");
+  }
+}
+
 void Program::Plan::resolve() {
   const auto look_up = [this](const std::vector<int>& numbers, auto& list) {
     list.clear();
@@ -125,6 +134,7 @@ void Program::Plan::resolve() {
       look_up(instruction.saved, instruction.saved_pointers);
       look_up(instruction.d_outputs, instruction.d_output_pointers);
       look_up(instruction.d_inputs, instruction.d_input_pointers);
+      if (instruction.kind == Instruction::kForward) require_bound(instruction);
       if (instruction.workspace != kNone) {
         instruction.workspace_pointer = static_cast<std::byte*>(pointer(instruction.workspace));
       }
