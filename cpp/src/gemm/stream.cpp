@@ -71,14 +71,14 @@ void run_stream(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& 
     for (index k = 0; k < tiles.k; k += plan.kc) {
       const index kc = std::min(plan.kc, tiles.k - k), left = tiles.k - k - kc;
       // Panels that are packed: all of them, or one that ends inside a vector.
-      const auto packs = [&](index q) {
+      const auto is_packed = [&](index q) {
         return plan.packs() || (q + 1 == tiles.n_panels && tiles.packs_end());
       };
       const auto packed = [&](index q) { return columns + (plan.packs() ? (q - q_begin) * kc * width : 0); };
       for (index kk = 0; kk < kc; kk += kRowsAtOnce) {
         const index count = std::min(kRowsAtOnce, kc - kk);
         for (index q = plan.packs() ? q_begin : q_end - 1; q < q_end; ++q) {
-          if (!packs(q)) continue;
+          if (!is_packed(q)) continue;
           const index j = tiles.column(q);
           b.pack(kernels, j, tiles.column(q + 1) - j, k + kk, count, width, packed(q) + kk * width);
         }
@@ -91,10 +91,11 @@ void run_stream(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& 
           const index vectors = divide_up(n, index{kernels.lanes});
           GemmTile<T> tile{};
           // What is behind the columns exists where they are packed, and whole vectors are faster.
-          tile.k = kc, tile.n = packs(q) ? vectors * kernels.lanes : n;
+          tile.k = kc, tile.n = is_packed(q) ? vectors * kernels.lanes : n;
           tile.a = rows, tile.a_row = 1, tile.a_step = height;
           const GemmPanelB<T> in_place = b.direct(j, k);
-          tile.b = packs(q) ? packed(q) : in_place.data, tile.b_step = packs(q) ? width : in_place.step;
+          tile.b = is_packed(q) ? packed(q) : in_place.data,
+          tile.b_step = is_packed(q) ? width : in_place.step;
           tile.c = sums + i * pitch + (j - begin), tile.ldc = pitch;
           tile.alpha = 1, tile.beta = k == 0 ? T(0) : T(1);
           // What the tiles behind this one read in place, or the lines of the next part.

@@ -22,9 +22,9 @@ struct StreamPlan {
   GemmPlan<T> tiles;    // of the product as it is computed: transposed where A is what goes by
   bool turned = false;  // that is so, and C is turned when it is written
   index kc = 0;         // a part of K
-  Cut by_piece;         // column panels
-
   index pieces = 0;
+  Cut by_piece;  // column panels
+
   index widest() const { return by_piece.begin(1) * tiles.width; }  // columns of a piece
   bool packs() const { return tiles.m_panels > 1; }
   index pitch() const;  // of the sums
