@@ -202,6 +202,48 @@ def test_sums_longer_than_a_chunk(algorithm):
     assert largest_error(y, exact) <= TILES[algorithm] * rtol(np.float32, 9 * 530)
 
 
+# Transformed tiles, and transformed weights, of more than 8 MB each, in one direction at least. reason: N, C, F, (H, W)
+STRETCHES = {
+    "panels_across_images": (5, 520, 530, (18, 17), np.float32),
+    "products_in_blocks": (1, 100, 300, (84, 92), np.float64),
+}
+
+
+@functools.cache
+def defined_in_stretches(name):
+    n, c, f, size, dtype = STRETCHES[name]
+    rng = np.random.default_rng(12)
+    x, w = rng.standard_normal((n, c, *size)).astype(dtype), rng.standard_normal((f, c, 3, 3)).astype(dtype)
+    dy = rng.standard_normal((n, f, *size)).astype(dtype)
+
+    def transposed(dy):
+        return F.conv_transpose2d(dy, w.astype(float), padding=1, algorithm="im2col")
+
+    exact = F.conv2d(x.astype(float), w.astype(float), padding=1, algorithm="im2col")
+    return x, w, dy, exact, transposed(dy.astype(float))
+
+
+@pytest.mark.parametrize("name", STRETCHES)
+def test_tiles_in_stretches(name, isa):
+    """The last level of the cache holds neither all tiles nor all weights."""
+    x, w, dy, exact, exact_dx = defined_in_stretches(name)
+    before, results = _core.num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            y = F.conv2d(x, w, padding=1, algorithm="winograd4")
+            dx = F.conv_transpose2d(dy, w, padding=1, algorithm="winograd4")
+            results.append((y, dx))
+    finally:
+        _core.set_num_threads(before)
+    y, dx = results[0]
+    assert largest_error(y, exact) <= 4 * rtol(x.dtype, 9 * x.shape[1])
+    assert largest_error(dx, exact_dx) <= 4 * rtol(x.dtype, 9 * dy.shape[1])
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("algorithm", TILES)
 def test_transposed_convolution(algorithm):
     rng = np.random.default_rng(3)

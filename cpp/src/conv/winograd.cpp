@@ -8,6 +8,8 @@
 namespace tenfold {
 namespace {
 
+// What all members share, at one time. Every item reads all of it: it stays in the last-level cache.
+constexpr index kSharedBytes = 8 * 1024 * 1024;
 // Transformed tiles of an item: they stay in the second-level cache.
 constexpr index kBlockBytes = 512 * 1024;
 // Transformed weights of an item: of all its channels, and of those at a time that stay in the second-level
@@ -40,6 +42,21 @@ int form_of(const WinogradProblem& p) {
   if (p.stride == 2)
     return (p.adjoint ? kWinogradAdjointForm : kWinogradStrideForm) + static_cast<int>(p.kernel) - 3;
   return p.kernel == 5 ? 2 : p.tile == 4 ? 1 : 0;
+}
+
+// Whether filters are shared out, and in how many stretches tiles follow each other then: all of their transforms, or
+// all transformed weights, would not stay in the cache.
+struct Sharing {
+  bool filters_out;
+  index stretches;
+};
+Sharing sharing_of(const WinogradProblem& p, index form, index tiles, index element) {
+  const index t = kWinogradForms[form].t;
+  const auto parts = [&](index count) {
+    return divide_up(t * t * p.source_channels * count * element, kSharedBytes);
+  };
+  const bool filters_out = p.target_channels > tiles || parts(p.target_channels) > 1;
+  return {filters_out, filters_out ? std::max<index>(1, parts(tiles)) : 1};
 }
 
 }  // namespace
@@ -160,7 +177,9 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const double elements = static_cast<double>(form.t * form.t);
   const double looks = std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, lanes));
   const double of_weight = 16.0 / static_cast<double>(lanes) * (form.t == 4 ? 25 : form.r == 3 ? 40 : 60);
-  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c, of_weight * c * f};
+  const double again = static_cast<double>(sharing_of(p, form_of(tried), all, sizeof(float)).stretches);
+  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c,
+          again * of_weight * c * f};
 }
 
 double direct_cost(const WinogradProblem& p) {
@@ -216,7 +235,8 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
   }
   NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
   panels_ = divide_up(p.target_channels, gemm_.rows);
-  filters_out_ = p.target_channels > tiles_;
+  const Sharing sharing = sharing_of(p, form_, tiles_, static_cast<index>(sizeof(T)));
+  filters_out_ = sharing.filters_out;
   // Even shares for two and four threads, rather than the tallest tiles.
   const auto even = [](index count) { return divide_up(count, 4) * 4; };
   if (filters_out_ && p.target_channels >= kFewRows * even(panels_)) panels_ = even(panels_);
@@ -227,9 +247,11 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
   again_ = (filters_out_ ? cost.tiles : cost.weights) / cost.all();
   const index panel_sums = elements_ * most_rows_ * NR_;
   depth_ = divide_up(p.source_channels, divide_up(p.source_channels, kDepth));
+  const index tile_panels = std::max<index>(1, divide_up(tiles_, NR_));
   if (filters_out_) {
-    const index all = std::max<index>(1, divide_up(tiles_, NR_)),
-                share = std::max<index>(1, panels_ / kItems);
+    const index all = divide_up(tile_panels, sharing.stretches);
+    stretch_ = NR_ * all;
+    const index share = std::max<index>(1, panels_ / kItems);
     whole_ = panel_sums * all <= elements(kWholeBytes);
     if (whole_) {
       group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * all), 1, share);
@@ -242,7 +264,8 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
       block_ = NR_ * std::max<index>(1, elements(kSumBytes) / (panel_sums * group_));
     }
   } else {
-    block_ = NR_ * std::max<index>(1, elements(kBlockBytes) / v_panel());
+    stretch_ = tiles_;
+    block_ = NR_ * std::max<index>(1, elements(kBlockBytes) / (elements_ * v_panel()));
     block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
     group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
   }
@@ -260,7 +283,7 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
 template <class T>
 std::size_t Winograd<T>::shared_bytes() const {
   const index elements =
-      filters_out_ ? divide_up(tiles_, NR_) * v_panel() : u_panel(panels_, problem_.source_channels);
+      elements_ * (filters_out_ ? v_step() : u_step(problem_.target_channels, problem_.source_channels));
   return align_up(static_cast<std::size_t>(elements) * sizeof(T));
 }
 
@@ -274,8 +297,8 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) c
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
   const index own =
-      filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
-                   : block_ / NR_ * v_panel();
+      elements_ *
+      (filters_out_ ? u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels) : v_step());
   Scratch s;
   s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)));
   s.sources = reinterpret_cast<index*>(take(gathers_ ? block_ : 0, sizeof(index)));
@@ -294,8 +317,8 @@ std::size_t Winograd<T>::scratch_bytes() const {
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
   const index own =
-      filters_out_ ? elements_ * group_ * (most_rows_ * (whole_ ? depth_ : problem_.source_channels) + kSkew)
-                   : block_ / NR_ * v_panel();
+      elements_ *
+      (filters_out_ ? u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels) : v_step());
   return bytes(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)) +
          bytes(gathers_ ? block_ : 0, sizeof(index)) + bytes(kStaged * taps_room() * width, sizeof(T)) +
          bytes(own, sizeof(T)) + bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
@@ -314,7 +337,7 @@ template <class T>
 bool Winograd<T>::own(int members) const {
   constexpr double kAgain = 0.25;
   constexpr std::size_t kMostBytes = 3 * 1024 * 1024;
-  return again_ * (members - 1) <= kAgain && shared_bytes() <= kMostBytes;
+  return stretch_ >= tiles_ && again_ * (members - 1) <= kAgain && shared_bytes() <= kMostBytes;
 }
 
 // The runs of tiles begin .. end - 1, which begin a column panel; sources count from the first staged row.
@@ -342,10 +365,10 @@ void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
   s.first[divide_up(end - begin, NR_)] = run;
 }
 
-// u[element][k - k_begin][row] of a panel of filters
+// u[element * u_apart + (k - k_begin) * rows + row] of a panel of filters
 template <class T>
 void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, const T* weight,
-                                    const Scratch& s, T* u) const {
+                                    const Scratch& s, T* u, index u_apart) const {
   const WinogradProblem& p = problem_;
   const index f = row(panel), rows = row(panel + 1) - f;
   const index width = divide_up(rows, k_.lanes) * k_.lanes;
@@ -375,7 +398,7 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
       }
     }
     transform(kk, rows, p.rotated ? s.taps + (taps - 1) * width : s.taps, k_step, p.rotated ? -width : width,
-              u + (k - k_begin) * rows, u_step(rows, k_end - k_begin));
+              u + (k - k_begin) * rows, u_apart);
   }
 }
 
@@ -462,10 +485,11 @@ Ahead<T> Winograd<T>::target_ahead(index begin, index end, index c_begin, index 
 }
 
 // sums[panel][column panel][element] (+)= the products of filter panels p_begin .. p_end - 1 and of v's column panels over
-// K channels; u begins with panel p_begin. Meanwhile the next rows of the source and where the outputs go are asked for.
+// K channels; u begins with panel p_begin, its elements are u_apart. Meanwhile the next rows of the source and where the outputs go are asked for.
 template <class T>
-void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v,
-                           index tiles, const Scratch& s, Ahead<T>* next_rows, Ahead<T> outputs) const {
+void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, const T* u, index u_apart,
+                           const T* v, index tiles, const Scratch& s, Ahead<T>* next_rows,
+                           Ahead<T> outputs) const {
   const index panels = divide_up(tiles, NR_), room = elements_ * most_rows_ * NR_;
   const index asked = outputs.lines(elements_ * (p_end - p_begin) * panels);
   const index step = next_rows ? next_rows->step(depth_) : 0;
@@ -477,7 +501,7 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
   for (index e = 0; e < elements_; ++e) {
     for (index p = p_begin; p < p_end; ++p) {
       const index rows = row(p + 1) - row(p);
-      const T* a = u + u_panel(p, K) - u_panel(p_begin, K) + e * u_step(rows, K);
+      const T* a = u + e * u_apart + (row(p) - row(p_begin)) * K;
       const T* b = v + e * v_step();
       T* sums = s.sums + (p - p_begin) * panels * room + e * rows * NR_;
       tile.a_step = rows;
@@ -536,46 +560,51 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
   T* const shared =
       reinterpret_cast<T*>(workspace + (each ? static_cast<std::size_t>(team.rank()) * shared_bytes() : 0));
   bool ready = !each;
-  const index C = problem_.source_channels, blocks = divide_up(tiles_, block_);
-  const auto end_of = [&](index begin) { return std::min(tiles_, begin + block_); };
+  const index C = problem_.source_channels;
   if (filters_out_) {
-    const index parts = divide_up(C, kStaged);
-    const auto transform_part = [&](index part) {
-      const index begin = part / parts * block_, c = part % parts * kStaged;
-      make_runs(begin, end_of(begin), s);
-      transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s,
-                      shared + begin / NR_ * v_panel());
-    };
-    if (!each) team.for_each(blocks * parts, transform_part);
-    const index groups = divide_up(panels_, group_), room = whole_ ? depth_ : C;
-    team.for_each(tiles_ > 0 ? groups : 0, [&](index item) {
-      const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
-      for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
-      ready = true;
-      if (whole_) make_runs(0, tiles_, s);
-      for (index k = 0; k < C; k += room) {
-        const index k_end = std::min(C, k + room);
-        for (index p = p_begin; p < p_end; ++p) {
-          transform_weights(p, k, k_end, weight, s,
-                            s.own + u_panel(p, k_end - k) - u_panel(p_begin, k_end - k));
-        }
-        if (whole_) multiply(p_begin, p_end, k_end - k, k > 0, s.own, shared + k * NR_, tiles_, s);
-      }
-      if (whole_) return transform_products(p_begin, p_end, tiles_, bias, s, target);
-      for (index begin = 0; begin < tiles_; begin += block_) {
-        const index tiles = end_of(begin) - begin;
-        multiply(p_begin, p_end, C, false, s.own, shared + begin / NR_ * v_panel(), tiles, s);
+    const index parts = divide_up(C, kStaged), groups = divide_up(panels_, group_),
+                room = whole_ ? depth_ : C;
+    for (index first = 0; first < tiles_; first += stretch_) {
+      const index last = std::min(tiles_, first + stretch_), blocks = divide_up(last - first, block_);
+      const auto end_of = [&](index begin) { return std::min(last, begin + block_); };
+      const auto place_of = [&](index begin) { return shared + (begin - first) / NR_ * v_panel(); };
+      const auto transform_part = [&](index part) {
+        const index begin = first + part / parts * block_, c = part % parts * kStaged;
         make_runs(begin, end_of(begin), s);
-        transform_products(p_begin, p_end, tiles, bias, s, target);
-      }
-    });
+        transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s, place_of(begin));
+      };
+      if (!each) team.for_each(blocks * parts, transform_part);
+      team.for_each(groups, [&](index item) {
+        const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
+        const index filters = row(p_end) - row(p_begin);
+        for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
+        ready = true;
+        if (whole_) make_runs(first, last, s);
+        for (index k = 0; k < C; k += room) {
+          const index k_end = std::min(C, k + room), step = u_step(filters, k_end - k);
+          for (index p = p_begin; p < p_end; ++p)
+            transform_weights(p, k, k_end, weight, s, s.own + (row(p) - row(p_begin)) * (k_end - k), step);
+          if (whole_)
+            multiply(p_begin, p_end, k_end - k, k > 0, s.own, step, shared + k * NR_, last - first, s);
+        }
+        if (whole_) return transform_products(p_begin, p_end, last - first, bias, s, target);
+        for (index begin = first; begin < last; begin += block_) {
+          const index tiles = end_of(begin) - begin;
+          multiply(p_begin, p_end, C, false, s.own, u_step(filters, C), place_of(begin), tiles, s);
+          make_runs(begin, end_of(begin), s);
+          transform_products(p_begin, p_end, tiles, bias, s, target);
+        }
+      });
+    }
     return;
   }
+  const index all = u_step(problem_.target_channels, C);
   const auto transform_panel = [&](index p) {
-    transform_weights(p, 0, C, weight, s, shared + u_panel(p, C));
+    transform_weights(p, 0, C, weight, s, shared + row(p) * C, all);
   };
   if (!each) team.for_each(panels_, transform_panel);
-  team.for_each(blocks, [&](index item) {
+  const auto end_of = [&](index begin) { return std::min(tiles_, begin + block_); };
+  team.for_each(divide_up(tiles_, block_), [&](index item) {
     for (index p = 0; !ready && p < panels_; ++p) transform_panel(p);
     ready = true;
     const index begin = item * block_, end = end_of(begin);
@@ -584,7 +613,7 @@ void Winograd<T>::run(const Team& team, const T* source, const T* weight, const 
     Ahead<T> next_rows = rows_ahead(end, end_of(end), source);
     for (index p = 0; p < panels_; p += group_) {
       const index p_end = std::min(panels_, p + group_);
-      multiply(p, p_end, C, false, shared + u_panel(p, C), s.own, end - begin, s, &next_rows,
+      multiply(p, p_end, C, false, shared + row(p) * C, all, s.own, end - begin, s, &next_rows,
                C < kLeastSums ? Ahead<T>() : target_ahead(begin, end, row(p), row(p_end), target));
       transform_products(p, p_end, end - begin, bias, s, target);
     }

@@ -47,7 +47,9 @@ WinogradProblem winograd_adjoint(const ConvGeometry& geometry, bool padded);
 
 // Either tiles are shared out (all weights transformed first, for all; every item transforms its tiles into its
 // member's own cache) or filters are (all tiles first; every item its filters): whichever leaves the larger
-// transformed operand in the cache. An item's products and the outputs made of them never leave it.
+// transformed operand in the cache. An item's products and the outputs made of them never leave it. Every item reads all
+// that is shared: where weights are too many for the last-level cache, filters are shared out, and tiles that are too many
+// follow each other in stretches, each with the weights transformed anew.
 template <class T>
 class Winograd {
  public:
@@ -68,18 +70,15 @@ class Winograd {
     WinogradRun* runs;
     index* first;  // first[q]: the run that begins column panel q of the block
   };
-  struct Segment {  // rows of tiles of one image
-    index image, begin, end;
-  };
 
   // Taps of a weight, whole squares of sixteen.
   index taps_room() const { return (r_ * r_ + 15) / 16 * 16; }
   index row(index panel) const { return problem_.target_channels * panel / panels_; }
-  // Transformed weights of K channels: u[panel][element][k][row].
-  index u_step(index rows, index K) const { return K * rows + kSkew; }
-  index u_panel(index panel, index K) const { return elements_ * (row(panel) * K + panel * kSkew); }
-  index v_step() const { return problem_.source_channels * NR_ + kSkew; }
-  index v_panel() const { return elements_ * v_step(); }
+  // Transformed weights of some filters and K channels: u[element][panel][k][row].
+  static index u_step(index filters, index K) { return filters * K + kSkew; }
+  // Transformed tiles, of those that exist at one time: v[element][panel][channel][column].
+  index v_panel() const { return problem_.source_channels * NR_; }
+  index v_step() const { return divide_up(filters_out_ ? stretch_ : block_, NR_) * v_panel() + kSkew; }
   std::size_t shared_bytes() const;
   // Whether every one of so many members transforms for itself what else they would share: lines that one has written
   // travel to the others, and back before they are written again, which takes longer unless it is much of the work.
@@ -88,14 +87,14 @@ class Winograd {
   Scratch scratch_of(int rank, std::byte* at) const;
 
   void make_runs(index begin, index end, const Scratch& s) const;
-  void transform_weights(index panel, index k_begin, index k_end, const T* weight, const Scratch& s,
-                         T* u) const;
+  void transform_weights(index panel, index k_begin, index k_end, const T* weight, const Scratch& s, T* u,
+                         index u_apart) const;
   void transform_tiles(index begin, index end, index c_begin, index c_end, const T* source, const Scratch& s,
                        T* v) const;
   Ahead<T> rows_ahead(index begin, index end, const T* source) const;
   Ahead<T> target_ahead(index begin, index end, index c_begin, index c_end, const T* target) const;
-  void multiply(index p_begin, index p_end, index K, bool resume, const T* u, const T* v, index tiles,
-                const Scratch& s, Ahead<T>* next_rows = nullptr, Ahead<T> outputs = {}) const;
+  void multiply(index p_begin, index p_end, index K, bool resume, const T* u, index u_apart, const T* v,
+                index tiles, const Scratch& s, Ahead<T>* next_rows = nullptr, Ahead<T> outputs = {}) const;
   void transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
                           T* target) const;
 
@@ -118,6 +117,7 @@ class Winograd {
   bool filters_out_ = false;        // filters are shared out
   bool whole_ = false;              // ... and the products of all tiles exist at one time
   double again_ = 0;                // time of transforming once more what is shared, as a part of all
+  index stretch_ = 1;               // ... tiles whose transforms exist at one time then
   index block_ = 1;                 // tiles of an item, or whose products exist at one time
   index group_ = 1;                 // filter panels whose products exist at one time
   index pitch_ = 0, staged_rows_ = 0;
