@@ -225,6 +225,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((1, 40, 150, 1, 7, 7, 3, 1, 1), id="few_pixels"),
     pytest.param((1, 40, 33, 1, 7, 9, 5, 1, 2), id="filters_share_packed_pixels"),
     pytest.param((1, 50, 30, 1, 11, 12, 5, 2, 2), id="filters_share_packed_pixels_stride"),
+    pytest.param((1, 64, 64, 1, 28, 28, 7, 1, 3), id="blocks_of_pixels_shared_out"),
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1, 1), id="chunks_of_strips"),
     pytest.param((5, 40, 34, 1, 9, 9, 1, 2, 1), id="every_second_pixel"),
     pytest.param((80, 2, 7, 1, 9, 9, 5, 1, 1), id="images_in_lanes"),

@@ -119,7 +119,13 @@ void ShiftEngine<T>::choose() {
   // share lines. im2col fills its tiles better, with as many images as do it best, but packs: so much time a piece of
   // a row, so much a vector. Weights are packed once for all images, or not at all.
   constexpr double kPiece = 5, kVector = 2, kWeight = 0.8, kPackedLook = 0.5;
-  const double far_look = kPackedLook + 1 / static_cast<double>(taps);
+  // The shortest strip that is worth its halo: looks take longer where the second-level cache does not hold it.
+  constexpr double kBeyond = 0.5;
+  const ShiftAxis& along = source_.axis(source_.strip_axis());
+  const index section = std::max<index>(1, problem_.source_channels * source_.cross_section());
+  const bool stays =
+      source_.in_place() || 2 * along.reach * section * static_cast<index>(sizeof(T)) <= kStripBytes;
+  const double far_look = kPackedLook + 1 / static_cast<double>(taps) + (stays ? 0 : kBeyond);
   const double weights = kWeight * static_cast<double>(problem_.target_channels) /
                          static_cast<double>(std::max<index>(1, problem_.images));
   struct Form {
@@ -191,8 +197,6 @@ void ShiftEngine<T>::choose() {
   const index independent = std::max<index>(1, problem_.images * problem_.groups);
   tiles_per_item_ = tiles_;
   if (im2col_) return cut_filters(together, pixels, taps, wanted);
-  const ShiftAxis& along = source_.axis(source_.strip_axis());
-  const index section = std::max<index>(1, problem_.source_channels * source_.cross_section());
   const index columns =
       std::max<index>(1, pixels / std::max<index>(1, count[source_.strip_axis()]));  // per position
   const index least = std::max({index{1}, along.reach, divide_up(4 * NR_, columns)});
@@ -239,7 +243,7 @@ void ShiftEngine<T>::choose() {
   shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
 }
 
-// Items of the im2col form: the pixels of so many images together, and a share of the filters.
+// Items of the im2col form: pixels of so many images together, whole blocks of them, and a share of the filters.
 template <class T>
 void ShiftEngine<T>::cut_filters(index together, index pixels, index taps, index wanted) {
   source_.set_strip(std::max<index>(1, source_.grid()));
@@ -250,9 +254,16 @@ void ShiftEngine<T>::cut_filters(index together, index pixels, index taps, index
   panels_ = divide_up(tiles, divide_up(tiles, std::max<index>(1, kBlockColumns / NR_)));
   tiles_per_item_ = std::min(tiles_, std::max<index>(1, kItemFilters / MR_));
   late_ = problem_.images <= images_per_item_ && tiles <= panels_;
-  const index items =
+  index items =
       divide_up(problem_.images, images_per_item_) * problem_.groups * divide_up(tiles_, tiles_per_item_);
   if (items > 0 && items < wanted) {
+    index blocks = divide_up(tiles, panels_);
+    if (blocks > 1 && blocks % 2 == 1 && items * blocks < wanted) {  // even shares for two members
+      panels_ = divide_up(tiles, blocks + 1);
+      blocks = divide_up(tiles, panels_);
+    }
+    pixel_shares_ = std::min(blocks, divide_up(wanted, items));
+    items *= pixel_shares_;
     // Pixels that are one block in every part are packed once. Else every share of the filters packs them again, so it
     // must not be too small.
     index most = together;
@@ -263,10 +274,11 @@ void ShiftEngine<T>::cut_filters(index together, index pixels, index taps, index
     }
     gathered_ = late_ && divide_up(most, NR_) <= panels_;
     const index least = gathered_ ? kLeastTiles : divide_up(kLeastFilters, MR_);
-    tiles_per_item_ = std::min(tiles_per_item_, std::max(divide_up(tiles_per_item_ * items, wanted), least));
+    const index share = std::max(divide_up(tiles_per_item_ * items, wanted), least);
+    tiles_per_item_ = std::min(tiles_per_item_, share);
   }
   gathered_ = gathered_ && tiles_per_item_ < tiles_;
-  shared_ = !source_.in_place() && tiles_per_item_ < tiles_;
+  shared_ = !source_.in_place() && (tiles_per_item_ < tiles_ || pixel_shares_ > 1);
 }
 
 template <class T>

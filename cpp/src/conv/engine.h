@@ -69,7 +69,7 @@ class ShiftEngine {
     const Part* laid;  // whose columns the tables hold, where they are the same for all items
   };
   struct Item {
-    index image, images, group, strip, tile_begin, tile_end;
+    index image, images, group, strip, pixel_share, tile_begin, tile_end;
   };
 
   void choose();
@@ -127,6 +127,7 @@ class ShiftEngine {
   index images_per_item_ = 1, tiles_per_item_ = 1;
   index max_tiles_ = 0, max_runs_ = 0;
   index panels_ = 0, depth_ = 0;  // im2col: panels per block, k per block
+  index pixel_shares_ = 1;        // ... and items that the blocks of some images are shared out to
   bool own_ = false;              // every member packs the weights for itself
   bool late_ = false;  // im2col: weights are used by one item only, which packs them itself, block by block
   bool gathered_ = false;  // im2col: pixels are packed once, before the items, instead of by every item

@@ -72,15 +72,19 @@ void ShiftEngine<T>::run(const Team& team, const T* source, const T* weight, con
       share_panels(team, source, problem_.source_channels * plane, image_elements, s, panels);
     }
   }
-  team.for_each(blocks * problem_.groups * strips * splits, [&](index i) {
+  team.for_each(blocks * problem_.groups * strips * pixel_shares_ * splits, [&](index i) {
     if (!packed_yet) pack(Team::alone(), weight, packed);
     packed_yet = true;
     Item item;
     item.tile_begin = i % splits * tiles_per_item_;
     item.tile_end = std::min(tiles_, item.tile_begin + tiles_per_item_);
-    item.strip = i / splits % strips * source_.strip();
-    item.group = i / splits / strips % problem_.groups;
-    item.image = i / splits / strips / problem_.groups * images_per_item_;
+    i /= splits;
+    item.pixel_share = i % pixel_shares_;
+    i /= pixel_shares_;
+    item.strip = i % strips * source_.strip();
+    i /= strips;
+    item.group = i % problem_.groups;
+    item.image = i / problem_.groups * images_per_item_;
     item.images = std::min(images_per_item_, problem_.images - item.image);
     const T* first = source + item.image * image_elements + item.group * problem_.source_channels * plane;
     T* to = target + (item.image * target_channels + item.group * problem_.target_channels) * target_plane_;
@@ -375,8 +379,9 @@ void ShiftEngine<T>::run_im2col(const Item& item, Scratch& s, const T* base, ind
   for (const Part& part : parts_) {
     const index step = part.axis[2]->step;
     lay_columns(part, item.images, image_stride, s);
-    const index tiles = s.tables.count;
-    for (index first = 0; first < tiles; first += panels_) {
+    const index tiles = s.tables.count, blocks = divide_up(tiles, panels_);
+    const index end = blocks * (item.pixel_share + 1) / pixel_shares_ * panels_;
+    for (index first = blocks * item.pixel_share / pixel_shares_ * panels_; first < end; first += panels_) {
       const index last = std::min(tiles, first + panels_);
       for (index k0 = 0; k0 < part.K; k0 += depth_) {
         const index K = std::min(depth_, part.K - k0);

@@ -226,6 +226,8 @@ void pack_panel(index K, const T* b, const index* offset, index runs, const Conv
       const T* from = b + offset[k] + run[r].target;
       T* to = panel + run[r].column;
       index left = run[r].count;
+      // The next panel's, from more rows than the processor follows.
+      __builtin_prefetch(from + 2 * columns - 1);
       for (; left >= L; left -= L, from += L, to += L) store(to, load(from));
       if (left == 0) continue;
       // What a whole vector spills into is written after it.
