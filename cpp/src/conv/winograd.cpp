@@ -551,73 +551,81 @@ void Winograd<T>::transform_products(index p_begin, index p_end, index tiles, co
 }
 
 template <class T>
-void Winograd<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
-                      std::byte* workspace) const {
-  const bool each = own(team.size());
-  const Scratch s = scratch_of(
-      team.rank(), workspace + (each ? static_cast<std::size_t>(team.size()) : 1) * shared_bytes());
-  // u or v: of all members, or transformed by each one that needs it.
-  T* const shared =
-      reinterpret_cast<T*>(workspace + (each ? static_cast<std::size_t>(team.rank()) * shared_bytes() : 0));
-  bool ready = !each;
-  const index C = problem_.source_channels;
-  if (filters_out_) {
-    const index parts = divide_up(C, kStaged), groups = divide_up(panels_, group_),
-                room = whole_ ? depth_ : C;
-    for (index first = 0; first < tiles_; first += stretch_) {
-      const index last = std::min(tiles_, first + stretch_), blocks = divide_up(last - first, block_);
-      const auto end_of = [&](index begin) { return std::min(last, begin + block_); };
-      const auto place_of = [&](index begin) { return shared + (begin - first) / NR_ * v_panel(); };
-      const auto transform_part = [&](index part) {
-        const index begin = first + part / parts * block_, c = part % parts * kStaged;
-        make_runs(begin, end_of(begin), s);
-        transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), source, s, place_of(begin));
-      };
-      if (!each) team.for_each(blocks * parts, transform_part);
-      team.for_each(groups, [&](index item) {
-        const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
-        const index filters = row(p_end) - row(p_begin);
-        for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
-        ready = true;
-        if (whole_) make_runs(first, last, s);
-        for (index k = 0; k < C; k += room) {
-          const index k_end = std::min(C, k + room), step = u_step(filters, k_end - k);
-          for (index p = p_begin; p < p_end; ++p)
-            transform_weights(p, k, k_end, weight, s, s.own + (row(p) - row(p_begin)) * (k_end - k), step);
-          if (whole_)
-            multiply(p_begin, p_end, k_end - k, k > 0, s.own, step, shared + k * NR_, last - first, s);
-        }
-        if (whole_) return transform_products(p_begin, p_end, last - first, bias, s, target);
-        for (index begin = first; begin < last; begin += block_) {
-          const index tiles = end_of(begin) - begin;
-          multiply(p_begin, p_end, C, false, s.own, u_step(filters, C), place_of(begin), tiles, s);
-          make_runs(begin, end_of(begin), s);
-          transform_products(p_begin, p_end, tiles, bias, s, target);
-        }
-      });
-    }
-    return;
-  }
-  const index all = u_step(problem_.target_channels, C);
-  const auto transform_panel = [&](index p) {
-    transform_weights(p, 0, C, weight, s, shared + row(p) * C, all);
+void Winograd<T>::share_filters(const Team& team, index first, const Call& call, const Scratch& s) const {
+  const index C = problem_.source_channels, parts = divide_up(C, kStaged);
+  const index last = std::min(tiles_, first + stretch_), blocks = divide_up(last - first, block_);
+  const auto end_of = [&](index begin) { return std::min(last, begin + block_); };
+  const auto place_of = [&](index begin) { return call.shared + (begin - first) / NR_ * v_panel(); };
+  const auto transform_part = [&](index part) {
+    const index begin = first + part / parts * block_, c = part % parts * kStaged;
+    make_runs(begin, end_of(begin), s);
+    transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), call.source, s, place_of(begin));
   };
-  if (!each) team.for_each(panels_, transform_panel);
+  if (!call.each) team.for_each(blocks * parts, transform_part);
+  bool ready = !call.each;
+  const index groups = divide_up(panels_, group_), room = whole_ ? depth_ : C;
+  team.for_each(groups, [&](index item) {
+    const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
+    const index filters = row(p_end) - row(p_begin);
+    for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
+    ready = true;
+    if (whole_) make_runs(first, last, s);
+    for (index k = 0; k < C; k += room) {
+      const index k_end = std::min(C, k + room), step = u_step(filters, k_end - k);
+      for (index p = p_begin; p < p_end; ++p) {
+        transform_weights(p, k, k_end, call.weight, s, s.own + (row(p) - row(p_begin)) * (k_end - k), step);
+      }
+      if (!whole_) continue;
+      multiply(p_begin, p_end, k_end - k, k > 0, s.own, step, call.shared + k * NR_, last - first, s);
+    }
+    if (whole_) return transform_products(p_begin, p_end, last - first, call.bias, s, call.target);
+    for (index begin = first; begin < last; begin += block_) {
+      const index tiles = end_of(begin) - begin;
+      multiply(p_begin, p_end, C, false, s.own, u_step(filters, C), place_of(begin), tiles, s);
+      make_runs(begin, end_of(begin), s);
+      transform_products(p_begin, p_end, tiles, call.bias, s, call.target);
+    }
+  });
+}
+
+template <class T>
+void Winograd<T>::share_tiles(const Team& team, const Call& call, const Scratch& s) const {
+  const index C = problem_.source_channels, step = u_step(problem_.target_channels, C);
+  const auto transform_panel = [&](index p) {
+    transform_weights(p, 0, C, call.weight, s, call.shared + row(p) * C, step);
+  };
+  if (!call.each) team.for_each(panels_, transform_panel);
+  bool ready = !call.each;
   const auto end_of = [&](index begin) { return std::min(tiles_, begin + block_); };
   team.for_each(divide_up(tiles_, block_), [&](index item) {
     for (index p = 0; !ready && p < panels_; ++p) transform_panel(p);
     ready = true;
     const index begin = item * block_, end = end_of(begin);
     make_runs(begin, end, s);
-    transform_tiles(begin, end, 0, C, source, s, s.own);
-    Ahead<T> next_rows = rows_ahead(end, end_of(end), source);
+    transform_tiles(begin, end, 0, C, call.source, s, s.own);
+    Ahead<T> next_rows = rows_ahead(end, end_of(end), call.source);
     for (index p = 0; p < panels_; p += group_) {
       const index p_end = std::min(panels_, p + group_);
-      multiply(p, p_end, C, false, shared + row(p) * C, all, s.own, end - begin, s, &next_rows,
-               C < kLeastSums ? Ahead<T>() : target_ahead(begin, end, row(p), row(p_end), target));
-      transform_products(p, p_end, end - begin, bias, s, target);
+      const Ahead<T> outputs =
+          C < kLeastSums ? Ahead<T>() : target_ahead(begin, end, row(p), row(p_end), call.target);
+      multiply(p, p_end, C, false, call.shared + row(p) * C, step, s.own, end - begin, s, &next_rows,
+               outputs);
+      transform_products(p, p_end, end - begin, call.bias, s, call.target);
     }
   });
+}
+
+template <class T>
+void Winograd<T>::run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
+                      std::byte* workspace) const {
+  const bool each = own(team.size());
+  const auto rank = static_cast<std::size_t>(team.rank()),
+             copies = each ? static_cast<std::size_t>(team.size()) : 1;
+  const Scratch s = scratch_of(team.rank(), workspace + copies * shared_bytes());
+  T* const shared = reinterpret_cast<T*>(workspace + (each ? rank * shared_bytes() : 0));
+  const Call call{source, weight, bias, target, shared, each};
+  if (!filters_out_) return share_tiles(team, call, s);
+  for (index first = 0; first < tiles_; first += stretch_) share_filters(team, first, call, s);
 }
 
 template class Winograd<float>;

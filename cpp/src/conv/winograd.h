@@ -70,6 +70,11 @@ class Winograd {
     WinogradRun* runs;
     index* first;  // first[q]: the run that begins column panel q of the block
   };
+  struct Call {
+    const T *source, *weight, *bias;
+    T *target, *shared;
+    bool each;  // every member transforms what is shared for itself
+  };
 
   // Taps of a weight, whole squares of sixteen.
   index taps_room() const { return (r_ * r_ + 15) / 16 * 16; }
@@ -95,6 +100,9 @@ class Winograd {
   Ahead<T> target_ahead(index begin, index end, index c_begin, index c_end, const T* target) const;
   void multiply(index p_begin, index p_end, index K, bool resume, const T* u, index u_apart, const T* v,
                 index tiles, const Scratch& s, Ahead<T>* next_rows = nullptr, Ahead<T> outputs = {}) const;
+  // Filters are shared out, over the stretch of tiles that begins with `first`; or all tiles are.
+  void share_filters(const Team& team, index first, const Call& call, const Scratch& s) const;
+  void share_tiles(const Team& team, const Call& call, const Scratch& s) const;
   void transform_products(index p_begin, index p_end, index tiles, const T* bias, const Scratch& s,
                           T* target) const;
 
