@@ -8,8 +8,9 @@
 namespace tenfold {
 namespace {
 
-// What all members share, at one time. Every item reads all of it: it stays in the last-level cache.
-constexpr index kSharedBytes = 8 * 1024 * 1024;
+// What all members share, at one time. Every item reads all of it: it stays in the last-level cache. It is not cut for less
+// than the most, since every stretch of tiles transforms the weights anew.
+constexpr index kSharedBytes = 8 * 1024 * 1024, kMostSharedBytes = 12 * 1024 * 1024;
 // Transformed tiles of an item: they stay in the second-level cache.
 constexpr index kBlockBytes = 512 * 1024;
 // Transformed weights of an item: of all its channels, and of those at a time that stay in the second-level
@@ -52,11 +53,10 @@ struct Sharing {
 };
 Sharing sharing_of(const WinogradProblem& p, index form, index tiles, index element) {
   const index t = kWinogradForms[form].t;
-  const auto parts = [&](index count) {
-    return divide_up(t * t * p.source_channels * count * element, kSharedBytes);
-  };
-  const bool filters_out = p.target_channels > tiles || parts(p.target_channels) > 1;
-  return {filters_out, filters_out ? std::max<index>(1, parts(tiles)) : 1};
+  const auto bytes = [&](index count) { return t * t * p.source_channels * count * element; };
+  const bool filters_out = p.target_channels > tiles || bytes(p.target_channels) > kSharedBytes;
+  const index of_tiles = bytes(tiles);
+  return {filters_out, filters_out && of_tiles > kMostSharedBytes ? divide_up(of_tiles, kSharedBytes) : 1};
 }
 
 }  // namespace
