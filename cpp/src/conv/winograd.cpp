@@ -287,6 +287,13 @@ std::size_t Winograd<T>::shared_bytes() const {
   return align_up(static_cast<std::size_t>(elements) * sizeof(T));
 }
 
+// Of a member's transformed weights of some filters, or tiles of a block.
+template <class T>
+index Winograd<T>::own_elements() const {
+  if (!filters_out_) return elements_ * v_step();
+  return elements_ * u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels);
+}
+
 template <class T>
 typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) const {
   at += static_cast<std::size_t>(rank) * scratch_bytes();
@@ -296,14 +303,11 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) c
     return taken;
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  const index own =
-      elements_ *
-      (filters_out_ ? u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels) : v_step());
   Scratch s;
   s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)));
   s.sources = reinterpret_cast<index*>(take(gathers_ ? block_ : 0, sizeof(index)));
   s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
-  s.own = reinterpret_cast<T*>(take(own, sizeof(T)));
+  s.own = reinterpret_cast<T*>(take(own_elements(), sizeof(T)));
   s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
   s.runs = reinterpret_cast<WinogradRun*>(take(block_ + block_ / NR_ + 1, sizeof(WinogradRun)));
   s.first = reinterpret_cast<index*>(take(block_ / NR_ + 2, sizeof(index)));
@@ -316,12 +320,10 @@ std::size_t Winograd<T>::scratch_bytes() const {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  const index own =
-      elements_ *
-      (filters_out_ ? u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels) : v_step());
   return bytes(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)) +
          bytes(gathers_ ? block_ : 0, sizeof(index)) + bytes(kStaged * taps_room() * width, sizeof(T)) +
-         bytes(own, sizeof(T)) + bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
+         bytes(own_elements(), sizeof(T)) +
+         bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
          bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
 }
 

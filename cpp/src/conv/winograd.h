@@ -88,6 +88,7 @@ class Winograd {
   // Whether every one of so many members transforms for itself what else they would share: lines that one has written
   // travel to the others, and back before they are written again, which takes longer unless it is much of the work.
   bool own(int members) const;
+  index own_elements() const;
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* at) const;
 
