@@ -23,7 +23,7 @@ from tenfold import _core
 from tenfold import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-from measure import Clock, Work, duration, quiet, take_turns
+from measure import Clock, Work, duration, quiet, take_turns, triad
 
 # Powers of two, what comes right after one, and primes: a cliff would show there.
 BATCHES = (1, 2, 4, 8, 16, 17, 32, 64, 128, 256, 512, 1024)
@@ -35,16 +35,16 @@ THREADS_SHAPE = (8, 64, 56)
 
 def bandwidth(clock: Clock) -> float:
     """Return bytes per second of a sum of two arrays too large for the caches into a third, counted once each."""
-    x = np.ones(1 << 24, np.float32)
-    op = _core.Op("add", {}, [x, x])
-    op([x, x])
+    moved = 12.0 * (1 << 24)
+    call = triad(moved)
+    call()
     found = []
     for _ in range(7):
         quiet()
         start = clock()
-        op([x, x])
+        call()
         found.append(clock() - start)
-    return 3 * x.nbytes / statistics.median(found)
+    return moved / statistics.median(found)
 
 
 def point(name: str, n: int, c: int, size: int, budget: float, clock: Clock) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from report import ratio
 from tenfold.plot._plot import _INK, _MUTED, _TRAIN, _VALIDATION, _figure
 
 _TRACK = "#eef0f4"
@@ -96,12 +97,9 @@ def _ratios(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> 
                 color=palette[i % 7], markeredgecolor="white", markeredgewidth=0.8, label=name, zorder=3,
             )  # fmt: skip
         for row, r in enumerate(rows):
-            ratios = [
-                t["median"] / r["times"]["tenfold"]["median"] for n, t in r["times"].items() if n != "tenfold"
-            ]
-            axes.plot(
-                [1, min(ratios)], [row] * 2, color=_GREEN if min(ratios) >= 1 else "#b3431a", linewidth=2.2
-            )
+            fastest = ratio(r)
+            if fastest is not None:
+                axes.plot([1, fastest], [row] * 2, color=_GREEN if fastest >= 1 else "#b3431a", linewidth=2.2)
         axes.axvline(1, color=_INK, linewidth=1.2)
         axes.set_xscale("log")
         low = min(t["median"] / r["times"]["tenfold"]["median"] for r in rows for t in r["times"].values())

@@ -62,7 +62,9 @@ def cpp(build: Path, threads: int, quick: bool, names: str) -> tuple[list[dict[s
         for b in report["benchmarks"] if report else []:
             unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[b["time_unit"]]
             row = {"program": program.name, "name": b["name"], "seconds": b["real_time"] * unit}
-            row.update({k: b[k] for k in ("GFLOP/s", "GB/s", "peak_share", "error_message") if k in b})
+            row.update(
+                {k: b[k] for k in ("GFLOP/s", "GB/s", "peak_share", "triad_share", "error_message") if k in b}
+            )
             found.append(row)
     return found, good
 

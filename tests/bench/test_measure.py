@@ -8,6 +8,7 @@ from measure import (
     COLLAPSED,
     FARTHER,
     GOOD_TURNS,
+    TRIAD,
     WAITED,
     Probe,
     Times,
@@ -105,6 +106,7 @@ def test_our_own_failure_is_no_reason_to_leave_us_out():
 def test_the_fastest_of_the_others():
     result = take_turns(Work("group", "name", {"tenfold": lambda: None}), 0.001)
     times = {"tenfold": Times((1.0, 2.0, 3.0)), "a": Times((2.0, 5.0, 6.0)), "b": Times((3.0, 4.0, 9.0))}
+    times[TRIAD] = Times((1.0,))  # no library
     object.__setattr__(result, "times", times)
     assert fastest(result, "median") == 2
     assert fastest(result, "best") == 2

@@ -32,6 +32,7 @@ FOUND = {
     "max-pool backward against the better layout, the worst": (3.0, True),
     "matrix products against the faster of OpenBLAS and MKL, the worst": (0.9, False),
     "large matrix products, the least share of the peak": (0.9, True),
+    "operations that move memory, without pools: the least share of a triad's speed": (0.8, False),
     "memory of a training step, PyTorch's over ours, the worst": (2.0, True),
     "all threads against one, LeNet-5's step and large layers, the worst": (1.9, True),
 }
@@ -66,6 +67,12 @@ def test_a_table_has_a_column_for_everybody():
     assert "\\* fewer than 9 undisturbed turns" in lines
 
 
+def test_a_triad_has_a_column_but_is_no_library():
+    (relu, _) = report.of(ROWS, "elementwise")
+    assert report.ratio(relu) == pytest.approx(2.0)
+    assert report.peers([relu], math.inf)[0] == "| work | tenfold | speed | of peak | torch | triad |"
+
+
 def test_rows_with_distant_cores_are_marked():
     rows = [
         {**ROWS[0], "name": name, "round_trip": trip}
@@ -81,7 +88,7 @@ def test_the_page_has_every_part():
     page = report.page(RESULTS, {"step": "a.png", "curves": "b.png", "layers-net": "c.png"})
     lines = page.splitlines()
     assert lines[2] == "CPU (avx2), 2 threads, wall time, 2026-01-01, commit abc; torch 2"
-    headings = {heading for what, heading in report.HEADINGS.items() if what != "elementwise"}
+    headings = set(report.HEADINGS.values())
     headings |= {"Targets", "Layers: geometric means against PyTorch", "Cost against work", "C++ benchmarks"}
     assert {line[3:] for line in lines if line.startswith("## ")} == headings
     for picture in ("![Training steps](a.png)", "![Cost against work](b.png)", "![net](c.png)"):
@@ -90,6 +97,7 @@ def test_the_page_has_every_part():
     assert cells(lines, "step") == ["step", "10.0", "30.0", "20.0"]
     assert cells(lines, "8") == ["8", "500 ms", "1 s", "500 ms", "50 %"]
     assert cells(lines, "square/64") == ["square/64", "2 µs", "90.0", "90 %"]
+    assert cells(lines, "relu/64")[-2:] == ["9.0 GB/s", "80 %"]
     assert cells(lines, "team")[1] == "needs two threads"
     assert "None" not in page
 

@@ -25,9 +25,8 @@ def test_results_page_and_pictures_are_written(tmp_path):
     pytest.importorskip("matplotlib")
     files = run.write(RESULTS, tmp_path / "folder" / "r.json")
     names = {file.name for file in files}
-    pictures = {
-        f"r-{what}.png" for what in ("step", "mlp", "resnet", "inference", "gemm", "layers-net", "curves")
-    }
+    kinds = ("step", "mlp", "resnet", "inference", "gemm", "elementwise", "layers-net", "curves")
+    pictures = {f"r-{what}.png" for what in kinds}
     assert names == {"r.json", "r.md", *pictures}
     assert {file.name for file in (tmp_path / "folder").iterdir()} == names
     assert json.loads(files[0].read_text(encoding="utf-8")) == RESULTS

@@ -107,7 +107,7 @@ ACCURATE: dict[str, tuple[Any, Any, float]] = {
     "exp": (F.exp, np.exp, 1.2),
     "log": (F.log, np.log, 1.0),
     "tanh": (F.tanh, np.tanh, 2.6),
-    "sigmoid": (F.sigmoid, lambda x: np.where(x < 0, np.exp(x), 1) / (1 + np.exp(-np.abs(x))), 2.4),
+    "sigmoid": (F.sigmoid, lambda x: np.where(x < 0, np.exp(x), 1) / (1 + np.exp(-np.abs(x))), 2.5),
     "elu": (F.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 2.0),
     "softplus": (F.softplus, lambda x: np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 21)))), 2.2),
     "sqrt": (F.sqrt, np.sqrt, 0.5),

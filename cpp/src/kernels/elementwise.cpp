@@ -10,8 +10,7 @@ namespace {
 template <class T>
 void relu(index n, const T* x, bool past, T* y) {
   produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
-    const Vec<T> v = at.load(x + i);
-    return select<T>(v < Vec<T>{}, Vec<T>{}, v);
+    return larger<T>(Vec<T>{}, at.load(x + i));
   });
 }
 
@@ -127,7 +126,7 @@ template <class T>
 struct Softplus {
   static Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     const Vec<T> z = x * p;
-    const Vec<T> y = (at_least<T>(z, T(0)) + log1p_of_unit<T>(exp<T>(-magnitude<T>(z)))) / p;
+    const Vec<T> y = (at_least<T>(z, T(0)) + log1p_of_unit<T>(exp_nonpositive<T>(minus_magnitude<T>(z)))) / p;
     return select<T>(z > q, x, y);
   }
   static Vec<T> gradient(Vec<T> s, Vec<T> dy, Vec<T> p, Vec<T> q) {

@@ -1,7 +1,7 @@
 // Vector maths on Vec<T>: exp, expm1, log, sigmoid, tanh, the normal distribution.
 //
 // Every function works lane by lane. Largest errors in units of the last place (ULP): exp 1.1, expm1 1.9, log
-// 0.9, sigmoid 2.2, tanh 2.5; tests/functional/test_elementwise.py holds them to it. Results that would be
+// 0.9, sigmoid 2.5, tanh 2.5; tests/functional/test_elementwise.py holds them to it. Results that would be
 // denormal are zero where the region flushes denormals, as everywhere in the core. NaN in, NaN out.
 #pragma once
 
@@ -38,43 +38,59 @@ template <class T>
 TENFOLD_INLINE Vec<T> infinity() {
   return splat(T(__builtin_inf()));
 }
-// The first argument where either is NaN.
+// NaN where x is.
 template <class T>
 TENFOLD_INLINE Vec<T> at_most(Vec<T> x, T bound) {
-  return select<T>(splat(bound) < x, splat(bound), x);
+  return lesser<T>(splat(bound), x);
 }
 template <class T>
 TENFOLD_INLINE Vec<T> at_least(Vec<T> x, T bound) {
-  return select<T>(splat(bound) > x, splat(bound), x);
+  return larger<T>(splat(bound), x);
 }
 template <class T>
 TENFOLD_INLINE Vec<T> magnitude(Vec<T> x) {
   typedef typename Unsigned<T>::vector Bits;
   return (Vec<T>)((Bits)x & ((Bits){} - 1) >> 1);
 }
-// |value| with the sign of `sign`.
+// -|x|
+template <class T>
+TENFOLD_INLINE Vec<T> minus_magnitude(Vec<T> x) {
+  typedef typename Unsigned<T>::vector Bits;
+  return (Vec<T>)((Bits)x | ~(((Bits){} - 1) >> 1));
+}
+// value, which is not negative, with the sign of `sign`.
 template <class T>
 TENFOLD_INLINE Vec<T> with_sign(Vec<T> value, Vec<T> sign) {
   typedef typename Unsigned<T>::vector Bits;
-  const Bits all = (Bits){} - 1;
-  return (Vec<T>)(((Bits)value & all >> 1) | ((Bits)sign & ~(all >> 1)));
+  return (Vec<T>)((Bits)value | ((Bits)sign & ~(((Bits){} - 1) >> 1)));
 }
 
-// c[0] + c[1] x + c[2] x^2 + ...
+// c[0] + c[1] x + c[2] x^2 + ..., by pairs of terms and Horner's rule in x^2: half as many steps wait for each other.
+// Loops over vectors are bound by that, as a processor looks only a few vectors ahead.
 template <class T, int N>
 TENFOLD_INLINE Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {
-  Vec<T> sum = splat(c[N - 1]);
-#pragma GCC unroll 32
-  for (int i = N - 2; i >= 0; --i) sum = fma<T>(sum, x, splat(c[i]));
+  const Vec<T> square = x * x;
+  const auto pair = [&](int i)
+                        __attribute__((always_inline)) { return fma<T>(x, splat(c[i + 1]), splat(c[i])); };
+  constexpr int last = N % 2 == 0 ? N - 2 : N - 3;  // where the last whole pair begins
+  Vec<T> sum = N % 2 == 0 ? pair(last) : fma<T>(square, splat(c[N - 1]), pair(last));
+#pragma GCC unroll 16
+  for (int i = last - 2; i >= 0; i -= 2) sum = fma<T>(sum, square, pair(i));
   return sum;
 }
 
 // x = n ln 2 + r with |r| <= ln 2 / 2, n a whole number.
 template <class T>
 struct Reduced {
-  Vec<T> n, r;
+  typedef typename Unsigned<T>::vector Bits;
   // 1.5 * 2^mantissa: adding it leaves round(value) in the low bits.
   static constexpr T kRound = kSingle<T> ? T(12582912.0) : T(6755399441055744.0);
+  Vec<T> shifted;  // n + kRound
+  Vec<T> n, r;
+  // n + more in the low bits; the others vanish when these are shifted to where an exponent is.
+  __attribute__((always_inline)) Bits low_bits(typename Unsigned<T>::element more) const {
+    return (Bits)shifted + more;
+  }
 };
 template <class T>
 TENFOLD_INLINE Reduced<T> reduce(Vec<T> x) {
@@ -82,39 +98,24 @@ TENFOLD_INLINE Reduced<T> reduce(Vec<T> x) {
   // n * high is exact; high + low = ln 2.
   constexpr T high = kSingle<T> ? T(0.693359375) : T(0x1.62e42fefa3p-1);
   constexpr T low = kSingle<T> ? T(-2.12194440e-4) : T(2.8235290563031577e-13);
-  const Vec<T> n = fma<T>(x, splat(log2e), splat(Reduced<T>::kRound)) - Reduced<T>::kRound;
-  return {n, fma<T>(n, splat(-low), fma<T>(n, splat(-high), x))};
+  const Vec<T> shifted = fma<T>(x, splat(log2e), splat(Reduced<T>::kRound));
+  const Vec<T> n = shifted - Reduced<T>::kRound;
+  return {shifted, n, fma<T>(n, splat(-low), fma<T>(n, splat(-high), x))};
 }
 
-// 2^n for whole n in the range of normal exponents.
+// 2^n for whole n from the exponents of normal numbers; 0 for the next lower one.
 template <class T>
-TENFOLD_INLINE Vec<T> power_of_two(Vec<T> n) {
-  typedef typename Unsigned<T>::vector Bits;
-  return (Vec<T>)((Bits)(n + (Reduced<T>::kRound + kBias<T>)) << kMantissa<T>);
+TENFOLD_INLINE Vec<T> power_of_two(const Reduced<T>& e) {
+  return (Vec<T>)(e.low_bits(kBias<T>) << kMantissa<T>);
 }
 
-// value * 2^n, also where 2^n alone would overflow or underflow.
+// exp(r) - 1 on |r| <= 0.36, by Chebyshev interpolation of (exp(r) - 1 - r) / r^2; relative error of exp 1.4e-8 and 4e-19.
 template <class T>
-TENFOLD_INLINE Vec<T> scale(Vec<T> value, Vec<T> n) {
-#if defined(TENFOLD_ISA_avx512)
-  // maskz: GCC 12 warns about the undefined source of the plain form.
-  if constexpr (kSingle<T>) {
-    return (Vec<T>)_mm512_maskz_scalef_ps((__mmask16)-1, (__m512)value, (__m512)n);
-  } else {
-    return (Vec<T>)_mm512_maskz_scalef_pd((__mmask8)-1, (__m512d)value, (__m512d)n);
-  }
-#else
-  const Vec<T> half = fma<T>(n, splat(T(0.5)), splat(Reduced<T>::kRound)) - Reduced<T>::kRound;
-  return value * power_of_two<T>(half) * power_of_two<T>(n - half);
-#endif
-}
-
-// (exp(r) - 1 - r) / r^2 on |r| <= 0.36, Chebyshev interpolation; relative error of exp 1.4e-8 and 4e-19.
-template <class T>
-TENFOLD_INLINE Vec<T> exp_tail(Vec<T> r) {
+TENFOLD_INLINE Vec<T> expm1_near_zero(Vec<T> r) {
+  Vec<T> tail;
   if constexpr (kSingle<T>) {
     constexpr T c[] = {0.5f, 0.166665623f, 0.0416665363f, 0.00836553411f, 0.00139291254f};
-    return polynomial(r, c);
+    tail = polynomial(r, c);
   } else {
     constexpr T c[] = {0.5,
                        0.16666666666666674,
@@ -127,33 +128,65 @@ TENFOLD_INLINE Vec<T> exp_tail(Vec<T> r) {
                        2.7557266175047446e-07,
                        2.5109404672957823e-08,
                        2.091767738180507e-09};
-    return polynomial(r, c);
+    tail = polynomial(r, c);
   }
-}
-
-// exp(x + low) for |low| so small that it only corrects the rounding of x (|low| < 0.01).
-template <class T>
-TENFOLD_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> low) {
-  const Vec<T> in_range =
-      at_least<T>(at_most<T>(x, kSingle<T> ? T(89.5) : T(710.5)), kSingle<T> ? T(-104) : T(-746));
-  Reduced<T> e = reduce<T>(in_range);
-  e.r += low;
-  return scale<T>(fma<T>(e.r * e.r, exp_tail<T>(e.r), e.r) + T(1), e.n);
+  return fma<T>(r * r, tail, r);
 }
 
 // exp(x): infinity above 88.72 / 709.78, zero below -87.33 / -708.39 (where the result is no normal number).
 template <class T>
 TENFOLD_INLINE Vec<T> exp(Vec<T> x) {
-  return exp_sum<T>(x, Vec<T>{});
+  const Reduced<T> e =
+      reduce<T>(at_least<T>(at_most<T>(x, kSingle<T> ? T(89.5) : T(710.5)), kSingle<T> ? T(-104) : T(-746)));
+  const Vec<T> p = expm1_near_zero<T>(e.r);
+#if defined(TENFOLD_ISA_avx512)
+  // maskz: GCC 12 warns about the undefined source of the plain form.
+  if constexpr (kSingle<T>) {
+    return (Vec<T>)_mm512_maskz_scalef_ps((__mmask16)-1, (__m512)(p + T(1)), (__m512)e.n);
+  } else {
+    return (Vec<T>)_mm512_maskz_scalef_pd((__mmask8)-1, (__m512d)(p + T(1)), (__m512d)e.n);
+  }
+#else
+  // 2^n may be out of range where the result is not: two factors.
+  const typename Reduced<T>::Bits both = e.low_bits(2 * kBias<T>), half = both >> 1;
+  const Vec<T> factor = (Vec<T>)(half << kMantissa<T>);
+  return fma<T>(factor, p, factor) * (Vec<T>)((both - half) << kMantissa<T>);
+#endif
+}
+
+// exp and exp - 1 of what was reduced, where 2^n is a normal number or zero.
+template <class T>
+TENFOLD_INLINE Vec<T> exp_of(const Reduced<T>& e) {
+  const Vec<T> s = power_of_two<T>(e), p = expm1_near_zero<T>(e.r);
+  return kFused ? fma<T>(s, p, s) : s * (p + T(1));  // s p alone may be no normal number
+}
+template <class T>
+TENFOLD_INLINE Vec<T> expm1_of(const Reduced<T>& e) {
+  const Vec<T> s = power_of_two<T>(e);
+  return fma<T>(s, expm1_near_zero<T>(e.r), s - T(1));
+}
+
+// exp(x) for x <= 0, in fewer steps.
+template <class T>
+TENFOLD_INLINE Reduced<T> reduce_nonpositive(Vec<T> x) {
+  return reduce<T>(at_least<T>(x, kSingle<T> ? T(-88) : T(-709)));  // there 2^n is zero
+}
+template <class T>
+TENFOLD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
+  return exp_of<T>(reduce_nonpositive<T>(x));
+}
+// exp(x + low) for |low| so small that it only corrects the rounding of x (|low| < 0.01).
+template <class T>
+TENFOLD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> low) {
+  Reduced<T> e = reduce_nonpositive<T>(x);
+  e.r += low;
+  return exp_of<T>(e);
 }
 
 // exp(x) - 1 for x <= 88 / 709, accurate near 0.
 template <class T>
 TENFOLD_INLINE Vec<T> expm1(Vec<T> x) {
-  const Reduced<T> e = reduce<T>(at_least<T>(x, kSingle<T> ? T(-25) : T(-50)));
-  const Vec<T> p = fma<T>(e.r * e.r, exp_tail<T>(e.r), e.r);  // exp(r) - 1
-  const Vec<T> s = power_of_two<T>(e.n);
-  return fma<T>(s, p, s - T(1));
+  return expm1_of<T>(reduce<T>(at_least<T>(x, kSingle<T> ? T(-25) : T(-50))));
 }
 
 // log(1 + f) for 1 / sqrt 2 <= 1 + f <= sqrt 2, by 2 atanh(f / (2 + f)).
@@ -202,14 +235,14 @@ TENFOLD_INLINE Vec<T> log1p_of_unit(Vec<T> e) {
 // 1 / (1 + exp(-x)), from exp(-|x|) so that nothing overflows and small results keep their digits.
 template <class T>
 TENFOLD_INLINE Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> e = exp<T>(-magnitude<T>(x));
+  const Vec<T> e = exp_nonpositive<T>(minus_magnitude<T>(x));
   return select<T>(x < Vec<T>{}, e, splat(T(1))) / (e + T(1));
 }
 
 // tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1.
 template <class T>
 TENFOLD_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> m = expm1<T>(at_most<T>(magnitude<T>(x), kSingle<T> ? T(9.5) : T(19.5)) * T(2));
+  const Vec<T> m = expm1_of<T>(reduce<T>(at_most<T>(magnitude<T>(x), kSingle<T> ? T(9.5) : T(19.5)) * T(2)));
   return with_sign<T>(m / (m + T(2)), x);
 }
 
@@ -229,7 +262,7 @@ TENFOLD_INLINE Normal<T> normal(Vec<T> x) {
   const Vec<T> high = (Vec<T>)((Bits)a & ~((Bits){} + half));
   const Vec<T> square = a * a * T(0.5);
   const Vec<T> low = (high * high * T(0.5) - square) + (a - high) * (a + high) * T(0.5);
-  const Vec<T> bell = exp_sum<T>(-square, -low);
+  const Vec<T> bell = exp_nonpositive<T>(-square, -low);
   // erfc(z) = exp(-z^2) h(t) / (1 + 2 z) with t = (z - k) / (z + k), where h is smooth.
   const Vec<T> z = a * T(0.70710678118654752);
   constexpr T k = kSingle<T> ? T(3.25) : T(4.5);

@@ -37,15 +37,6 @@ TENFOLD_INLINE Bits<T> unordered(Vec<T> a, Vec<T> b) {
     return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_UNORD_Q);
   }
 }
-// v where it is greater, else best.
-template <class T>
-TENFOLD_INLINE Vec<T> greater(Vec<T> v, Vec<T> best) {
-  if constexpr (sizeof(T) == 4) {
-    return (Vec<T>)_mm512_maskz_max_ps(0xffff, (__m512)v, (__m512)best);
-  } else {
-    return (Vec<T>)_mm512_maskz_max_pd(0xff, (__m512d)v, (__m512d)best);
-  }
-}
 // Some outputs of a row: those from `first` on, of the 2 n columns from `column` on.
 template <class T>
 struct Block {
@@ -96,11 +87,11 @@ struct Maxima {
   template <bool kNan, class P>
   __attribute__((always_inline)) void take(Vec<T> v, Mask<T> position) {
     if constexpr (!kNan && !kKept<P>) {
-      best = greater<T>(v, best);
+      best = larger<T>(v, best);
       return;
     }
     const Bits<T> bits = replaced<kNan, T>(v, best);
-    best = kNan ? blend<T>(bits, v, best) : greater<T>(v, best);
+    best = kNan ? blend<T>(bits, v, best) : larger<T>(v, best);
     if constexpr (kKept<P>) at = (Mask<T>)blend<T>(bits, (Vec<T>)position, (Vec<T>)at);
   }
 };

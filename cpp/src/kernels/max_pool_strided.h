@@ -31,7 +31,7 @@ struct Maxima {
   Mask<float> at;
   __attribute__((always_inline)) void take(Vec<float> v, Mask<float> where) {
     if constexpr (kKept<P>) at = v > best ? where : at;
-    best = (Vec<float>)_mm256_max_ps((__m256)v, (__m256)best);  // the second one if they are equal
+    best = larger<float>(v, best);
   }
 };
 

@@ -9,15 +9,10 @@ namespace {
 
 // The maximum; NaN is left out (it comes back through x - max).
 template <class T>
-TENFOLD_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
-  return select<T>(b > a, b, a);
-}
-
-template <class T>
 TENFOLD_INLINE T row_max(index n, const T* x) {
   Vec<T> best = splat(T(-__builtin_inf()));
   sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-    best = larger<T>(best, at.load_or(x + i, T(-__builtin_inf())));
+    best = larger<T>(at.load_or(x + i, T(-__builtin_inf())), best);
   });
   return max_of_lanes<T>(best);
 }
@@ -36,14 +31,24 @@ TENFOLD_INLINE T row_sum(index n, Body body) {
   return sum_of_lanes<T>(total);
 }
 
+// How far on the next row is, where asking for it while this one is computed pays: the processor itself stops at pages.
+template <class T>
+TENFOLD_INLINE index next_row(index r, index rows, index n) {
+  constexpr index kMost = (index{1} << 18) / sizeof(T);  // longer ones do not stay near until they are read
+  return r + 1 < rows && n <= kMost ? n : 0;
+}
+
 template <class T>
 void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum) {
   for (index r = 0; r < rows; ++r, x += n, y += n) {
+    const index ahead = next_row<T>(r, rows, n);
     const T top = row_max(n, x);
     const Vec<T> shift = splat(top);
     const T total = row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-      const Vec<T> e = at.only(exp<T>(at.load(x + i) - shift));
+      const Vec<T> e = at.only(exp_nonpositive<T>(at.load(x + i) - shift));
       at.store(y + i, e);
+      __builtin_prefetch(x + ahead + i);
+      __builtin_prefetch(y + ahead + i, 1);
       return e;
     });
     const Vec<T> scale = splat(T(1) / total);
@@ -57,9 +62,11 @@ void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum)
 template <class T>
 void log_softmax_rows(index rows, index n, const T* x, T* y) {
   for (index r = 0; r < rows; ++r, x += n, y += n) {
+    const index ahead = next_row<T>(r, rows, n);
     const Vec<T> shift = splat(row_max(n, x));
     const T total = row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-      return at.only(exp<T>(at.load(x + i) - shift));
+      __builtin_prefetch(x + ahead + i);
+      return at.only(exp_nonpositive<T>(at.load(x + i) - shift));
     });
     const Vec<T> log_total = log<T>(splat(total));
     sweep<T>(n, [&](auto at, index i)
@@ -82,10 +89,13 @@ void softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* dx) 
 template <class T>
 void log_softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* dx) {
   for (index r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
+    const index ahead = next_row<T>(r, rows, n);
     const Vec<T> total = splat(
         row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) { return at.load(dy + i); }));
     sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-      at.store(dx + i, at.load(dy + i) - exp<T>(at.load(y + i)) * total);
+      __builtin_prefetch(y + ahead + i);
+      __builtin_prefetch(dy + ahead + i);
+      at.store(dx + i, at.load(dy + i) - exp_nonpositive<T>(at.load(y + i)) * total);
     });
   }
 }
@@ -124,7 +134,7 @@ template <class T>
 TENFOLD_INLINE ColumnValues<T> column_max(index count, index n, index pitch, const T* x) {
   ColumnValues<T> top(T(-__builtin_inf()), count);
   planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-    top[i] = larger<T>(top[i], at.load(x + k));
+    top[i] = larger<T>(at.load(x + k), top[i]);
   });
   return top;
 }
@@ -136,7 +146,7 @@ void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* lar
     T* const to = y + begin;
     ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      const Vec<T> e = exp<T>(at.load(from + k) - top[i]);
+      const Vec<T> e = exp_nonpositive<T>(at.load(from + k) - top[i]);
       at.store(to + k, e);
       total[i] += e;
     });
@@ -157,7 +167,7 @@ void log_softmax_columns(index width, index n, index pitch, const T* x, T* y) {
     const T* const from = x + begin;
     ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      total[i] += exp<T>(at.load(from + k) - top[i]);
+      total[i] += exp_nonpositive<T>(at.load(from + k) - top[i]);
     });
     for (index i = 0; i < count; i += kLanes<T>) total[i] = log<T>(total[i]);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
@@ -188,7 +198,7 @@ void log_softmax_columns_backward(index width, index n, index pitch, const T* y,
     planes<T>(count, n, pitch,
               [&](auto at, index i, index k) __attribute__((always_inline)) { total[i] += at.load(d + k); });
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      at.store(dx + begin + k, at.load(d + k) - exp<T>(at.load(value + k)) * total[i]);
+      at.store(dx + begin + k, at.load(d + k) - exp_nonpositive<T>(at.load(value + k)) * total[i]);
     });
   });
 }

@@ -91,7 +91,50 @@ template <class T>
 TENFOLD_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {
   return mask ? yes : no;
 }
-// a * b + c, fused where the ISA can.
+// v where it is greater (less), else best: also where either is NaN, or both are zero.
+template <class T>
+TENFOLD_INLINE Vec<T> larger(Vec<T> v, Vec<T> best) {
+#if defined(TENFOLD_ISA_avx512)  // maskz: GCC 12 warns about the undefined source of the plain form.
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_max_ps((__mmask16)-1, (__m512)v, (__m512)best);
+  } else {
+    return (Vec<T>)_mm512_maskz_max_pd((__mmask8)-1, (__m512d)v, (__m512d)best);
+  }
+#elif defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_max_ps((__m256)v, (__m256)best);
+  } else {
+    return (Vec<T>)_mm256_max_pd((__m256d)v, (__m256d)best);
+  }
+#else
+  return select<T>(v > best, v, best);
+#endif
+}
+template <class T>
+TENFOLD_INLINE Vec<T> lesser(Vec<T> v, Vec<T> best) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_min_ps((__mmask16)-1, (__m512)v, (__m512)best);
+  } else {
+    return (Vec<T>)_mm512_maskz_min_pd((__mmask8)-1, (__m512d)v, (__m512d)best);
+  }
+#elif defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_min_ps((__m256)v, (__m256)best);
+  } else {
+    return (Vec<T>)_mm256_min_pd((__m256d)v, (__m256d)best);
+  }
+#else
+  return select<T>(v < best, v, best);
+#endif
+}
+// a * b + c, fused where the ISA can (kFused).
+#if defined(__AVX512F__) || defined(__aarch64__) || \
+    (defined(__FMA__) && !defined(TENFOLD_ISA_avx512))  // which is emulated then
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
 template <class T>
 TENFOLD_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return a * b + c;

@@ -99,6 +99,10 @@ static inline V maximum(V a, V b) {
   return each<V>([&](int i) { return a[i] > b[i] ? a[i] : b[i]; });
 }
 template <class V>
+static inline V minimum(V a, V b) {
+  return each<V>([&](int i) { return a[i] < b[i] ? a[i] : b[i]; });
+}
+template <class V>
 static inline V square_root(V v) {
   return each<V>([&](int i) { return sqrt(v[i]); });  // the double's root, rounded again, is the float's
 }
@@ -237,6 +241,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
 #define _mm512_max_ps(a, b) TENFOLD_512::maximum<__m512>(a, b)
 #define _mm512_maskz_max_ps(all, a, b) TENFOLD_512::maximum<__m512>(a, b)
 #define _mm512_maskz_max_pd(all, a, b) TENFOLD_512::maximum<__m512d>(a, b)
+#define _mm512_maskz_min_ps(all, a, b) TENFOLD_512::minimum<__m512>(a, b)
+#define _mm512_maskz_min_pd(all, a, b) TENFOLD_512::minimum<__m512d>(a, b)
 #define _mm512_maskz_sqrt_ps(all, v) TENFOLD_512::square_root<__m512>(v)
 #define _mm512_maskz_sqrt_pd(all, v) TENFOLD_512::square_root<__m512d>(v)
 #define _mm512_maskz_scalef_ps(all, v, n) TENFOLD_512::scale<__m512>(v, n)
