@@ -36,6 +36,7 @@ ROWS = [
     layer("pool", "forward", 0.0, tenfold=2.0, torch=20.0, channels_last=3.0),
     layer("pool", "backward", 0.0, tenfold=1.0, torch=3.0, channels_last=4.0),
     row("elementwise", "relu", bytes=8e9, times=times(tenfold=1.0, torch=2.0, triad=0.8)),
+    row("elementwise", "cross_entropy", bytes=1e6, times=times(tenfold=1.0, torch=2.0, triad=0.1)),
     row("elementwise", "max_pool 2x2 s2", bytes=8e9, times=times(tenfold=1.0, torch=2.0, triad=0.5)),
     row("scaling", "VGG", peak_scaling=2.0, times=times(tenfold=1.0, tenfold_1=1.9, torch=2.0, torch_1=3.0)),
     {"what": "memory", "name": "step", "megabytes": {"tenfold": 10.0, "torch": 30.0, "channels_last": 20.0}},
