@@ -28,6 +28,12 @@ SHAPES = [
     ((2, 3, 17), (2, 1, 17)),
     ((3, 9001), (3, 1)),
     ((700, 33), (33,)),
+    ((1500, 3), (3,)),
+    ((1500, 3), (1500, 1)),
+    ((40, 30, 2, 2), (30, 1, 1)),
+    ((9, 1, 8, 1, 5), (1, 11, 1, 3, 5)),
+    ((12, 255), (255,)),
+    ((12, 256), (12, 1)),
     ((0, 3), (3,)),
     ((2, 0, 3), (1, 1)),
     ((0,), (1,)),
@@ -64,7 +70,18 @@ def test_gradients_agree_with_central_differences(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BINARY)
-@pytest.mark.parametrize("shapes", [((300, 500), (500,)), ((300, 500), (300, 1)), ((150_001,), ())], ids=str)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((300, 500), (500,)),
+        ((300, 500), (300, 1)),
+        ((150_001,), ()),
+        ((9001, 10), (10,)),
+        ((9001, 10), (9001, 1)),
+        ((60, 70, 4, 4), (70, 1, 1)),
+    ],
+    ids=str,
+)
 def test_same_bits_at_every_thread_count(kind: str, shapes: Any) -> None:
     a, b = operands(shapes, np.float32)
     before = tenfold.num_threads()

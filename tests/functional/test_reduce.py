@@ -40,6 +40,10 @@ CASES: list[tuple[tuple[int, ...], Any]] = [
     ((2, 2100), 0),
     ((3, 700, 5, 11), (1, 3)),
     ((40, 3, 9, 31), (0, 2, 3)),
+    ((1500, 9), 1),
+    ((30, 500, 4), (0, 2)),
+    ((50, 4, 300, 3), (1, 3)),
+    ((600, 2, 7), (0, 1)),
 ]
 IDS = [f"{s}_{a}".replace(" ", "") for s, a in CASES]
 
@@ -86,7 +90,14 @@ def test_long_sums_stay_accurate(isa: str) -> None:
 @pytest.mark.parametrize("kind", ["sum", "mean", "max"])
 @pytest.mark.parametrize(
     ("shape", "axis"),
-    [((400_003,), 0), ((700, 301), 0), ((700, 301), 1), ((40, 7, 30, 31), (0, 2, 3))],
+    [
+        ((400_003,), 0),
+        ((700, 301), 0),
+        ((700, 301), 1),
+        ((40, 7, 30, 31), (0, 2, 3)),
+        ((9001, 10), 1),
+        ((60, 70, 16), (0, 2)),
+    ],
     ids=str,
 )
 def test_same_bits_at_every_thread_count(kind: str, shape: Any, axis: Any) -> None:

@@ -1,6 +1,7 @@
 // Broadcasting and reductions: the geometry, and the loops over it.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct Broadcast {
   std::vector<Axis> outer;  // axes over the rows, outermost first
   index rows = 1, inner = 1;
   index step_a = 0, step_b = 0;
+  bool repeats_a = false, repeats_b = false;  // has fewer elements than the result
 
   index count() const { return rows * inner; }
   // Where row `row` starts in a and b.
@@ -29,6 +31,60 @@ struct Broadcast {
 // Throws InvalidArgument (naming `function`, and the arguments as "input" and "other") where the shapes do
 // not match.
 Broadcast make_broadcast(const char* function, const Shape& a, const Shape& b);
+
+// Consecutive elements of a result, and its operands there: from a[0], step_a apart (1 or 0), and likewise b.
+template <class T>
+struct BroadcastPart {
+  index offset, n;
+  const T* a;
+  index step_a;
+  const T* b;
+  index step_b;
+};
+
+// Rows shorter than this are taken many at a time, for which operands that repeat are laid out in a scratch.
+constexpr index kShortRow = 64;
+constexpr index kLaidOut = 2048;
+template <class T>
+struct LaidOut {
+  T a[kLaidOut + 16 / sizeof(T)], b[kLaidOut + 16 / sizeof(T)];  // a row's last 16 bytes may run over its end
+};
+
+// The part from element `begin` of a row on with at most n elements. An operand that is null stays null.
+template <class T>
+BroadcastPart<T> part_of(const Broadcast& geometry, index row, index begin, index n, const T* a, const T* b,
+                         LaidOut<T>& scratch);
+
+// body(part) for the n elements from `offset` on, one part after the other.
+template <class T, class Body>
+void parts_between(const Broadcast& g, index offset, index n, const T* a, const T* b, const Body& body) {
+  LaidOut<T> scratch;
+  while (n > 0) {
+    const BroadcastPart<T> part = part_of(g, offset / g.inner, offset % g.inner, n, a, b, scratch);
+    body(part);
+    offset += part.n, n -= part.n;
+  }
+}
+
+// body(part) for all elements of the result, by all members. SPMD.
+template <class T, class Body>
+void for_parts(const Team& team, const Broadcast& g, const T* a, const T* b, const Body& body) {
+  constexpr index kBlock = 4096;
+  const bool whole = (a == nullptr || !g.repeats_a) && (b == nullptr || !g.repeats_b);
+  if (whole || g.inner < kShortRow) {
+    const index block = whole ? kBlock : kLaidOut / g.inner * g.inner, count = g.count();
+    team.for_each(divide_up(count, block), [&](index i) {
+      parts_between(g, i * block, std::min(block, count - i * block), a, b, body);
+    });
+    return;
+  }
+  const index per_row = divide_up(g.inner, kBlock);
+  team.for_each(g.rows * per_row, [&](index i) {
+    const index begin = i % per_row * kBlock;
+    LaidOut<T> scratch;  // not used
+    body(part_of(g, i / per_row, begin, std::min(kBlock, g.inner - begin), a, b, scratch));
+  });
+}
 
 enum class Reduction { sum, mean, max, min };
 
@@ -81,10 +137,11 @@ template <class T>
 void reduce_produced(const Team& team, const Reduce& geometry, Reduction kind, const Producer<T>& produce,
                      T* workspace, T* y);
 
-// dx <- the gradient of reduce(): dy repeated (sum), divided by terms() (mean), or at the first extreme
-// element (max, min, NaN being the most extreme), zero elsewhere. x and y are read for max and min only.
+// The gradient of a sum or mean: dx <- dy / divisor, repeated. `spread`: of dx (a) and dy (b).
 template <class T>
-void reduce_backward(const Team& team, const Reduce& geometry, Reduction kind, const T* x, const T* y,
-                     const T* dy, T* dx);
+void spread_backward(const Team& team, const Broadcast& spread, T divisor, const T* dy, T* dx);
+// That of an extreme: dy at the first extreme element (NaN being the most extreme), zero elsewhere.
+template <class T>
+void extreme_backward(const Team& team, const Reduce& geometry, const T* x, const T* y, const T* dy, T* dx);
 
 }  // namespace tenfold

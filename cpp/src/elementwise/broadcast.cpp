@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "tenfold/elementwise.h"
 #include "tenfold/error.h"
@@ -33,6 +34,8 @@ Broadcast make_broadcast(const char* function, const Shape& a, const Shape& b) {
              to_string(a), " and ", to_string(b));
     }
     geometry.shape[i] = ea == 1 ? eb : ea;
+    geometry.repeats_a |= ea != geometry.shape[i];
+    geometry.repeats_b |= eb != geometry.shape[i];
   }
   checked_count(geometry.shape, function, "result");
   if (std::find(geometry.shape.begin(), geometry.shape.end(), 0) != geometry.shape.end()) {
@@ -66,5 +69,76 @@ Broadcast make_broadcast(const char* function, const Shape& a, const Shape& b) {
   for (const auto& axis : geometry.outer) geometry.rows *= axis.size;
   return geometry;
 }
+
+namespace {
+
+// The elements of an operand in `rows` rows from `first` on, one behind the other. `stride` tells the operand's of an axis.
+template <class T, class Stride>
+void lay_out(const Broadcast& g, const T* operand, index step, Stride stride, index first, index rows,
+             T* to) {
+  constexpr index kChunk = 16 / sizeof(T);
+  const index n = g.inner;
+  const Broadcast::Axis& last = g.outer.back();
+  while (rows > 0) {
+    const index run = std::min(rows, last.size - first % last.size);
+    index a, b;
+    g.offsets(first, &a, &b);
+    const T* row = operand + stride(Broadcast::Axis{0, a, b});
+    const index next = stride(last), different = next == 0 ? 1 : run;
+    for (index r = 0; r < different; ++r, row += next) {
+      T* const put = to + r * n;
+      if (step == 0) {
+        T chunk[kChunk];
+        std::fill_n(chunk, kChunk, *row);
+        for (index j = 0; j < n; j += kChunk) std::memcpy(put + j, chunk, sizeof chunk);
+      } else {
+        index j = 0;
+        for (; j + kChunk <= n; j += kChunk) std::memcpy(put + j, row + j, 16);
+        for (; j < n; ++j) put[j] = row[j];
+      }
+    }
+    for (index done = different; done < run;) {
+      const index more = std::min(done, run - done);
+      std::copy_n(to, more * n, to + done * n);
+      done += more;
+    }
+    first += run, rows -= run, to += run * n;
+  }
+}
+
+}  // namespace
+
+template <class T>
+BroadcastPart<T> part_of(const Broadcast& g, index row, index begin, index n, const T* a, const T* b,
+                         LaidOut<T>& scratch) {
+  const bool repeats_a = a != nullptr && g.repeats_a, repeats_b = b != nullptr && g.repeats_b;
+  const index offset = row * g.inner + begin;
+  const auto from = [](const T* operand, index at) { return operand == nullptr ? nullptr : operand + at; };
+  if (!repeats_a && !repeats_b) return {offset, n, from(a, offset), 1, from(b, offset), 1};
+  if (begin == 0 && g.inner < kShortRow && n >= 2 * g.inner) {
+    const index rows = std::min(n, kLaidOut) / g.inner;
+    if (repeats_a) {
+      lay_out(g, a, g.step_a, [](const Broadcast::Axis& x) { return x.stride_a; }, row, rows, scratch.a);
+    }
+    if (repeats_b) {
+      lay_out(g, b, g.step_b, [](const Broadcast::Axis& x) { return x.stride_b; }, row, rows, scratch.b);
+    }
+    return {offset,
+            rows * g.inner,
+            repeats_a ? scratch.a : from(a, offset),
+            1,
+            repeats_b ? scratch.b : from(b, offset),
+            1};
+  }
+  index at_a, at_b;
+  g.offsets(row, &at_a, &at_b);
+  return {offset,   std::min(n, g.inner - begin),     from(a, at_a + begin * g.step_a),
+          g.step_a, from(b, at_b + begin * g.step_b), g.step_b};
+}
+
+template BroadcastPart<float> part_of<float>(const Broadcast&, index, index, index, const float*,
+                                             const float*, LaidOut<float>&);
+template BroadcastPart<double> part_of<double>(const Broadcast&, index, index, index, const double*,
+                                               const double*, LaidOut<double>&);
 
 }  // namespace tenfold

@@ -14,6 +14,8 @@ constexpr index kPieceElements = 8192;
 constexpr index kPieceRows = 256;
 // Columns folded side by side where the inner axis is kept.
 constexpr index kColumns = 2048;
+// So few inner elements that outputs are folded side by side.
+constexpr index kFewElements = 256;
 
 index offset_of(const std::vector<Reduce::Axis>& axes, index i) {
   index offset = 0;
@@ -152,6 +154,33 @@ struct Produced {
   }
 };
 
+// partial[output][piece] where an output's inner elements are few and lie right before the next one's: some outputs at a
+// time, each by the same sums as alone.
+template <class T, class Source>
+void reduce_side_by_side(const Team& team, const Reduce& g, Reduction kind, const Source& source,
+                         T* partial) {
+  constexpr index kMost = 256;
+  const FoldKernel<T>& fold = fold_of<T>(kind);
+  const index pieces = g.pieces(), rows = g.piece_rows(), along = g.kept.back().size;
+  const index fair = divide_up(g.kept_count, 4 * team.size());
+  const index group = std::max<index>(1, std::min({kMost, kLaidOut / g.inner, along, fair}));
+  const index groups = divide_up(along, group);
+  team.for_each(g.kept_count / along * groups * pieces, [&](index i) {
+    const index piece = i % pieces, first = i / pieces % groups * group;
+    const index o = i / pieces / groups * along + first, count = std::min(group, along - first);
+    const index base = g.kept_offset(o), begin = piece * rows, end = std::min(begin + rows, g.folded_count);
+    T results[kMost];
+    for (index r = begin; r < end; ++r) {
+      const T* x = source.at(team, base + g.folded_offset(r), count * g.inner);
+      for (index j = 0; j < count; ++j, x += g.inner) {
+        const T value = fold.row(g.inner, x);
+        results[j] = r == begin ? value : join(kind, results[j], value);
+      }
+    }
+    for (index j = 0; j < count; ++j) partial[(o + j) * pieces + piece] = results[j];
+  });
+}
+
 template <class T, class Source>
 void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Source& source, T* workspace,
                    T* y) {
@@ -166,7 +195,9 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
   const bool direct = pieces == 1;
   T* partial = direct ? y : workspace;  // partial[kept][piece][column]
 
-  if (g.inner_folded) {
+  if (g.inner_folded && g.inner < kFewElements && !g.kept.empty() && g.kept.back().stride == g.inner) {
+    reduce_side_by_side(team, g, kind, source, partial);
+  } else if (g.inner_folded) {
     const index length = g.piece_length(), per_row = divide_up(g.inner, length);
     team.for_each(g.kept_count * pieces, [&](index i) {
       const index o = i / pieces, piece = i % pieces, base = g.kept_offset(o);
@@ -194,9 +225,10 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
       const index base = g.kept_offset(o) + column;
       T* target = partial + (o * pieces + piece) * g.inner + column;
       for (index r = begin; r < end;) {
-        index run = 1;
-        if constexpr (Source::kStored) run = one_axis ? end - r : std::min(end - r, run_axis - r % run_axis);
-        fold.columns(run, stride, width, source.at(team, base + g.folded_offset(r), width), r == begin,
+        index run = one_axis ? end - r : std::min(end - r, run_axis - r % run_axis);
+        // What is not stored is made a row at a time, or some that lie side by side.
+        if constexpr (!Source::kStored) run = stride == width ? std::min(run, kPieceElements / width) : 1;
+        fold.columns(run, stride, width, source.at(team, base + g.folded_offset(r), run * width), r == begin,
                      target);
         r += run;
       }
@@ -249,23 +281,17 @@ void reduce_produced(const Team& team, const Reduce& geometry, Reduction kind, c
 }
 
 template <class T>
-void reduce_backward(const Team& team, const Reduce& g, Reduction kind, const T* x, const T* y, const T* dy,
-                     T* dx) {
-  if (g.count() == 0) return;
+void spread_backward(const Team& team, const Broadcast& spread, T divisor, const T* dy, T* dx) {
   const auto& k = kernels<ElementwiseKernels, T>();
-  if (kind == Reduction::sum || kind == Reduction::mean) {
-    const T divisor = kind == Reduction::mean ? static_cast<T>(g.terms()) : T(1);
-    const index blocks = divide_up(g.inner, kPieceElements);
-    const bool past = passes_caches(static_cast<std::size_t>(g.count()) * sizeof(T));
-    team.for_each(g.kept_count * g.folded_count * blocks, [&](index i) {
-      const index begin = i % blocks * kPieceElements, width = std::min(kPieceElements, g.inner - begin);
-      const index row = i / blocks, o = row / g.folded_count;
-      const T* from = g.inner_folded ? dy + o : dy + o * g.inner + begin;
-      T* to = dx + g.kept_offset(o) + g.folded_offset(row % g.folded_count) + begin;
-      k.div.forward(width, from, g.inner_folded ? 0 : 1, &divisor, 0, past, to);
-    });
-    return;
-  }
+  const bool past = passes_caches(static_cast<std::size_t>(spread.count()) * sizeof(T));
+  for_parts<T>(team, spread, nullptr, dy, [&](const BroadcastPart<T>& part) {
+    k.div.forward(part.n, part.b, part.step_b, &divisor, 0, past, dx + part.offset);
+  });
+}
+
+template <class T>
+void extreme_backward(const Team& team, const Reduce& g, const T* x, const T* y, const T* dy, T* dx) {
+  if (g.count() == 0) return;
   team.for_range(g.count(), 1024, [&](index begin, index end) { std::fill(dx + begin, dx + end, T(0)); });
   if (g.inner_folded) {
     team.for_each(g.outputs(), [&](index i) {
@@ -313,9 +339,11 @@ template void reduce_produced<float>(const Team&, const Reduce&, Reduction, cons
                                      float*);
 template void reduce_produced<double>(const Team&, const Reduce&, Reduction, const Producer<double>&, double*,
                                       double*);
-template void reduce_backward<float>(const Team&, const Reduce&, Reduction, const float*, const float*,
-                                     const float*, float*);
-template void reduce_backward<double>(const Team&, const Reduce&, Reduction, const double*, const double*,
-                                      const double*, double*);
+template void spread_backward<float>(const Team&, const Broadcast&, float, const float*, float*);
+template void spread_backward<double>(const Team&, const Broadcast&, double, const double*, double*);
+template void extreme_backward<float>(const Team&, const Reduce&, const float*, const float*, const float*,
+                                      float*);
+template void extreme_backward<double>(const Team&, const Reduce&, const double*, const double*,
+                                       const double*, double*);
 
 }  // namespace tenfold

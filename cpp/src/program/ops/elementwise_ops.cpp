@@ -273,7 +273,7 @@ class BinaryOp final : public Op {
     outputs_ = {{inputs[0].dtype, geometry_.shape}};
     for (int i = 0; i < 2; ++i) {
       folds_[i] = make_unbroadcast(inputs[static_cast<std::size_t>(i)].shape, geometry_.shape);
-      broadcast_[i] = inputs[static_cast<std::size_t>(i)].count() != outputs_[0].count();
+      broadcast_[i] = i == 0 ? geometry_.repeats_a : geometry_.repeats_b;
     }
   }
 
@@ -300,8 +300,8 @@ class BinaryOp final : public Op {
     const T* b = input<T>(call, 1);
     T* y = output<T>(call, 0);
     const bool past = passes(outputs_[0].count(), y, {a, b});
-    blocks(team, [&](index n, index at_a, index at_b, index at_y) {
-      run(n, a + at_a, geometry_.step_a, b + at_b, geometry_.step_b, past, y + at_y);
+    for_parts(team, geometry_, a, b, [&](const BroadcastPart<T>& part) {
+      run(part.n, part.a, part.step_a, part.b, part.step_b, past, y + part.offset);
     });
   }
 
@@ -323,20 +323,6 @@ class BinaryOp final : public Op {
   bool trivial(int i) const {
     const BinaryKernel<T>& kernel = spec_.kernel();
     return (i == 0 ? kernel.backward_a : kernel.backward_b) == nullptr;
-  }
-
-  // body(n, offset in a, in b, in y) over the result.
-  template <class Body>
-  void blocks(const Team& team, const Body& body) const {
-    constexpr index kBlock = 4096;
-    const index per_row = (geometry_.inner + kBlock - 1) / kBlock;
-    team.for_each(geometry_.rows * per_row, [&](index i) {
-      const index row = i / per_row, begin = i % per_row * kBlock;
-      index at_a, at_b;
-      geometry_.offsets(row, &at_a, &at_b);
-      body(std::min(kBlock, geometry_.inner - begin), at_a + begin * geometry_.step_a,
-           at_b + begin * geometry_.step_b, row * geometry_.inner + begin);
-    });
   }
 
   static void copy(const Team& team, const T* from, index count, T* to) {
@@ -369,26 +355,19 @@ class BinaryOp final : public Op {
     const T* b = spec_.reads_b ? input<T>(call, 1) : nullptr;
     const T* y = spec_.reads_y ? output<T>(call, 0) : nullptr;
     const bool past = !broadcast_[i] && passes(outputs_[0].count(), d, {a, b, y, dy});
-    const auto block = [&](index n, index at_a, index at_b, index at_y, T* target) {
-      run(n, a ? a + at_a : nullptr, geometry_.step_a, b ? b + at_b : nullptr, geometry_.step_b,
-          y ? y + at_y : nullptr, dy + at_y, past, target);
+    const auto put = [&](const BroadcastPart<T>& part, T* target) {
+      run(part.n, part.a, part.step_a, part.b, part.step_b, y ? y + part.offset : nullptr, dy + part.offset,
+          past, target);
     };
     if (!broadcast_[i]) {
-      blocks(team,
-             [&](index n, index at_a, index at_b, index at_y) { block(n, at_a, at_b, at_y, d + at_y); });
+      for_parts(team, geometry_, a, b, [&](const BroadcastPart<T>& part) { put(part, d + part.offset); });
       return;
     }
     // The gradient before its sum over the broadcast elements, a piece at a time. (A reference in the
     // function object: its captures fit without an allocation.)
     const auto produce = [&](index offset, index n, T* out) {
-      while (n > 0) {
-        const index row = offset / geometry_.inner, begin = offset % geometry_.inner;
-        const index width = std::min(n, geometry_.inner - begin);
-        index at_a, at_b;
-        geometry_.offsets(row, &at_a, &at_b);
-        block(width, at_a + begin * geometry_.step_a, at_b + begin * geometry_.step_b, offset, out);
-        offset += width, n -= width, out += width;
-      }
+      parts_between(geometry_, offset, n, a, b,
+                    [&](const BroadcastPart<T>& part) { put(part, out + (part.offset - offset)); });
     };
     reduce_produced<T>(team, folds_[i], Reduction::sum, std::cref(produce), workspace, d);
   }

@@ -36,6 +36,7 @@ class ReduceOp final : public Op {
       }
     }
     geometry_ = make_reduce(shape, folded);
+    spread_ = make_broadcast(function, shape, geometry_.shape);
     if (reads_values() && geometry_.terms() == 0 && geometry_.outputs() > 0) {
       reject(function, "input", "must have an element to choose from along the axes; received shape ",
              to_string(shape));
@@ -65,8 +66,12 @@ class ReduceOp final : public Op {
   void backward(const Team& team, const BackwardCall& call) const override {
     T* dx = d_input<T>(call, 0);
     if (dx == nullptr) return;
-    reduce_backward<T>(team, geometry_, kind_, reads_values() ? input<T>(call, 0) : nullptr,
-                       reads_values() ? output<T>(call, 0) : nullptr, d_output<T>(call, 0), dx);
+    if (reads_values()) {
+      extreme_backward<T>(team, geometry_, input<T>(call, 0), output<T>(call, 0), d_output<T>(call, 0), dx);
+    } else {
+      const T divisor = kind_ == Reduction::mean ? static_cast<T>(geometry_.terms()) : T(1);
+      spread_backward<T>(team, spread_, divisor, d_output<T>(call, 0), dx);
+    }
   }
 
  private:
@@ -74,6 +79,7 @@ class ReduceOp final : public Op {
 
   Reduction kind_;
   Reduce geometry_;
+  Broadcast spread_;  // of the gradient, over the input
 };
 
 }  // namespace
