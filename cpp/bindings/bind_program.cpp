@@ -5,6 +5,7 @@
 
 #include "bindings.h"
 #include "tenfold/error.h"
+#include "tenfold/memory.h"
 #include "tenfold/optim.h"
 #include "tenfold/program.h"
 
@@ -96,7 +97,7 @@ class CallbackOp final : public Op {
       if (results[i].is_none()) {
         std::memset(targets[i], 0, types[i].bytes());
       } else {
-        std::memcpy(targets[i], arrays[i].data(), types[i].bytes());
+        copy_bytes(targets[i], arrays[i].data(), types[i].bytes());
       }
     }
   }

@@ -37,4 +37,11 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
+// Copies memory that does not overlap, as fast wherever it lies (std::memcpy is not).
+void copy_bytes(void* to, const void* from, std::size_t bytes) noexcept;
+template <class T>
+void copy_elements(const T* from, std::ptrdiff_t n, T* to) noexcept {
+  copy_bytes(to, from, static_cast<std::size_t>(n) * sizeof(T));
+}
+
 }  // namespace tenfold

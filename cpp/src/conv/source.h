@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "conv/shift.h"
 #include "gemm/driver.h"
 #include "kernels/conv.h"
 #include "kernels/line.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 
@@ -163,8 +163,7 @@ class ShiftSource {
         return source + skip;
       }
       for (index c = 0; c < channels; ++c) {
-        std::memcpy(scratch + c * channel_stride_, source + c * channel_stride_ + skip,
-                    static_cast<std::size_t>(span) * sizeof(T));
+        copy_elements(source + c * channel_stride_ + skip, span, scratch + c * channel_stride_);
       }
       return scratch;
     }

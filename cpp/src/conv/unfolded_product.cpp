@@ -235,7 +235,7 @@ void UnfoldedProduct<T>::run(const Team& team, const T* x, const T* w, const T* 
     team.for_range(filters, kFilters, [&](index begin, index end) {
       for (index f = begin; f < end; ++f) {
         for (index n = 0; n < count; ++n)
-          std::copy_n(product + (f * count + n) * pixels_, pixels_, target + (n * filters + f) * pixels_);
+          copy_elements(product + (f * count + n) * pixels_, pixels_, target + (n * filters + f) * pixels_);
       }
     });
   }

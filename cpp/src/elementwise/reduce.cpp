@@ -4,6 +4,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/past.h"
 #include "tenfold/elementwise.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
@@ -135,7 +136,7 @@ struct Copied {
     if (past) {
       write_past(copy + offset, x + offset, n * static_cast<index>(sizeof(T)));
     } else {
-      std::copy_n(x + offset, n, copy + offset);
+      copy_elements(x + offset, n, copy + offset);
     }
     return x + offset;
   }

@@ -13,6 +13,7 @@
 #include "kernels/elementwise.h"
 #include "program/plan.h"
 #include "tenfold/error.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
@@ -32,8 +33,8 @@ void add_to(const Team& team, index count, const void* source, void* target) {
 void copy_to(const Team& team, const TensorType& type, const void* source, void* target) {
   const auto size = static_cast<index>(size_of(type.dtype));
   team.for_range(type.count(), kGrain, [&](index begin, index end) {
-    std::memcpy(static_cast<char*>(target) + begin * size, static_cast<const char*>(source) + begin * size,
-                static_cast<std::size_t>((end - begin) * size));
+    copy_bytes(static_cast<char*>(target) + begin * size, static_cast<const char*>(source) + begin * size,
+               static_cast<std::size_t>((end - begin) * size));
   });
 }
 
@@ -401,9 +402,9 @@ void Program::Plan::gather(const Team& team, const TrainingRun& run, const index
     for (std::size_t k = 0; k < staging.size(); ++k) {
       if (staging[k].data() == nullptr) continue;
       const std::size_t bytes = sample_bytes[k];
-      std::memcpy(staging[k].data() + static_cast<std::size_t>(n) * bytes,
-                  static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
-                  bytes);
+      copy_bytes(staging[k].data() + static_cast<std::size_t>(n) * bytes,
+                 static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
+                 bytes);
     }
   });
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/gemm.h"
 #include "kernels/past.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
@@ -74,7 +75,7 @@ void Permutation::run(const Team& team, const T* x, T* y) const {
     if (past) {
       write_past(to, from, n * static_cast<index>(sizeof(T)));
     } else {
-      std::copy_n(from, n, to);
+      copy_elements(from, n, to);
     }
   };
   const bool direct = unit_ * element >= kLongUnitBytes;

@@ -1,8 +1,8 @@
 #include "shape/rearrange.h"
+#include "tenfold/memory.h"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace tenfold {
 namespace {
@@ -36,7 +36,7 @@ std::vector<RearrangeAxis> simplify(std::vector<RearrangeAxis> axes) {
 template <class T>
 void copy_strided(index n, const T* x, index stride, T* y) {
   if (stride == 1) {
-    std::copy(x, x + n, y);
+    copy_elements(x, n, y);
   } else {
     for (index i = 0; i < n; ++i) y[i] = x[i * stride];
   }
@@ -227,7 +227,7 @@ void Rearrange::backward(const Team& team, const T* dy, T* dx) const {
         } else {
           T* const run = line + run_start_ * stride;
           if (fresh) {
-            std::copy_n(d + run_begin_, line_.input, run);
+            copy_elements(d + run_begin_, line_.input, run);
           } else {
             add_strided(run_end_ - run_begin_, d + run_begin_, run, stride);
           }

@@ -9,6 +9,7 @@
 #include "kernels/past.h"
 #include "program/ops/op_base.h"
 #include "tenfold/elementwise.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
@@ -331,7 +332,7 @@ class BinaryOp final : public Op {
       if (past) {
         write_past(to + begin, from + begin, (end - begin) * static_cast<index>(sizeof(T)));
       } else {
-        std::copy(from + begin, from + end, to + begin);
+        copy_elements(from + begin, end - begin, to + begin);
       }
     });
   }

@@ -2,11 +2,11 @@
 //
 // They take int64 tensors too; those have no gradient.
 #include <algorithm>
-#include <cstring>
 
 #include "program/ops/op_base.h"
 #include "shape/rearrange.h"
 #include "tenfold/elementwise.h"
+#include "tenfold/memory.h"
 #include "tenfold/window.h"
 
 namespace tenfold {
@@ -63,8 +63,8 @@ class ReshapeOp final : public Op {
   void copy(const Team& team, const void* from, void* to) const {
     if (from == to || to == nullptr) return;
     team.for_range(static_cast<index>(outputs_[0].bytes()), 16384, [&](index begin, index end) {
-      std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin,
-                  static_cast<std::size_t>(end - begin));
+      copy_bytes(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin,
+                 static_cast<std::size_t>(end - begin));
     });
   }
 };
@@ -301,17 +301,16 @@ class ConcatOp final : public Op {
 
   void forward(const Team& team, const ForwardCall& call) const override {
     each_piece(team, [&](std::size_t i, index o) {
-      std::memcpy(static_cast<char*>(call.outputs[0]) + offset(i, o),
-                  static_cast<const char*>(call.inputs[i]) + static_cast<std::size_t>(o) * rows_[i],
-                  rows_[i]);
+      copy_bytes(static_cast<char*>(call.outputs[0]) + offset(i, o),
+                 static_cast<const char*>(call.inputs[i]) + static_cast<std::size_t>(o) * rows_[i], rows_[i]);
     });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
     each_piece(team, [&](std::size_t i, index o) {
       if (call.d_inputs[i] == nullptr) return;
-      std::memcpy(static_cast<char*>(call.d_inputs[i]) + static_cast<std::size_t>(o) * rows_[i],
-                  static_cast<const char*>(call.d_outputs[0]) + offset(i, o), rows_[i]);
+      copy_bytes(static_cast<char*>(call.d_inputs[i]) + static_cast<std::size_t>(o) * rows_[i],
+                 static_cast<const char*>(call.d_outputs[0]) + offset(i, o), rows_[i]);
     });
   }
 
