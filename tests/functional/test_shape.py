@@ -177,6 +177,26 @@ def test_concat(axis, dtype):
     np.testing.assert_array_equal(F.cat(parts, axis), np.concatenate(parts, axis))
 
 
+@pytest.mark.parametrize(
+    ("shapes", "axis"),
+    [
+        ([(9001, 3), (9001, 1), (9001, 0), (9001, 7)], 1),
+        ([(500, 15), (500, 16), (500, 17)], 1),
+        ([(3, 9001), (3, 5), (3, 20_000)], 1),
+        ([(40_001,), (3,)], 0),
+        ([(2, 5, 31, 33), (2, 1, 31, 33)], 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_concat_of_any_lengths_at_every_thread_count(shapes, axis, dtype, threads):
+    parts = [numbers(s, dtype) + 1000 * i for i, s in enumerate(shapes)]
+    y, pull = tenfold.vjp(lambda *p: F.concat(list(p), axis), *parts)
+    np.testing.assert_array_equal(y, np.concatenate(parts, axis))
+    for d, part in zip(pull(y), parts):
+        np.testing.assert_array_equal(d, part)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_concat_gradient_is_the_matching_slice(axis):
     a, b = numbers((2, 3, 5)), numbers((2, 3, 5)) + 100

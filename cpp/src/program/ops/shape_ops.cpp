@@ -2,6 +2,7 @@
 //
 // They take int64 tensors too; those have no gradient.
 #include <algorithm>
+#include <cstring>
 
 #include "program/ops/op_base.h"
 #include "shape/rearrange.h"
@@ -300,31 +301,70 @@ class ConcatOp final : public Op {
   bool backward_needs_input(int) const override { return false; }
 
   void forward(const Team& team, const ForwardCall& call) const override {
-    each_piece(team, [&](std::size_t i, index o) {
-      copy_bytes(static_cast<char*>(call.outputs[0]) + offset(i, o),
-                 static_cast<const char*>(call.inputs[i]) + static_cast<std::size_t>(o) * rows_[i], rows_[i]);
+    each_piece(team, [&](std::size_t i, const Piece& piece) {
+      copy_rows(piece, static_cast<const char*>(call.inputs[i]) + within(i, piece), rows_[i],
+                static_cast<char*>(call.outputs[0]) + offset(i, piece), row_);
     });
   }
 
   void backward(const Team& team, const BackwardCall& call) const override {
-    each_piece(team, [&](std::size_t i, index o) {
+    each_piece(team, [&](std::size_t i, const Piece& piece) {
       if (call.d_inputs[i] == nullptr) return;
-      copy_bytes(static_cast<char*>(call.d_inputs[i]) + static_cast<std::size_t>(o) * rows_[i],
-                 static_cast<const char*>(call.d_outputs[0]) + offset(i, o), rows_[i]);
+      copy_rows(piece, static_cast<const char*>(call.d_outputs[0]) + offset(i, piece), row_,
+                static_cast<char*>(call.d_inputs[i]) + within(i, piece), rows_[i]);
     });
   }
 
  private:
-  std::size_t offset(std::size_t i, index o) const {
-    return static_cast<std::size_t>(o) * row_ + offsets_[i];
+  // Some rows of an input from `row` on, and of each the bytes from `begin` on.
+  struct Piece {
+    std::size_t row, rows, begin, bytes;
+  };
+
+  std::size_t within(std::size_t i, const Piece& piece) const { return piece.row * rows_[i] + piece.begin; }
+  std::size_t offset(std::size_t i, const Piece& piece) const {
+    return piece.row * row_ + offsets_[i] + piece.begin;
   }
 
+  static void copy_rows(const Piece& piece, const char* from, std::size_t from_step, char* to,
+                        std::size_t to_step) {
+    constexpr std::size_t kShort = 64, kChunk = 16, kWord = 4;  // every element is whole words
+    for (std::size_t r = 0; r < piece.rows; ++r, from += from_step, to += to_step) {
+      if (piece.bytes >= kShort) {
+        copy_bytes(to, from, piece.bytes);
+        continue;
+      }
+      std::size_t k = 0;
+      for (; k + kChunk <= piece.bytes; k += kChunk) std::memcpy(to + k, from + k, kChunk);
+      for (; k < piece.bytes; k += kWord) std::memcpy(to + k, from + k, kWord);
+    }
+  }
+
+  // body(input, piece): short rows some at a time, of all inputs, so that no line of the output is written twice; of long
+  // ones a part.
   template <class Body>
   void each_piece(const Team& team, Body&& body) const {
-    const auto n = static_cast<index>(rows_.size());
-    team.for_each(outer_ * n, [&](index piece) {
-      const auto i = static_cast<std::size_t>(piece % n);
-      if (rows_[i] > 0) body(i, piece / n);
+    constexpr std::size_t kBytes = 32768;
+    const auto outer = static_cast<std::size_t>(outer_);
+    if (row_ == 0) return;
+    if (row_ <= kBytes) {
+      const std::size_t many = kBytes / row_;
+      team.for_each(static_cast<index>((outer + many - 1) / many), [&](index block) {
+        const std::size_t first = static_cast<std::size_t>(block) * many;
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+          if (rows_[i] > 0) body(i, Piece{first, std::min(many, outer - first), 0, rows_[i]});
+        }
+      });
+      return;
+    }
+    const auto parts = [&](std::size_t i) { return (rows_[i] + kBytes - 1) / kBytes; };
+    std::size_t per_row = 0;
+    for (std::size_t i = 0; i < rows_.size(); ++i) per_row += parts(i);
+    team.for_each(static_cast<index>(outer * per_row), [&](index number) {
+      const std::size_t row = static_cast<std::size_t>(number) / per_row;
+      std::size_t i = 0, part = static_cast<std::size_t>(number) % per_row;
+      for (; part >= parts(i); ++i) part -= parts(i);
+      body(i, Piece{row, 1, part * kBytes, std::min(kBytes, rows_[i] - part * kBytes)});
     });
   }
 
