@@ -187,7 +187,7 @@ KNOWN = (
     Known("avx2", "winograd", r"\blooks<\w+, 1>", _SQUARE, 60),
     Known("avx2", "winograd", r"\bgradients<\w+, 1>", _SQUARE, 30),
     Known("avx2", "winograd", r"\btaps<\w+, 1>", _SQUARE, 14),
-    Known("avx2", "lanes", r"\bcross_entropy<float>", "coefficients of the exponential are read there", 6),
+    Known("avx2", "lanes", r"\bcross_entropy<", "coefficients of the exponential are read there", 10),
     Known("avx2", "lanes", r"\bconv<", "one vector of 17 waits on the stack", 2),
     Known("avx512", "lanes_row_winograd", r"\btransform<", _TURNED, 37),
     Known("avx2", "lanes_row_winograd", r"\btransform<", _TURNED, 72),

@@ -50,17 +50,27 @@ struct LaidOut {
   T a[kLaidOut + 16 / sizeof(T)], b[kLaidOut + 16 / sizeof(T)];  // a row's last 16 bytes may run over its end
 };
 
-// The part from element `begin` of a row on with at most n elements. An operand that is null stays null.
+// The elements of one row from `begin` on, n at most, or n in any rows where no operand repeats. An operand that is null
+// stays null, here and below.
 template <class T>
-BroadcastPart<T> part_of(const Broadcast& geometry, index row, index begin, index n, const T* a, const T* b,
-                         LaidOut<T>& scratch);
+BroadcastPart<T> part_of_row(const Broadcast& geometry, index row, index begin, index n, const T* a,
+                             const T* b);
+// Some whole rows, with kLaidOut elements at most.
+template <class T>
+BroadcastPart<T> part_of_rows(const Broadcast& geometry, index row, index rows, const T* a, const T* b,
+                              LaidOut<T>& scratch);
 
 // body(part) for the n elements from `offset` on, one part after the other.
 template <class T, class Body>
 void parts_between(const Broadcast& g, index offset, index n, const T* a, const T* b, const Body& body) {
+  const bool together =
+      g.inner < kShortRow && ((a != nullptr && g.repeats_a) || (b != nullptr && g.repeats_b));
   LaidOut<T> scratch;
   while (n > 0) {
-    const BroadcastPart<T> part = part_of(g, offset / g.inner, offset % g.inner, n, a, b, scratch);
+    const index row = offset / g.inner, begin = offset % g.inner;
+    const index rows = together && begin == 0 ? std::min(n, kLaidOut) / g.inner : 0;
+    const BroadcastPart<T> part =
+        rows > 1 ? part_of_rows(g, row, rows, a, b, scratch) : part_of_row(g, row, begin, n, a, b);
     body(part);
     offset += part.n, n -= part.n;
   }
@@ -79,11 +89,8 @@ void for_parts(const Team& team, const Broadcast& g, const T* a, const T* b, con
     return;
   }
   const index per_row = divide_up(g.inner, kBlock);
-  team.for_each(g.rows * per_row, [&](index i) {
-    const index begin = i % per_row * kBlock;
-    LaidOut<T> scratch;  // not used
-    body(part_of(g, i / per_row, begin, std::min(kBlock, g.inner - begin), a, b, scratch));
-  });
+  team.for_each(g.rows * per_row,
+                [&](index i) { body(part_of_row(g, i / per_row, i % per_row * kBlock, kBlock, a, b)); });
 }
 
 enum class Reduction { sum, mean, max, min };

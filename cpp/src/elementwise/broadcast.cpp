@@ -106,29 +106,18 @@ void lay_out(const Broadcast& g, const T* operand, index step, Stride stride, in
   }
 }
 
+template <class T>
+const T* from(const T* operand, index offset) {
+  return operand == nullptr ? nullptr : operand + offset;
+}
+
 }  // namespace
 
 template <class T>
-BroadcastPart<T> part_of(const Broadcast& g, index row, index begin, index n, const T* a, const T* b,
-                         LaidOut<T>& scratch) {
-  const bool repeats_a = a != nullptr && g.repeats_a, repeats_b = b != nullptr && g.repeats_b;
+BroadcastPart<T> part_of_row(const Broadcast& g, index row, index begin, index n, const T* a, const T* b) {
   const index offset = row * g.inner + begin;
-  const auto from = [](const T* operand, index at) { return operand == nullptr ? nullptr : operand + at; };
-  if (!repeats_a && !repeats_b) return {offset, n, from(a, offset), 1, from(b, offset), 1};
-  if (begin == 0 && g.inner < kShortRow && n >= 2 * g.inner) {
-    const index rows = std::min(n, kLaidOut) / g.inner;
-    if (repeats_a) {
-      lay_out(g, a, g.step_a, [](const Broadcast::Axis& x) { return x.stride_a; }, row, rows, scratch.a);
-    }
-    if (repeats_b) {
-      lay_out(g, b, g.step_b, [](const Broadcast::Axis& x) { return x.stride_b; }, row, rows, scratch.b);
-    }
-    return {offset,
-            rows * g.inner,
-            repeats_a ? scratch.a : from(a, offset),
-            1,
-            repeats_b ? scratch.b : from(b, offset),
-            1};
+  if ((a == nullptr || !g.repeats_a) && (b == nullptr || !g.repeats_b)) {
+    return {offset, n, from(a, offset), 1, from(b, offset), 1};
   }
   index at_a, at_b;
   g.offsets(row, &at_a, &at_b);
@@ -136,9 +125,31 @@ BroadcastPart<T> part_of(const Broadcast& g, index row, index begin, index n, co
           g.step_a, from(b, at_b + begin * g.step_b), g.step_b};
 }
 
-template BroadcastPart<float> part_of<float>(const Broadcast&, index, index, index, const float*,
-                                             const float*, LaidOut<float>&);
-template BroadcastPart<double> part_of<double>(const Broadcast&, index, index, index, const double*,
-                                               const double*, LaidOut<double>&);
+template <class T>
+BroadcastPart<T> part_of_rows(const Broadcast& g, index row, index rows, const T* a, const T* b,
+                              LaidOut<T>& scratch) {
+  const auto placed = [&](const T* operand, bool repeats, index step, auto stride, T* laid) -> const T* {
+    if (operand == nullptr || !repeats) return from(operand, row * g.inner);
+    lay_out(g, operand, step, stride, row, rows, laid);
+    return laid;
+  };
+  const auto stride_a = [](const Broadcast::Axis& axis) { return axis.stride_a; };
+  const auto stride_b = [](const Broadcast::Axis& axis) { return axis.stride_b; };
+  return {row * g.inner,
+          rows * g.inner,
+          placed(a, g.repeats_a, g.step_a, stride_a, scratch.a),
+          1,
+          placed(b, g.repeats_b, g.step_b, stride_b, scratch.b),
+          1};
+}
+
+template BroadcastPart<float> part_of_row<float>(const Broadcast&, index, index, index, const float*,
+                                                 const float*);
+template BroadcastPart<double> part_of_row<double>(const Broadcast&, index, index, index, const double*,
+                                                   const double*);
+template BroadcastPart<float> part_of_rows<float>(const Broadcast&, index, index, const float*, const float*,
+                                                  LaidOut<float>&);
+template BroadcastPart<double> part_of_rows<double>(const Broadcast&, index, index, const double*,
+                                                    const double*, LaidOut<double>&);
 
 }  // namespace tenfold
