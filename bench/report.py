@@ -292,7 +292,8 @@ def page(results: dict[str, Any], pictures: dict[str, str]) -> str:
     nearby = near(rows)
     lines = ["# Results", "", title(results), ""]
     lines += [
-        "Medians of undisturbed turns. The columns of the other libraries say how many times as long they take.",
+        "Medians of undisturbed turns. The columns of the other libraries say how many times as long they take; "
+        "a triad is a sum of two arrays that moves as many bytes.",
         "",
     ]
     if rows and (found := targets(rows)):
