@@ -1,5 +1,4 @@
 // Op (one eager operation) and Graph.
-#include <cstring>
 #include <memory>
 #include <mutex>
 

@@ -24,6 +24,10 @@ struct Broadcast {
   bool repeats_a = false, repeats_b = false;  // has fewer elements than the result
 
   index count() const { return rows * inner; }
+  // Whether the operands lie like the result; one that is null is not asked.
+  bool lies_whole(const void* a, const void* b) const {
+    return (a == nullptr || !repeats_a) && (b == nullptr || !repeats_b);
+  }
   // Where row `row` starts in a and b.
   void offsets(index row, index* a, index* b) const;
 };
@@ -63,8 +67,7 @@ BroadcastPart<T> part_of_rows(const Broadcast& geometry, index row, index rows, 
 // body(part) for the n elements from `offset` on, one part after the other.
 template <class T, class Body>
 void parts_between(const Broadcast& g, index offset, index n, const T* a, const T* b, const Body& body) {
-  const bool together =
-      g.inner < kShortRow && ((a != nullptr && g.repeats_a) || (b != nullptr && g.repeats_b));
+  const bool together = g.inner < kShortRow && !g.lies_whole(a, b);
   LaidOut<T> scratch;
   while (n > 0) {
     const index row = offset / g.inner, begin = offset % g.inner;
@@ -80,7 +83,7 @@ void parts_between(const Broadcast& g, index offset, index n, const T* a, const 
 template <class T, class Body>
 void for_parts(const Team& team, const Broadcast& g, const T* a, const T* b, const Body& body) {
   constexpr index kBlock = 4096;
-  const bool whole = (a == nullptr || !g.repeats_a) && (b == nullptr || !g.repeats_b);
+  const bool whole = g.lies_whole(a, b);
   if (whole || g.inner < kShortRow) {
     const index block = whole ? kBlock : kLaidOut / g.inner * g.inner, count = g.count();
     team.for_each(divide_up(count, block), [&](index i) {

@@ -3,6 +3,7 @@
 
 #include "tenfold/elementwise.h"
 #include "tenfold/error.h"
+#include "tenfold/memory.h"
 
 namespace tenfold {
 
@@ -99,7 +100,7 @@ void lay_out(const Broadcast& g, const T* operand, index step, Stride stride, in
     }
     for (index done = different; done < run;) {
       const index more = std::min(done, run - done);
-      std::copy_n(to, more * n, to + done * n);
+      copy_elements(to, more * n, to + done * n);
       done += more;
     }
     first += run, rows -= run, to += run * n;
@@ -116,9 +117,7 @@ const T* from(const T* operand, index offset) {
 template <class T>
 BroadcastPart<T> part_of_row(const Broadcast& g, index row, index begin, index n, const T* a, const T* b) {
   const index offset = row * g.inner + begin;
-  if ((a == nullptr || !g.repeats_a) && (b == nullptr || !g.repeats_b)) {
-    return {offset, n, from(a, offset), 1, from(b, offset), 1};
-  }
+  if (g.lies_whole(a, b)) return {offset, n, from(a, offset), 1, from(b, offset), 1};
   index at_a, at_b;
   g.offsets(row, &at_a, &at_b);
   return {offset,   std::min(n, g.inner - begin),     from(a, at_a + begin * g.step_a),

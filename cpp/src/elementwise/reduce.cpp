@@ -160,11 +160,11 @@ struct Produced {
 template <class T, class Source>
 void reduce_side_by_side(const Team& team, const Reduce& g, Reduction kind, const Source& source,
                          T* partial) {
-  constexpr index kMost = 256;
+  constexpr index kMost = 256, kTogether = 2048;  // outputs, and elements, at a time
   const FoldKernel<T>& fold = fold_of<T>(kind);
   const index pieces = g.pieces(), rows = g.piece_rows(), along = g.kept.back().size;
   const index fair = divide_up(g.kept_count, 4 * team.size());
-  const index group = std::max<index>(1, std::min({kMost, kLaidOut / g.inner, along, fair}));
+  const index group = std::max<index>(1, std::min({kMost, kTogether / g.inner, along, fair}));
   const index groups = divide_up(along, group);
   team.for_each(g.kept_count / along * groups * pieces, [&](index i) {
     const index piece = i % pieces, first = i / pieces % groups * group;
@@ -249,7 +249,7 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
           fold.columns(1, 0, width, first + (p + step) * columns, false, first + p * columns);
         }
       }
-      std::copy(first, first + width, y + o * columns + column);
+      copy_elements(first, width, y + o * columns + column);
     });
   }
   if (kind == Reduction::mean) {

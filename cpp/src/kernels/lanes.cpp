@@ -36,7 +36,7 @@ void cross_entropy(index classes, const T* logits, const int64_t* labels, T scal
     Vec<T> best = load(logits + lane), picked = {};
     for (index c = 0; c < classes; ++c) {
       const Vec<T> z = load(logits + c * kBlock + lane);
-      best = select<T>(z > best, z, best);
+      best = larger<T>(z, best);
       picked = select<T>(label == Mask<T>{} + static_cast<int>(c), z, picked);
     }
     Vec<T> sum = {};

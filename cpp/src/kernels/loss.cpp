@@ -75,7 +75,7 @@ struct Bce {
 template <class T>
 struct BceWithLogits {
   TENFOLD_INLINE Vec<T> value(Vec<T> x, Vec<T> t, Vec<T>) {
-    const Vec<T> positive = select<T>(x < Vec<T>{}, Vec<T>{}, x);
+    const Vec<T> positive = larger<T>(Vec<T>{}, x);
     return positive - x * t + log1p_of_unit<T>(exp_nonpositive<T>(minus_magnitude<T>(x)));
   }
   TENFOLD_INLINE Vec<T> dx(Vec<T> x, Vec<T> t, Vec<T>) { return sigmoid<T>(x) - t; }

@@ -1,8 +1,9 @@
 #include "shape/rearrange.h"
-#include "tenfold/memory.h"
 
 #include <algorithm>
 #include <array>
+
+#include "tenfold/memory.h"
 
 namespace tenfold {
 namespace {
