@@ -56,6 +56,12 @@ const std::vector<Case>& cases() {
       {"3x3_stride_1_narrow", {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
       {"3x3_stride_1_strips", {75, 67}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
       {"3x3_stride_1_wide", {4, 4200}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"2x2_parts", {91, 111}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"2x2_parts_of_planes", {50, 34}, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}},
+      {"3x3_stride_2_parts", {112, 91}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}},
+      {"3x3_stride_2_parts_padded_behind", {110, 100}, {3, 3}, {2, 2}, {1, 1}, {0, 1, 0, 1}},
+      {"3x3_dilated_parts", {61, 97}, {3, 3}, {1, 1}, {2, 2}, {2, 2, 2, 2}},
+      {"only_padding_parts", {3, 300}, {2, 2}, {1, 1}, {3, 3}, {9, 9, 9, 9}},
       {"5x4_stride_2_1_dilated", {13, 24}, {5, 4}, {2, 1}, {2, 3}, {3, 4, 5, 4}},
       {"5x5_stride_2", {17, 57}, {5, 5}, {2, 2}, {1, 1}, {2, 2, 2, 2}},
       {"4x4_stride_4", {16, 56}, {4, 4}, {4, 4}, {1, 1}, {0, 0, 0, 0}},
@@ -123,6 +129,18 @@ void check_case(const Case& c, Input kind) {
         << c.name << " behind the outputs";
   }
 
+  const std::size_t cache = cache_bytes();
+  set_cache_bytes(0);
+  std::vector<T> far(outputs + behind, T(99)), far_values(far);
+  std::vector<P> far_positions(outputs + behind, P(99));
+  pool.forward(Team::alone(), x.data(), far.data(), far_positions.data());
+  pool.forward(Team::alone(), x.data(), far_values.data(), static_cast<P*>(nullptr));
+  set_cache_bytes(cache);
+  EXPECT_TRUE(std::equal(far.begin(), far.end(), y.begin(), same<T>)) << c.name << " out of no cache";
+  EXPECT_TRUE(std::equal(far_values.begin(), far_values.end(), values.begin(), same<T>))
+      << c.name << " values out of no cache";
+  EXPECT_EQ(far_positions, positions) << c.name << " out of no cache";
+
   std::vector<T> dy(outputs), expected(x.size() + behind, T(0));
   std::fill_n(expected.begin() + planes * in, behind, T(99));
   std::size_t o = 0;
@@ -171,10 +189,9 @@ void check_case(const Case& c, Input kind) {
     EXPECT_TRUE(std::equal(exact.begin(), exact.end(), expected.begin())) << c.name << how;
   };
   check_gradient("");
-  const std::size_t before = cache_bytes();
   set_cache_bytes(0);
   check_gradient(" past the caches");
-  set_cache_bytes(before);
+  set_cache_bytes(cache);
 }
 
 TEST(MaxPool, EveryIsaAgreesWithTheDefinition) {

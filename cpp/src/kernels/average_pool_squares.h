@@ -26,7 +26,7 @@ bool takes_squares(const SumGeometry<T>& g) {
 // Rows shorter than a vector are written over the ones behind them, which come later, as long as these exist.
 template <class T>
 void sum_squares(const SumGeometry<T>& g, index planes, const T* x, T* y) {
-  constexpr index n = kLanes<T>;
+  constexpr index n = kLanes<T>, ahead = kAheadBytes / static_cast<index>(sizeof(T));
   const index width = g.w.size, outputs = g.w.output, in = g.h.size * width;
   const T* const x_end = x + planes * in;
   const T* const y_end = y + planes * g.h.output * outputs;
@@ -35,6 +35,8 @@ void sum_squares(const SumGeometry<T>& g, index planes, const T* x, T* y) {
     for (index oh = 0; oh < g.h.output; ++oh, y += outputs) {
       const T *const top = x + 2 * oh * width, *const bottom = top + width;
       const auto average = [&](auto whole, index o, index m) __attribute__((always_inline)) {
+        __builtin_prefetch(top + 2 * o + ahead, 0, 2);
+        __builtin_prefetch(bottom + 2 * o + ahead, 0, 2);
         constexpr bool kWhole = decltype(whole)::value == 1;
         const Vec<T> a = load_part<kWhole>(top + 2 * o, 2 * m) + load_part<kWhole>(bottom + 2 * o, 2 * m);
         const Vec<T> b =

@@ -16,12 +16,13 @@ namespace TENFOLD_ISA {
 namespace {
 
 template <class T, class P>
-void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+void max_planes(const PoolGeometry& g, index planes, const T* x, [[maybe_unused]] bool far, T* y,
+                P* positions) {
   if (max_of_planes(g, planes, x, y, positions)) return;
 #if defined(TENFOLD_ISA_avx512)
   if (max_by_permutations(g, planes, x, y, positions)) return;
 #elif defined(TENFOLD_ISA_avx2)
-  if (max_by_strided_blocks(g, planes, x, y, positions)) return;
+  if (max_by_strided_blocks(g, planes, x, far, y, positions)) return;
 #endif
   if (max_dense(g, planes, x, y, positions)) return;
   const index in = g.d.size * g.h.size * g.w.size, out = g.d.output * g.h.output * g.w.output;
@@ -31,12 +32,12 @@ void max_planes(const PoolGeometry& g, index planes, const T* x, T* y, P* positi
 }
 
 template <class T>
-void max_values(const PoolGeometry& g, index planes, const T* x, T* y) {
-  max_planes(g, planes, x, y, static_cast<None*>(nullptr));
+void max_values(const PoolGeometry& g, index planes, const T* x, bool far, T* y) {
+  max_planes(g, planes, x, far, y, static_cast<None*>(nullptr));
 }
 template <class T, class P>
-void max_kept(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
-  max_planes(g, planes, x, y, positions);
+void max_kept(const PoolGeometry& g, index planes, const T* x, bool far, T* y, P* positions) {
+  max_planes(g, planes, x, far, y, positions);
 }
 
 template <class T>

@@ -33,10 +33,12 @@ constexpr ptrdiff_t kMostPlaneElements = 0x7fffffff;  // since lanes count them
 // `planes` of them follow each other in all arrays.
 template <class T>
 struct MaxPoolKernels {
-  // The first maximum of every window in the order of the input; the first NaN counts as the maximum.
-  void (*values)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y);
-  void (*with_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, TapNumber* taps);
-  void (*with_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* x, T* y, Position* positions);
+  // The first maximum of every window in the order of the input; the first NaN counts as the maximum. `far`: x lies in
+  // no cache.
+  void (*values)(const PoolGeometry& g, ptrdiff_t planes, const T* x, bool far, T* y);
+  void (*with_taps)(const PoolGeometry& g, ptrdiff_t planes, const T* x, bool far, T* y, TapNumber* taps);
+  void (*with_positions)(const PoolGeometry& g, ptrdiff_t planes, const T* x, bool far, T* y,
+                         Position* positions);
 };
 TENFOLD_DECLARE_KERNELS(MaxPoolKernels)
 

@@ -3,7 +3,8 @@
 // The maxima of an input row go into one window and, where the next window begins with that row, into the next: in registers
 // where a block of eight outputs walks down the plane, in memory where square windows are walked along the rows, which takes
 // less for each block where rows have several. Without NaN an element that is greater is all there is to look for: what has
-// met one is computed again, row by row.
+// met one is computed again, row by row. What lies in no cache is read in its order, row after row, which the processor
+// fetches fastest.
 #pragma once
 
 #include "kernels/max_pool_rows.h"
@@ -235,9 +236,9 @@ __attribute__((noinline)) void max_rows_down(const PoolGeometry& g, const Room& 
   }
 }
 
-// The rows begin .. end - 1 of a plane, of square windows with strides of 2 and all rows inside, walked along. False where a
-// NaN may have been met.
-template <int kTaps, class P>
+// The rows begin .. end - 1 of a plane, of square windows with strides of 2 and all rows inside, walked along: the rows of
+// a window together or, kInOrder, one after the other, while their maxima wait. False where a NaN may have been met.
+template <int kTaps, bool kInOrder, class P>
 __attribute__((noinline)) bool max_rows_along(const PoolGeometry& g, index begin, index end, const float* x,
                                               float* y, P* positions) {
   constexpr index n = kLanes<float>, ahead = kAheadBytes / static_cast<index>(sizeof(float));
@@ -248,7 +249,7 @@ __attribute__((noinline)) bool max_rows_along(const PoolGeometry& g, index begin
   for (index chunk = 0; chunk < w.output; chunk += kMostBlocks * n) {
     const index chunk_end = least(chunk + kMostBlocks * n, w.output);
     const Block left = block_of(w, least(chunk, last)), right = block_of(w, last);
-    Maxima<P> carried[kMostBlocks];  // of the rows that windows share
+    Maxima<P> carried[kMostBlocks];  // of rows that windows share or, kInOrder, of those of a window so far
     const float* from = x + (begin * 2 - g.h.pad) * row - w.pad;
     const auto of_row = [&](auto edges, const Block& block, index k) __attribute__((always_inline)) {
       constexpr bool kEdges = decltype(edges)::value == 1;
@@ -266,15 +267,24 @@ __attribute__((noinline)) bool max_rows_along(const PoolGeometry& g, index begin
         }
       }
     };
-    if constexpr (kTaps == 3) {
+    const auto first_row = [&]() __attribute__((always_inline)) {
       for_blocks([&](auto edges, const Block& block, Maxima<P>* at)
                      __attribute__((always_inline)) { *at = of_row(edges, block, 0); });
-    }
+    };
+    if constexpr (kTaps == 3) first_row();
     for (index oh = begin; oh < end; ++oh, from += 2 * row) {
+      if constexpr (kInOrder && kTaps == 2) {
+        first_row();
+      } else if constexpr (kInOrder) {
+        for_blocks([&](auto edges, const Block& block, Maxima<P>* at) __attribute__((always_inline)) {
+          const Maxima<P> below = of_row(edges, block, 1);
+          at->take(below.best, below.at + splat_int<float>(kTaps));
+        });
+      }
       for_blocks([&](auto edges, const Block& block, Maxima<P>* at) __attribute__((always_inline)) {
-        Maxima<P> below = kTaps == 3 ? *at : of_row(edges, block, 0), maxima = below;
+        Maxima<P> below = kInOrder || kTaps == 3 ? *at : of_row(edges, block, 0), maxima = below;
 #pragma GCC unroll 2
-        for (int k = 1; k < kTaps; ++k) {
+        for (int k = kInOrder ? kTaps - 1 : 1; k < kTaps; ++k) {
           below = of_row(edges, block, k);
           maxima.take(below.best, below.at + splat_int<float>(k * kTaps));
         }
@@ -288,16 +298,17 @@ __attribute__((noinline)) bool max_rows_along(const PoolGeometry& g, index begin
   return is_number(sums[0] + sums[1]);
 }
 
-// Outputs of a row from which on it is worth walking along it.
+// Outputs of a row from which on it is worth walking along it, where a cache holds the input.
 constexpr index kAlong = 25;
 
 template <int kTaps, class P>
-void max_planes_strided(const PoolGeometry& g, index planes, const float* x, float* y, P* positions) {
+void max_planes_strided(const PoolGeometry& g, index planes, const float* x, bool far, float* y,
+                        P* positions) {
   constexpr index n = kLanes<float>;
   const PoolAxis &h = g.h, &w = g.w;
   const index in = h.size * w.size, out = h.output * w.output, last = most(0, w.output - n);
   const index strip = most(1, kStripBytes / (h.stride * w.size * static_cast<index>(sizeof(float))));
-  const bool along = squares<kTaps>(g) && w.output >= kAlong;
+  const bool along = squares<kTaps>(g) && w.output >= (far ? n : kAlong);
   const bool narrow =
       squares<kTaps>(g) && w.output <= n && !has_edges(w, 0, w.output) && !has_edges(h, 0, h.output);
   for (index p = 0; p < planes; ++p, x += in, y += out, positions = later(positions, out)) {
@@ -317,7 +328,8 @@ void max_planes_strided(const PoolGeometry& g, index planes, const float* x, flo
         while (end > begin && !has_room<kTaps>(g, room, end - 1, last)) --end;
         // In order: blocks write behind the end of a row.
         max_rows_down<kTaps>(g, room, strip, 0, begin, x, y, positions);
-        numbers = max_rows_along<kTaps>(g, begin, end, x, y, positions);
+        numbers = far ? max_rows_along<kTaps, true>(g, begin, end, x, y, positions)
+                      : max_rows_along<kTaps, false>(g, begin, end, x, y, positions);
       }
     }
     max_rows_down<kTaps>(g, room, strip, end, h.output, x, y, positions);
@@ -366,7 +378,7 @@ void max_planes_of_squares(const PoolGeometry& g, index planes, const float* x, 
 
 // False where another form must take it.
 template <class T, class P>
-bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, T* y, P* positions) {
+bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, bool far, T* y, P* positions) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const PoolAxis& w = g.w;
     const index behind =
@@ -379,11 +391,11 @@ bool max_by_strided_blocks(const PoolGeometry& g, index planes, const T* x, T* y
       const auto halves = [](const PoolAxis& a) {
         return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.pad == 0 && a.inner_end == a.output;
       };
-      if (halves(g.h) && halves(w) && w.output >= kLanes<float>)
+      if (!far && halves(g.h) && halves(w) && w.output >= kLanes<float>)
         return max_planes_of_squares(g, planes, x, y, positions), true;
     }
-    if (w.kernel == 2) return max_planes_strided<2>(g, planes, x, y, positions), true;
-    if (w.kernel == 3) return max_planes_strided<3>(g, planes, x, y, positions), true;
+    if (w.kernel == 2) return max_planes_strided<2>(g, planes, x, far, y, positions), true;
+    if (w.kernel == 3) return max_planes_strided<3>(g, planes, x, far, y, positions), true;
   }
   return false;
 }

@@ -75,8 +75,6 @@ TENFOLD_INLINE Rows rows_inside(const PoolGeometry& g, index od, index oh) {
 // Input of the rows that are walked down before the next block of columns. Few, so that memory is read nearly in order:
 // 16 KB took 1.2 times as long where the input lies in no cache.
 constexpr index kStripBytes = 4 * 1024;
-// How much further is asked for, into the second-level cache: what is asked for too late comes no sooner.
-constexpr index kAheadBytes = 8 * 1024;
 
 template <class P>
 TENFOLD_INLINE P* later(P* p, index count) {

@@ -41,6 +41,10 @@ TENFOLD_INLINE index most(index a, index b) {
   return a > b ? a : b;
 }
 
+// How far ahead of its reader the input is asked for, into the second-level cache: what is asked for too late comes no
+// sooner.
+constexpr index kAheadBytes = 8 * 1024;
+
 // load_first for 0 <= n <= kLanes.
 template <bool kWhole, class T>
 TENFOLD_INLINE Vec<T> load_part(const T* p, index n) {

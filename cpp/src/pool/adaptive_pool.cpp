@@ -67,9 +67,9 @@ void adaptive_max_pool(const Team& team, const AdaptiveGeometry& g, const T* x, 
     const PoolGeometry pool = pool_geometry(g);
     return each_block(team, g.planes, in, [&](index p, index count) {
       if (positions != nullptr) {
-        k.with_positions(pool, count, x + p * in, y + p * out, positions + p * out);
+        k.with_positions(pool, count, x + p * in, false, y + p * out, positions + p * out);
       } else {
-        k.values(pool, count, x + p * in, y + p * out);
+        k.values(pool, count, x + p * in, false, y + p * out);
       }
     });
   }
