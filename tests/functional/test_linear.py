@@ -13,7 +13,9 @@ from tests.tolerance import assert_close
 import tenfold
 from tenfold import _core
 from tenfold import functional as F
+from tenfold.graph import FunctionProgram
 
+F4 = np.float32
 DTYPES = [np.float32, np.float64]
 
 LINEAR_SHAPES = {
@@ -111,6 +113,56 @@ def test_matmul_broadcasts_as_numpy_does(data):
         np.testing.assert_array_equal(actual, expected)
 
 
+TRANSPOSED_SHAPES = {
+    "matrices": ((5, 7), (7, 3)),
+    "large": ((64, 130), (130, 70)),
+    "one_matrix_on_the_right": ((4, 5, 7), (7, 3)),
+    "one_matrix_on_the_left": ((5, 7), (4, 7, 3)),
+    "broadcast": ((2, 1, 5, 7), (3, 7, 3)),
+    "vectors": ((1, 7), (7, 1)),
+}
+
+
+def exchange(x):
+    """Return x with its last two axes exchanged, as an array or an operation of a graph."""
+    axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+    return x.transpose(axes) if isinstance(x, np.ndarray) else F.permute(x, axes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("exchanged", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(("a", "b"), TRANSPOSED_SHAPES.values(), ids=TRANSPOSED_SHAPES)
+def test_matmul_of_transposed_matrices(dtype, exchanged, a, b):
+    rng = np.random.default_rng(14)
+    x, y = integers(rng, a, dtype), integers(rng, b, dtype)
+    expected = reference.matmul(x, y)
+    stored = [np.ascontiguousarray(exchange(v)) if e else v for v, e in zip((x, y), exchanged)]
+    views = [exchange(v) if e else v for v, e in zip(stored, exchanged)]
+    np.testing.assert_array_equal(F.matmul(*views), expected)
+
+    def product(x, y):
+        return F.matmul(exchange(x) if exchanged[0] else x, exchange(y) if exchanged[1] else y)
+
+    z, pull = tenfold.vjp(product, *stored)
+    np.testing.assert_array_equal(z, expected)
+    dz = integers(rng, expected.shape, dtype)
+    gradients = reference.matmul_gradients(x, y, dz)
+    for actual, gradient, e in zip(pull(dz), gradients, exchanged):
+        np.testing.assert_array_equal(actual, exchange(gradient) if e else gradient)
+
+
+def test_a_program_reads_a_transposed_matrix_as_it_lies():
+    x, w = (np.zeros(s, F4) for s in ((5, 7), (3, 7)))
+
+    def kinds(function):
+        return FunctionProgram(function, [x, w]).bound.core.kinds
+
+    assert kinds(lambda x, w: x @ w.T) == ["matmul"]
+    assert kinds(lambda x, w: (x @ w.T, w.T)) == ["matmul", "permute"]
+    assert kinds(lambda x, w: (x @ (t := w.T), t)) == ["permute", "matmul"]
+    assert kinds(lambda x, w: x @ F.permute(F.relu(w), (1, 0))) == ["relu", "matmul"]
+
+
 @pytest.mark.parametrize(
     "shapes", [((2, 3, 5), (4, 5), (4,)), ((5,), (4, 5), (4,))], ids=["batch", "one_row"]
 )
@@ -168,9 +220,6 @@ def test_any_layout_and_read_only_arrays_work():
     w.flags.writeable = False
     np.testing.assert_array_equal(F.linear(x, w), reference.linear(x, w))
     np.testing.assert_array_equal(F.matmul(x, w.T), x @ w.T)
-
-
-F4 = np.float32
 
 
 @pytest.mark.parametrize(

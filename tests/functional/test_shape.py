@@ -52,6 +52,9 @@ def test_permute(dims, dtype):
         ((19, 5, 33, 17), (3, 0, 2, 1)),
         ((3, 0, 5), (2, 1, 0)),
         ((7, 300, 3), (0, 2, 1)),  # few of one axis
+        ((7, 1021, 2), (0, 2, 1)),
+        ((7, 9, 3), (0, 2, 1)),
+        ((5, 2, 300), (0, 2, 1)),
         ((40, 50, 6), (1, 0, 2)),  # short runs stay together,
         ((3, 4, 200), (1, 0, 2)),  # long ones,
         ((2, 3, 9001), (1, 0, 2)),  # and longer ones than a tile
@@ -256,6 +259,16 @@ def test_results_do_not_depend_on_threads(threads):
     (dx,) = pull(dy)
     _core.set_num_threads(1)
     np.testing.assert_array_equal(dx, pull(dy)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("axes", [(0, 3, 1, 2), (3, 2, 1, 0), (1, 0, 2, 3), (0, 1, 3, 2)])
+def test_large_views_are_copied_right(axes, dtype, threads):
+    stored = (np.arange(3 * 100 * 190 * 3) % 1000).reshape(3, 100, 190, 3).astype(dtype)
+    for view in (stored.transpose(axes), stored[:, ::2].transpose(axes), stored[:, :, ::-1].transpose(axes)):
+        np.testing.assert_array_equal(F.getitem(view, slice(None)), view)
+    one = np.broadcast_to(stored[:1], stored.shape).transpose(axes)
+    np.testing.assert_array_equal(F.getitem(one, slice(None)), one)
 
 
 def test_non_contiguous_and_read_only_inputs_work():

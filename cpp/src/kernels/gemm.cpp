@@ -446,6 +446,15 @@ void pack_transposed(index count, index k, const T* from, index stride, index wi
   }
 }
 
+// pack of groups of K that lie side by side, as the channels of pixels do.
+template <class T, int K>
+void pack_groups(index count, const T* __restrict from, index width, T* __restrict to) {
+  for (index p = 0; p < count; ++p) {
+#pragma GCC unroll 4
+    for (int kk = 0; kk < K; ++kk) to[kk * width + p] = from[p * K + kk];
+  }
+}
+
 template <class T>
 void pack(index count, index k, const T* from, index panel_stride, index k_stride, index width, T* to) {
   if (panel_stride == 1) {
@@ -463,6 +472,10 @@ void pack(index count, index k, const T* from, index panel_stride, index k_strid
       for (; kk < k; ++kk) copy(from + kk * k_stride, count, width, to + kk * width);
     }
     return;
+  }
+  if (k_stride == 1 && panel_stride == k && (k == 2 || k == 3) && count >= kLanes<T>) {
+    clear_tail(count, k, width, to);
+    return k == 2 ? pack_groups<T, 2>(count, from, width, to) : pack_groups<T, 3>(count, from, width, to);
   }
   // A row of squares is stored in ascending order: one narrower than a vector spills into the next row only.
   if (k_stride == 1 && (width >= kLanes<T> || count == width)) {

@@ -42,6 +42,55 @@ void Rewriter::replace(const std::string& kind, const Attributes& attributes, st
   }
 }
 
+Rewritten fold_transposes(const Graph& graph, const std::vector<ValueId>& kept, bool /*training*/) {
+  const auto consumers = consumers_of(graph);
+  // The value that `id` is but for its last two axes, -1 where there is none.
+  const auto transposed = [&](ValueId id) -> ValueId {
+    const int producer = graph.values()[static_cast<std::size_t>(id)].producer;
+    if (producer < 0) return -1;
+    const Node& node = graph.nodes()[static_cast<std::size_t>(producer)];
+    if (node.kind != "permute") return -1;
+    Shape axes = node.attributes.get<Shape>("axes");
+    if (axes.size() < 2) return -1;
+    std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+    for (std::size_t a = 0; a < axes.size(); ++a) {
+      if (axes[a] != static_cast<index>(a)) return -1;
+    }
+    return node.inputs[0];
+  };
+  const auto has_other_readers = [&](ValueId id) {
+    const auto& users = consumers[static_cast<std::size_t>(id)];
+    return users.empty() || std::count(kept.begin(), kept.end(), id) > 0 ||
+           std::any_of(users.begin(), users.end(),
+                       [&](int i) { return graph.nodes()[static_cast<std::size_t>(i)].kind != "matmul"; });
+  };
+  Rewriter rewriter(graph);
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    if (transposed(node.outputs[0]) >= 0 && !has_other_readers(node.outputs[0])) continue;
+    Attributes attributes = node.attributes;
+    std::vector<ValueId> inputs = node.inputs;
+    if (node.kind == "matmul") {
+      const char* const names[] = {"transpose_input", "transpose_other"};
+      for (std::size_t k = 0; k < inputs.size(); ++k) {
+        const ValueId source = transposed(inputs[k]);
+        if (source < 0) continue;
+        inputs[k] = source;
+        attributes.set(names[k], !attributes.get<bool>(names[k], false));
+      }
+    }
+    if (inputs == node.inputs) {
+      rewriter.copy(static_cast<int>(i));
+      continue;
+    }
+    std::vector<TensorType> types;
+    for (ValueId id : inputs) types.push_back(graph.type(id));
+    auto op = OpRegistry::global().create(node.kind, attributes, types);
+    rewriter.replace(node.kind, attributes, std::move(op), rewriter.mapped(inputs), node.outputs, node.name);
+  }
+  return std::move(rewriter).finish();
+}
+
 Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept, bool training) {
   const auto consumers = consumers_of(graph);
   const auto& nodes = graph.nodes();

@@ -17,6 +17,9 @@ struct Rewritten {
 // tells backward by the sign of 0 what it would else read its input for. `kept` values survive.
 Rewritten fuse_activations(const Graph& graph, const std::vector<ValueId>& kept, bool training);
 
+// A matmul that reads a matrix whose last two axes were exchanged reads it as it lies.
+Rewritten fold_transposes(const Graph& graph, const std::vector<ValueId>& kept, bool training);
+
 // Chains of small layers, with their loss if it follows, become one node that runs by sample (lanes/lane_segment.h).
 // Comes first: it takes activations into its own layers. Which chains are small is a matter of shapes alone.
 Rewritten form_lane_segments(const Graph& graph, const std::vector<ValueId>& kept, bool training);

@@ -72,6 +72,7 @@ void Program::Plan::rewrite(const Graph& original) {
   };
   if (spec.fuse) {
     apply(form_lane_segments);
+    apply(fold_transposes);
     apply(fuse_activations);
   }
   leaf_map = std::move(map);

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..graph import apply
+import functools
+
+import numpy as np
+
+from ..graph import Attributes, apply
 from ._arguments import Tensor, tensor
 
 
@@ -51,7 +55,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     input : ndarray of shape (*, M, K) or (K,), float32 or float64
         A 1-D array is a row.
     other : ndarray of shape (*, K, N) or (K,)
-        A 1-D array is a column. The leading dimensions are broadcast with those of `input`.
+        A 1-D array is a column. The leading dimensions are broadcast with those of `input`. Transposed views of either
+        (``w.T``) are read as they lie.
 
     Returns
     -------
@@ -72,6 +77,22 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> F.matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
     array([21., 43.])
     """
-    inputs = [tensor(input, "matmul", "input"), tensor(other, "matmul", "other")]
-    output: Tensor = apply("matmul", inputs, {})[0]
+    a, a_transposed = _as_it_lies(tensor(input, "matmul", "input"))
+    b, b_transposed = _as_it_lies(tensor(other, "matmul", "other"))
+    attributes = _transposes(a_transposed, b_transposed) if a_transposed or b_transposed else {}
+    output: Tensor = apply("matmul", [a, b], attributes)[0]
     return output
+
+
+@functools.cache
+def _transposes(input: bool, other: bool) -> Attributes:
+    return Attributes({"transpose_input": input, "transpose_other": other})
+
+
+def _as_it_lies(array: Tensor) -> tuple[Tensor, bool]:
+    """Return what a transposed view of matrices is a view of and True, anything else and False."""
+    if isinstance(array, np.ndarray) and not array.flags.c_contiguous and array.ndim > 1:
+        source = array.swapaxes(-1, -2)
+        if source.flags.c_contiguous:
+            return source, True
+    return array, False

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._random import next_seed
 from ._program import InputType, _Bound, _trace, as_symbol
-from ._trace import Array, Symbol, Variable
+from ._trace import Array, Symbol, Variable, contiguous
 
 
 def _array(value: Any, function: str, argument: str) -> Array:
@@ -23,8 +23,7 @@ def _array(value: Any, function: str, argument: str) -> Array:
         raise TypeError(
             f"{function}: {argument} must be a float32, float64 or int64 array; received {received}"
         )
-    array: Array = np.ascontiguousarray(value).reshape(value.shape)
-    return array
+    return contiguous(value)
 
 
 class FunctionProgram:
@@ -118,7 +117,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., tuple[
                 raise ValueError(
                     f"vjp: the gradient must have the shape of the value, {value.shape}; received {array.shape}"
                 )
-            checked.append(np.ascontiguousarray(array, dtype=value.dtype).reshape(value.shape))
+            checked.append(contiguous(array.astype(value.dtype, copy=False)))
         found = dict(zip(wrt, program.backward(checked), strict=True))
         return tuple(found.get(i) for i in range(len(arrays)))  # type: ignore[misc]
 

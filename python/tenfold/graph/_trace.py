@@ -25,10 +25,22 @@ Array = npt.NDArray[Any]
 _RANDOM_KINDS = frozenset({"dropout"})
 
 
+# Views that large are copied by an operation: NumPy's copy takes up to four times as long.
+_LARGE = 1 << 17
+_PERMUTED = (np.float32, np.float64)
+
+
 def contiguous(array: npt.ArrayLike) -> Array:
     """Return an array, copied when its elements do not lie side by side in order."""
-    if type(array) is np.ndarray and array.flags.c_contiguous:
-        return array
+    if type(array) is np.ndarray:
+        if array.flags.c_contiguous:
+            return array
+        if array.nbytes >= _LARGE and array.dtype in _PERMUTED and array.dtype.isnative:
+            axes = np.argsort(array.strides, kind="stable")[::-1]
+            source = array.transpose(axes)
+            if source.flags.c_contiguous:  # the same elements with their axes in another order
+                copy: Array = apply("permute", [source], {"axes": np.argsort(axes).tolist()})[0]
+                return copy
     return np.ascontiguousarray(array).reshape(np.shape(array))  # keeps 0-d arrays 0-d
 
 

@@ -142,25 +142,30 @@ struct BatchedProduct {
 };
 
 // c = a b as NumPy's matmul: matrices in the last two dimensions, the leading ones broadcast; a 1-D operand
-// is a row on the left and a column on the right, and that dimension is dropped from the result.
+// is a row on the left and a column on the right, and that dimension is dropped from the result. The attributes
+// transpose_input and transpose_other tell that an operand's last two dimensions come in the other order.
 template <class T>
 class MatmulOp final : public Op {
  public:
-  MatmulOp(const Attributes&, const std::vector<TensorType>& inputs) {
+  MatmulOp(const Attributes& attributes, const std::vector<TensorType>& inputs)
+      : a_turned_(attributes.get<bool>("transpose_input", false)),
+        b_turned_(attributes.get<bool>("transpose_other", false)) {
     require_same_dtype("matmul", inputs, {"input", "other"});
     if (inputs.size() != 2) reject("matmul", "inputs", "must be two; received ", inputs.size());
     Shape a = inputs[0].shape, b = inputs[1].shape;
     if (a.empty()) reject("matmul", "input", "must have at least one dimension; received ()");
     if (b.empty()) reject("matmul", "other", "must have at least one dimension; received ()");
     const bool row = a.size() == 1, column = b.size() == 1;
+    if (a_turned_) turn(a, "input");
+    if (b_turned_) turn(b, "other");
+    const Shape input = a, other = b;
     if (row) a.insert(a.begin(), 1);
     if (column) b.push_back(1);
     index m = a[a.size() - 2];
     const index k = a.back(), n = b.back();
     if (b[b.size() - 2] != k) {
       reject("matmul", "other", "must have ", k, column ? " elements" : " rows",
-             ", the last extent of input ", to_string(inputs[0].shape), "; received ",
-             to_string(inputs[1].shape));
+             ", the last extent of input ", to_string(input), "; received ", to_string(other));
     }
 
     Shape a_batch(a.begin(), a.end() - 2), b_batch(b.begin(), b.end() - 2);
@@ -171,7 +176,7 @@ class MatmulOp final : public Op {
     for (std::size_t d = 0; d < rank; ++d) {
       if (a_batch[d] != b_batch[d] && a_batch[d] != 1 && b_batch[d] != 1) {
         reject("matmul", "other", "must have leading dimensions that broadcast with those of input ",
-               to_string(inputs[0].shape), "; received ", to_string(inputs[1].shape));
+               to_string(input), "; received ", to_string(other));
       }
       batch[d] = a_batch[d] == 1 ? b_batch[d] : a_batch[d];
     }
@@ -183,23 +188,31 @@ class MatmulOp final : public Op {
     outputs_ = {{inputs[0].dtype, c}};
 
     // One matrix on the right: the matrices on the left are one tall one.
-    if (checked_count(b_batch, "matmul", "other") == 1) {
+    if (!a_turned_ && checked_count(b_batch, "matmul", "other") == 1) {
       m *= checked_count(batch, "matmul", "input");
       batch.assign(rank, 1), a_batch.assign(rank, 1);
     }
     multiply_adds_ = static_cast<double>(checked_count(batch, "matmul", "input")) * static_cast<double>(m) *
                      static_cast<double>(n) * static_cast<double>(k);
 
-    forward_.plan = plan_strided<T>(m, n, k, {k, 1}, {n, 1});
-    d_a_.plan = plan_strided<T>(m, k, n, {n, 1}, {1, n});  // da = dc bᵀ
-    d_b_.plan = plan_strided<T>(k, n, m, {1, k}, {n, 1});  // db = aᵀ dc
+    const MatrixLayout la = a_turned_ ? MatrixLayout{1, m} : MatrixLayout{k, 1};
+    const MatrixLayout lb = b_turned_ ? MatrixLayout{1, k} : MatrixLayout{n, 1};
+    const MatrixLayout lc{n, 1};
+    const auto transposed = [](MatrixLayout l) { return MatrixLayout{l.column, l.row}; };
+    forward_.plan = plan_strided<T>(m, n, k, la, lb);
+    d_a_.plan = a_turned_ ? plan_strided<T>(k, m, n, lb, transposed(lc))   // daᵀ = b dcᵀ
+                          : plan_strided<T>(m, k, n, lc, transposed(lb));  // da = dc bᵀ
+    d_b_.plan = b_turned_ ? plan_strided<T>(n, k, m, transposed(lc), la)   // dbᵀ = dcᵀ a
+                          : plan_strided<T>(k, n, m, transposed(la), lc);  // db = aᵀ dc
     d_a_.slots.resize(static_cast<std::size_t>(checked_count(a_batch, "matmul", "input")));
     d_b_.slots.resize(static_cast<std::size_t>(checked_count(b_batch, "matmul", "other")));
     for (index i = 0, count = checked_count(batch, "matmul", "input"); i < count; ++i) {
       const index ia = broadcast_index(i, batch, a_batch), ib = broadcast_index(i, batch, b_batch);
       forward_.slots.push_back({{ia * m * k, ib * k * n}});
-      d_a_.slots[static_cast<std::size_t>(ia)].push_back({i * m * n, ib * k * n});
-      d_b_.slots[static_cast<std::size_t>(ib)].push_back({ia * m * k, i * m * n});
+      const index at_a = ia * m * k, at_b = ib * k * n, at_c = i * m * n;
+      using Pair = typename BatchedProduct<T>::Pair;
+      d_a_.slots[static_cast<std::size_t>(ia)].push_back(a_turned_ ? Pair{at_b, at_c} : Pair{at_c, at_b});
+      d_b_.slots[static_cast<std::size_t>(ib)].push_back(b_turned_ ? Pair{at_c, at_a} : Pair{at_a, at_c});
     }
   }
 
@@ -216,16 +229,25 @@ class MatmulOp final : public Op {
   void backward(const Team& team, const BackwardCall& call) const override {
     const T* dc = d_output<T>(call, 0);
     if (T* da = d_input<T>(call, 0)) {
-      d_a_.run(team, dc, input<T>(call, 1), da, call.workspace);
+      const T* b = input<T>(call, 1);
+      d_a_.run(team, a_turned_ ? b : dc, a_turned_ ? dc : b, da, call.workspace);
       clear_unused(team, d_a_, da);
     }
     if (T* db = d_input<T>(call, 1)) {
-      d_b_.run(team, input<T>(call, 0), dc, db, call.workspace);
+      const T* a = input<T>(call, 0);
+      d_b_.run(team, b_turned_ ? dc : a, b_turned_ ? a : dc, db, call.workspace);
       clear_unused(team, d_b_, db);
     }
   }
 
  private:
+  static void turn(Shape& shape, const char* argument) {
+    if (shape.size() < 2) {
+      reject("matmul", argument, "must have two dimensions to be transposed; received ", to_string(shape));
+    }
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  }
+
   // The flat index of element `i` of `batch` in an operand whose extents of 1 are repeated.
   static index broadcast_index(index i, const Shape& batch, const Shape& operand) {
     index flat = 0, stride = 1;
@@ -247,6 +269,7 @@ class MatmulOp final : public Op {
     });
   }
 
+  const bool a_turned_, b_turned_;
   double multiply_adds_ = 0;
   BatchedProduct<T> forward_, d_a_, d_b_;
 };
