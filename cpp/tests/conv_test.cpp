@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "conv/phases.h"
 #include "late_member.h"
 #include "tenfold/error.h"
 #include "tenfold/memory.h"
@@ -44,6 +46,11 @@ const Case kCases[] = {
     {"blocks_of_pixels_shared_out_stride", 1, 20, 30, 2, {49, 47}, {7, 6}, {2, 2}, {1, 1}, {3, 3, 3, 2}},
     {"deep", 2, 70, 12, 1, {6, 5}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
     {"stride_and_dilation", 2, 3, 5, 1, {13, 11}, {3, 3}, {2, 3}, {3, 2}, {2, 1, 0, 3}},
+    {"phases", 2, 33, 40, 1, {23, 26}, {3, 3}, {1, 1}, {2, 2}, {2, 2, 2, 2}},
+    {"phases_of_uneven_sizes", 1, 40, 37, 1, {61, 71}, {3, 3}, {1, 1}, {2, 3}, {2, 1, 3, 4}},
+    {"phases_of_rows", 2, 36, 33, 1, {33, 13}, {3, 3}, {1, 1}, {4, 1}, {4, 4, 1, 1}},
+    {"phases_of_columns", 1, 36, 33, 1, {9, 37}, {3, 3}, {1, 1}, {1, 2}, {0, 0, 1, 0}},
+    {"phases_of_five", 1, 48, 40, 1, {27, 25}, {5, 5}, {1, 1}, {2, 2}, {4, 4, 4, 4}},
     {"in_place", 3, 20, 17, 1, {9, 8}, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}},
     {"in_place_rows", 3, 4, 17, 1, {9, 40}, {5, 5}, {1, 1}, {1, 1}, {0, 0, 0, 0}},
     {"depthwise", 2, 7, 7, 7, {13, 19}, {3, 3}, {2, 1}, {1, 1}, {1, 1, 1, 1}},
@@ -172,8 +179,8 @@ void check(const Case& c, Border border, std::initializer_list<ConvAlgorithm> al
       conv.weight_gradient(team, x.data(), dy.data(), dw.data(), workspace.data());
     });
     // The automatic choice for these may be a form of Winograd's whose numbers are no integers.
-    const bool free = algorithm == ConvAlgorithm::automatic && sizeof(T) == 4 && c.stride == Shape{1, 1} &&
-                      c.dilation == Shape{1, 1} && c.groups == 1;
+    const bool free =
+        algorithm == ConvAlgorithm::automatic && sizeof(T) == 4 && c.stride == Shape{1, 1} && c.groups == 1;
     const bool three = c.kernel == Shape{3, 3}, five = c.kernel == Shape{5, 5};
     const double tolerance = free && (three || five) ? 2e-6 : 0;
     expect_close("y", y, expected_y, tolerance);
@@ -204,6 +211,20 @@ TEST(Convolution, EqualsTheDefinition) {
     for (const Border border : {Border::reflect, Border::circular}) {
       if (padded) check<float>(c, border, {automatic});
     }
+  }
+}
+
+TEST(Convolution, DilatedWindowsGoByPhases) {
+  for (const Case& c : kCases) {
+    if (std::string(c.reason).find("phases") != 0) continue;
+    const ConvGeometry g = geometry_of(c, Border::constant);
+    EXPECT_TRUE(phases_apply(g, {}, false)) << c.reason;
+    EXPECT_TRUE(phases_apply(g, {}, true)) << c.reason;
+    const bool square = c.dilation[0] > 1 && c.dilation[1] > 1;  // the others have few tiles to sum over
+    EXPECT_EQ(phases_gradient_applies(g, {}), square && c.kernel == (Shape{3, 3})) << c.reason;
+    ConvOptions options;
+    options.border_value = std::numeric_limits<double>::infinity();
+    EXPECT_FALSE(phases_apply(g, options, false)) << c.reason;
   }
 }
 

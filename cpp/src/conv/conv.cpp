@@ -8,6 +8,7 @@
 #include "conv/lane_choice.h"
 #include "conv/lane_gradient.h"
 #include "conv/lane_product.h"
+#include "conv/phases.h"
 #include "conv/pointwise.h"
 #include "conv/sampled.h"
 #include "conv/side_by_side.h"
@@ -97,12 +98,13 @@ using OneOf = std::variant<std::unique_ptr<const Forms>...>;
 template <class T>
 using Product = OneOf<ShiftEngine<T>, Winograd<T>, Pointwise<T>, WholeWindow<T>, UnfoldedProduct<T>,
                       SampledProduct<T>, SideBySide<T>, LaneDirect<T>, LaneRowWinograd<T>, LaneGather<T>,
-                      LaneScatter<T>, DepthwiseThree<T>, DepthwiseProduct<T>>;
+                      LaneScatter<T>, DepthwiseThree<T>, DepthwiseProduct<T>, PhasedProduct<T>>;
 
 // Behind weight_gradient.
 template <class T>
-using WeightProduct = OneOf<WeightGradient<T>, WinogradGradient<T>, WholeWindowGradient<T>,
-                            SampledGradient<T>, LaneGradient<T>, DepthwiseWeightGradient<T>>;
+using WeightProduct =
+    OneOf<WeightGradient<T>, WinogradGradient<T>, WholeWindowGradient<T>, SampledGradient<T>, LaneGradient<T>,
+          DepthwiseWeightGradient<T>, PhasedGradient<T>>;
 
 template <class Any>
 std::size_t workspace_of(const Any& product, int threads) {
@@ -171,6 +173,8 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
   }
   if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
     return form;
+  if (automatic && sizeof(T) == sizeof(float) && phases_apply(g, options, false))
+    return std::make_unique<PhasedProduct<T>>(g, options, false);
   if (automatic) {
     if (few_pixels_applies<T>(g)) return std::make_unique<UnfoldedProduct<T>>(g, problem.fill, activation);
     if (sampled_applies(g, options)) return std::make_unique<SampledProduct<T>>(g, options, false);
@@ -198,6 +202,8 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
   }
   if (auto form = make_winograd<T>(g, options, true, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
+  if (automatic && sizeof(T) == sizeof(float) && phases_apply(g, options, true))
+    return std::make_unique<PhasedProduct<T>>(g, options, true);
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return make_lane_backward<T>(g, options);
   if (automatic && side_by_side_applies(g, true)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);
@@ -235,6 +241,8 @@ WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& o
   }
   if (const int tile = winograd_gradient_tiles(g, options.algorithm, sizeof(T) == sizeof(float)))
     return std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
+  if (automatic && sizeof(T) == sizeof(float) && phases_gradient_applies(g, options))
+    return std::make_unique<PhasedGradient<T>>(g, options);
   if (automatic && lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T)))
     return std::make_unique<LaneGradient<T>>(g, options);
   return std::make_unique<WeightGradient<T>>(axes, g.images, g.groups, g.channels / g.groups,
