@@ -146,8 +146,9 @@ Product<T> make_depthwise(const ConvGeometry& g, const ShiftProblem& p) {
     return std::make_unique<DepthwiseThree<T>>(p.axes[1], p.axes[2], g.images, g.groups, p.target_channels,
                                                p.fill, p.activation);
   }
-  return std::make_unique<DepthwiseProduct<T>>(p.axes[1], p.axes[2], g.images, g.groups, p.target_channels,
-                                               g.window.kernel_count(), p.fill, p.activation);
+  return std::make_unique<DepthwiseProduct<T>>(without_dilation(p.axes[1]), p.axes[2], g.images, g.groups,
+                                               p.target_channels, g.window.kernel_count(), p.fill,
+                                               p.activation);
 }
 
 template <class T>

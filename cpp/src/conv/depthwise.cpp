@@ -157,6 +157,21 @@ index DepthwiseSource<T>::lines() const {
   return std::max<index>(1, bytes / static_cast<index>(kAlignment));
 }
 
+namespace {
+
+// Where taps look at, from the first of these rows on.
+template <class T>
+std::vector<index> rows_of(const DepthwiseSource<T>& source, const std::vector<ShiftTap>& taps,
+                           index& first) {
+  std::vector<index> rows;
+  for (const ShiftTap& tap : taps) rows.push_back(source.row_offset(tap));
+  first = rows.empty() ? 0 : *std::min_element(rows.begin(), rows.end());
+  for (index& row : rows) row -= first;
+  return rows;
+}
+
+}  // namespace
+
 template <class T>
 DepthwiseProduct<T>::DepthwiseProduct(ShiftAxis height, ShiftAxis width, index images, index channels,
                                       index multiplier, index taps, double fill, ConvActivation activation)
@@ -184,7 +199,7 @@ DepthwiseProduct<T>::DepthwiseProduct(ShiftAxis height, ShiftAxis width, index i
       return list;
     };
     const auto taps_h = sorted(h.taps);
-    for (const ShiftTap& tap : taps_h) part.rows.push_back(source_.row_offset(tap));
+    part.rows = rows_of(source_, taps_h, part.source);
     for (const ShiftPartAxis& w : width_.parts) {
       const auto side = static_cast<std::size_t>(width_.parts.size() == 1 ? 0 : w.start);
       const auto list = sorted(w.taps);
@@ -233,7 +248,7 @@ void DepthwiseProduct<T>::plane(const Part& part, index strip, const T* scratch,
   };
   const T* const w_even = ordered(0, local);
   const T* const w_odd = ordered(1, local + part.weights[0].size());
-  const T* from = scratch + (begin - first) * source_.row_step();
+  const T* from = scratch + (begin - first) * source_.row_step() + part.source;
   T* at = target + (part.start + (begin - part.begin) * part.step) * width_.target;
   if (width_.parts.size() == 1) {
     k_.correlate(part.looks[0], to, from, w_even, bias, activation_, at);

@@ -79,9 +79,10 @@ class DepthwiseProduct {
   // The target rows start, start + step, ... that the same taps make; and their columns, all of them or the even and
   // the odd ones.
   struct Part {
-    index begin, count, start, step;  // rows of the grid and of the target
-    std::vector<index> rows, columns[2], weights[2];
-    bool in_order = false;  // the weights are looked at as they lie
+    index begin, count, start, step;                  // rows of the grid and of the target
+    index source;                                     // the first row that is looked at
+    std::vector<index> rows, columns[2], weights[2];  // rows from that one on
+    bool in_order = false;                            // the weights are looked at as they lie
     DepthwiseLooks looks[2];
   };
   void plane(const Part& part, index strip, const T* scratch, const T* weight, T bias, T* local,

@@ -1,6 +1,8 @@
 #include "conv/shift.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 namespace tenfold {
 namespace {
@@ -96,6 +98,36 @@ ShiftAxis shift_adjoint(const Axis& axis, bool padded) {
   find_inside(phase, first - shift.reach, 1, axis.output);
   shift.phases.push_back(std::move(phase));
   return shift;
+}
+
+ShiftAxis without_dilation(const ShiftAxis& axis) {
+  if (axis.parts.size() != 1 || axis.phases.size() != 1 || axis.step != 1) return axis;
+  const ShiftPartAxis& whole = axis.parts[0];
+  index dilation = 0;
+  for (const ShiftTap& tap : whole.taps) dilation = std::gcd(dilation, tap.shift);
+  if (dilation < 2 || whole.begin != 0 || whole.step != 1) return axis;
+
+  ShiftAxis split = axis;
+  split.grid = (axis.grid + dilation - 1) / dilation;
+  split.reach = axis.reach / dilation;
+  split.step = dilation;
+  split.phases.clear(), split.parts.clear();
+  const std::vector<index>& table = axis.phases[0].table;
+  for (index f = 0; f < dilation; ++f) {
+    ShiftPhase phase;
+    for (index u = f; u < (split.grid + split.reach) * dilation; u += dilation) {
+      const auto at = static_cast<std::size_t>(u);
+      phase.table.push_back(at < table.size() ? table[at] : -1);
+    }
+    find_inside(phase, axis.phases[0].first + f, dilation, axis.source);
+    split.phases.push_back(std::move(phase));
+    ShiftPartAxis part;
+    part.count = std::max<index>(0, (whole.count - f + dilation - 1) / dilation);
+    part.start = whole.start + f, part.step = dilation;
+    for (const ShiftTap& tap : whole.taps) part.taps.push_back({tap.tap, f, tap.shift / dilation});
+    split.parts.push_back(std::move(part));
+  }
+  return split;
 }
 
 }  // namespace tenfold

@@ -52,5 +52,8 @@ ShiftAxis shift_forward(const Axis& axis, Border border);
 // x = A^T y: the target is the input (`padded` false: what lies in the padding is dropped) or the padded
 // input.
 ShiftAxis shift_adjoint(const Axis& axis, bool padded);
+// The same look at the source where the shifts of a single part of step 1 have a common divisor, a dilation: a part for
+// every residue of the target modulo it, with shifts that are not dilated. Else the axis as it is.
+ShiftAxis without_dilation(const ShiftAxis& axis);
 
 }  // namespace tenfold
