@@ -1,5 +1,5 @@
-// Element-wise operations, broadcasting and reductions: GB/s of operands read and written, and their share of
-// what a triad (a[i] = b[i] + s c[i]) reaches on arrays of the same size.
+// Element-wise operations, broadcasting and reductions: GB/s of operands read and written, and their share of what a
+// triad reaches, a sum of two arrays into a third that moves as many bytes.
 #include <cmath>
 #include <memory>
 
@@ -10,31 +10,28 @@
 namespace tenfold::bench {
 namespace {
 
-// Bytes per second of the triad on arrays of `count` floats, by all threads.
-double measured_triad(index count) {
+// Bytes per second of the triad, by all threads, where it reads and writes `moved` bytes together.
+double measured_triad(double moved) {
+  const index count = std::max<index>(1, static_cast<index>(moved / (3 * sizeof(float))));
   const Buffer a(static_cast<std::size_t>(count) * sizeof(float)), b(a.bytes()), c(a.bytes());
   std::fill_n(b.as<float>(), count, 1.0f);
   std::fill_n(c.as<float>(), count, 2.0f);
-  double best = 0;
-  const int rounds = static_cast<int>(std::max<index>(1, (index{1} << 22) / count));
-  for (int run = 0; run < 5; ++run) {
-    const double begin = seconds();
-    for (int round = 0; round < rounds; ++round) {
-      parallel(3 * static_cast<double>(count), [&](const Team& team) {
-        team.for_range(count, 1024, [&](index first, index last) {
-          float* to = a.as<float>();
-          const float *x = b.as<float>(), *y = c.as<float>();
-#if !defined(__clang__)
-#pragma GCC ivdep
-#endif
-          for (index i = first; i < last; ++i) to[i] = x[i] + 3.0f * y[i];
-        });
-      });
-      benchmark::ClobberMemory();
-    }
-    best = std::max(best, rounds * 3.0 * static_cast<double>(a.bytes()) / (seconds() - begin));
-  }
-  return best;
+  const TensorType type{DType::float32, {count}};
+  const auto op = OpRegistry::global().create("add", {}, {type, type});
+  const Buffer workspace(op->forward_workspace(num_threads()));
+  const void* const inputs[] = {b.data(), c.data()};
+  void* const outputs[] = {a.data()};
+  ErrorSink errors;
+  const ForwardCall forward{inputs, outputs, nullptr, workspace.data(), {}, &errors};
+  const auto run = [&] {
+    parallel(op->work(), [&](const Team& team) { op->forward(team, forward); });
+    benchmark::ClobberMemory();
+  };
+  run();
+  const int rounds = static_cast<int>(std::max<index>(5, (index{1} << 25) / count));
+  const double begin = seconds();
+  for (int round = 0; round < rounds; ++round) run();
+  return rounds * 3.0 * static_cast<double>(a.bytes()) / (seconds() - begin);
 }
 
 struct Case {
@@ -48,8 +45,6 @@ void operation(benchmark::State& state, const Case& c) {
   std::vector<TensorType> types;
   for (const Shape& shape : c.shapes) types.push_back({DType::float32, shape});
   const auto op = OpRegistry::global().create(c.kind, c.attributes, types);
-  const index count = op->outputs()[0].count();
-
   std::vector<std::vector<float>> arrays;
   std::vector<const void*> inputs, d_outputs;
   std::vector<void*> outputs, d_inputs;
@@ -79,8 +74,7 @@ void operation(benchmark::State& state, const Case& c) {
   bytes +=
       static_cast<double>(op->outputs()[0].bytes()) * (c.backward && op->backward_needs_output(0) ? 2 : 1);
 
-  const index largest = std::max(count, op->inputs()[0].count());
-  const double before = measured_triad(largest);
+  const double before = measured_triad(bytes);
   const auto body = [&] {
     parallel(op->work(), [&](const Team& team) {
       if (c.backward) {
@@ -92,7 +86,7 @@ void operation(benchmark::State& state, const Case& c) {
   };
   parallel(op->work(), [&](const Team& team) { op->forward(team, forward); });
   run_bytes(state, bytes, body);
-  state.counters["triad_share"] = state.counters["GB/s"] * 1e9 / std::max(before, measured_triad(largest));
+  state.counters["triad_share"] = 2e9 * state.counters["GB/s"] / (before + measured_triad(bytes));
 }
 
 void add(const std::string& title, const Case& c) {
