@@ -19,9 +19,8 @@ def images(height, width):
 @pytest.fixture
 def made(monkeypatch):
     """Return the operations that have been made since the test began."""
-    monkeypatch.setattr(
-        _trace, "_operations", {}
-    )  # those of other tests might fill it, and be dropped, half-way
+    # Those of other tests might fill it, and be dropped, half-way.
+    monkeypatch.setattr(_trace, "_operations", {})
     operations = []
     make = _core.Op
     monkeypatch.setattr(_core, "Op", lambda *arguments: operations.append(make(*arguments)) or operations[-1])

@@ -204,7 +204,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
   if (auto form = make_winograd<T>(g, options, true, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
   if (automatic && sizeof(T) == sizeof(float) && phases_apply(g, options, true))
-    return std::make_unique<PhasedProduct<T>>(g, options, true);
+    return std::make_unique<PhasedProduct<T>>(g, options, true, folds(g.window));
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return make_lane_backward<T>(g, options);
   if (automatic && side_by_side_applies(g, true)) return std::make_unique<SideBySide<T>>(g, true, kGemmNone);

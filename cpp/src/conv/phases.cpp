@@ -21,6 +21,10 @@ bool pads_phases(const Axis& axis, Border border) {
          axis.pad_after % axis.dilation == 0;
 }
 
+// Products of a channel's or filter's pixel from which on its copy counts little, and for the weight gradient, which is made
+// of two copies.
+constexpr index kProductsOfCopy = 12, kProductsOfCopies = 16;
+
 // Whether phases are images of some size, hardly more than what they are made of, and their copies few beside the products.
 bool suits(const ConvGeometry& g, const ConvOptions& options, index products_of_copy) {
   constexpr index kLeastExtent = 6;
@@ -66,14 +70,14 @@ ConvGeometry phase_geometry(const ConvGeometry& geometry) {
 }
 
 bool phases_apply(const ConvGeometry& g, const ConvOptions& options, bool adjoint) {
-  if (!suits(g, options, 12)) return false;
+  if (!suits(g, options, kProductsOfCopy)) return false;
   const ConvGeometry phase = phase_geometry(g);
   if (!winograd_applies(phase, adjoint)) return false;
   return winograd_choice(adjoint ? winograd_adjoint(phase, false) : winograd_forward(phase, options)) != 0;
 }
 
 bool phases_gradient_applies(const ConvGeometry& g, const ConvOptions& options) {
-  if (!suits(g, options, 16)) return false;
+  if (!suits(g, options, kProductsOfCopies)) return false;
   const ConvGeometry phase = phase_geometry(g);
   return winograd_gradient_applies(phase) && winograd_gradient_choice(phase) != 0;
 }
@@ -198,17 +202,17 @@ void PhaseImages<T>::join_input(const Team& team, const T* phases, bool padded, 
 }
 
 template <class T>
-PhasedProduct<T>::PhasedProduct(const ConvGeometry& g, const ConvOptions& options, bool adjoint)
+PhasedProduct<T>::PhasedProduct(const ConvGeometry& g, const ConvOptions& options, bool adjoint, bool padded)
     : images_(g),
-      phases_(std::make_unique<Convolution<T>>(phase_geometry(g), options)),
+      inner_(phase_geometry(g), options),
       adjoint_(adjoint),
-      padded_(g.window.border != Border::constant && g.window.padded()),
+      padded_(padded),
       fill_(static_cast<T>(options.border_value)) {}
 
 template <class T>
 std::size_t PhasedProduct<T>::workspace(int threads) const {
   return images_.input_bytes() + images_.output_bytes() +
-         (adjoint_ ? phases_->adjoint_workspace(threads) : phases_->apply_workspace(threads));
+         (adjoint_ ? inner_.adjoint_workspace(threads) : inner_.apply_workspace(threads));
 }
 
 template <class T>
@@ -219,24 +223,22 @@ void PhasedProduct<T>::run(const Team& team, const T* source, const T* weight, c
   std::byte* const rest = workspace + images_.input_bytes() + images_.output_bytes();
   if (adjoint_) {
     images_.split_output(team, source, y);
-    phases_->adjoint(team, y, weight, bias, x, rest);
+    inner_.adjoint(team, y, weight, bias, x, rest);
     images_.join_input(team, x, padded_, target);
   } else {
     images_.split_input(team, source, fill_, x);
-    phases_->apply(team, x, weight, bias, y, rest);
+    inner_.apply(team, x, weight, bias, y, rest);
     images_.join_output(team, y, target);
   }
 }
 
 template <class T>
 PhasedGradient<T>::PhasedGradient(const ConvGeometry& g, const ConvOptions& options)
-    : images_(g),
-      phases_(std::make_unique<Convolution<T>>(phase_geometry(g), options)),
-      fill_(static_cast<T>(options.border_value)) {}
+    : images_(g), inner_(phase_geometry(g), options), fill_(static_cast<T>(options.border_value)) {}
 
 template <class T>
 std::size_t PhasedGradient<T>::workspace(int threads) const {
-  return images_.input_bytes() + images_.output_bytes() + phases_->weight_gradient_workspace(threads);
+  return images_.input_bytes() + images_.output_bytes() + inner_.weight_gradient_workspace(threads);
 }
 
 template <class T>
@@ -245,8 +247,8 @@ void PhasedGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
   T* const dy_phases = reinterpret_cast<T*>(workspace + images_.input_bytes());
   images_.split_input(team, x, fill_, x_phases);
   images_.split_output(team, dy, dy_phases);
-  phases_->weight_gradient(team, x_phases, dy_phases, dw,
-                           workspace + images_.input_bytes() + images_.output_bytes());
+  inner_.weight_gradient(team, x_phases, dy_phases, dw,
+                         workspace + images_.input_bytes() + images_.output_bytes());
 }
 
 #define TENFOLD_INSTANTIATE(T)     \

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <array>
-#include <memory>
 
 #include "conv/shift.h"
 #include "tenfold/conv.h"
@@ -50,11 +49,11 @@ class PhaseImages {
   std::array<ShiftAxis, 2> input_, output_;  // table[u] of a phase: the element of its place u
 };
 
-// y = A x or x = A^T y.
+// y = A x or x = A^T y; `padded`: the padded x.
 template <class T>
 class PhasedProduct {
  public:
-  PhasedProduct(const ConvGeometry& geometry, const ConvOptions& options, bool adjoint);
+  PhasedProduct(const ConvGeometry& geometry, const ConvOptions& options, bool adjoint, bool padded = false);
 
   std::size_t workspace(int threads) const;
   void run(const Team& team, const T* source, const T* weight, const T* bias, T* target,
@@ -62,7 +61,7 @@ class PhasedProduct {
 
  private:
   PhaseImages<T> images_;
-  std::unique_ptr<const Convolution<T>> phases_;
+  Convolution<T> inner_;  // of the phases
   bool adjoint_, padded_;
   T fill_;
 };
@@ -78,7 +77,7 @@ class PhasedGradient {
 
  private:
   PhaseImages<T> images_;
-  std::unique_ptr<const Convolution<T>> phases_;
+  Convolution<T> inner_;  // of the phases
   T fill_;
 };
 

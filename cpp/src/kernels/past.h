@@ -1,6 +1,7 @@
 // What is written past the caches, and why:
 //   - outputs that no cache holds: the processor then need not read each line before it is overwritten, which is a third
-//     of the traffic of a copy. Never in the memory of an input: its lines have been read anyway;
+//     of the traffic of a copy. Never in the memory of an input: its lines have been read anyway. Max-pooling counts its
+//     input with them, which pushes out what is written;
 //   - what other members of a team hold from the step before and will read again (parameters, what a block of lanes
 //     leaves): a line that others hold has to be asked for before it is overwritten.
 //

@@ -42,7 +42,7 @@ PoolAxis part_of(const PoolAxis& axis, index begin, index count, index& skipped)
 // body(geometry, planes, x, y) for parts of some planes that have at most `most` outputs: some planes or, of larger ones,
 // some rows. x, y: where these begin in the arrays of the planes.
 template <class Body>
-void for_parts(const PoolGeometry& g, index planes, index most, const Body& body) {
+void for_output_parts(const PoolGeometry& g, index planes, index most, const Body& body) {
   const index in = g.h.size * g.w.size, out = g.h.output * g.w.output;
   if (out <= most) {
     const index together = most / std::max<index>(1, out);
@@ -92,7 +92,7 @@ void MaxPool::forward(const Team& team, const T* x, T* y, std::uint8_t* taps) co
   each_block(team, planes_, in, [&](index p, index planes) {
     alignas(kLineBytes) T values[kMost];
     alignas(kLineBytes) std::uint8_t numbers[kMost];
-    for_parts(g, planes, kMost, [&](const PoolGeometry& part, index count, index from, index to) {
+    for_output_parts(g, planes, kMost, [&](const PoolGeometry& part, index count, index from, index to) {
       run(part, count, x + p * in + from, values, taps != nullptr ? numbers : nullptr);
       const index made = count * part.h.output * part.w.output;
       write_past(y + p * out + to, values, made * kBytes);
