@@ -149,6 +149,12 @@ struct Case {
   ChainBuilder builder;
 };
 
+// Behind a ReLU most of a dense layer's gradient is 0, which float32 leaves out: several lists of outputs and of samples,
+// ends of vectors.
+ChainBuilder dense_behind_relus(index n) {
+  return ChainBuilder(n, 70, 1, 1).linear(150).relu(0).linear(131).relu(0).linear(9).loss();
+}
+
 std::vector<Case> cases(index n) {
   std::vector<Case> all;
   const auto add = [&](const char* name, const ChainBuilder& builder) { all.push_back({name, builder}); };
@@ -237,6 +243,7 @@ std::vector<Case> cases(index n) {
   add("one_pixel",
       ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
   add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
+  add("dense_behind_relus", dense_behind_relus(n));
   add("dense_on_background",
       ChainBuilder(n, 1, 11, 13).flatten().linear(59).relu().linear(33).relu(0.25).linear(3).loss());
   add("dense_on_background_without_bias",
@@ -327,6 +334,30 @@ TEST(Lanes, Float32MatchesReference) {
     compare<float>(test, Algorithm::winograd, false, 2e-5);
     compare<float>(test, Algorithm::row_winograd, false, 1e-5);
   }
+}
+
+TEST(Lanes, GradientsThatAreMostlyZeroMatchReference) {
+  for (const index n : {16, 63, 70, 129})
+    compare<float>({"dense_behind_relus", dense_behind_relus(n)}, Algorithm::direct, false, 1e-5);
+}
+TEST(Lanes, NaNsAmongZerosAreKept) {
+  LaneChain chain = dense_behind_relus(40).chain;
+  const auto gradients = [&](auto value) {
+    using T = decltype(value);
+    chain.dtype = dtype_of<T>();
+    Data data = make_data(*make_lane_segment(chain), chain, false);
+    data.inputs.front()[5 * 70 + 3] = std::numeric_limits<double>::quiet_NaN();
+    return run<T>(chain, data, 2, true).gradients;
+  };
+  const auto listed = gradients(0.0f), whole = gradients(0.0);
+  index found = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (std::size_t k = 0; k < whole[i].size(); ++k) {
+      EXPECT_EQ(std::isnan(listed[i][k]), std::isnan(whole[i][k])) << i << ", " << k;
+      found += std::isnan(whole[i][k]);
+    }
+  }
+  EXPECT_GT(found, 0);
 }
 
 TEST(Lanes, SameBitsAtEveryThreadCount) {

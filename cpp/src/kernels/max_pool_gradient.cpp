@@ -105,7 +105,9 @@ bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, con
   const PoolAxis &h = g.h, &w = g.w;
   if (!flat(g)) return false;
 #if defined(TENFOLD_ISA_avx512)
-  if (max_backward_flat(g, planes, dy, taps, out)) return true;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (max_backward_flat(g, planes, dy, taps, out)) return true;
+  }
 #endif
   if (w.stride != 2 || w.dilation != 1 || h.dilation != 1 || w.size > 2 * (w.output + kLanes<T>) ||
       w.pad > kLanes<T> || tiled_by_pairs(g)) {
@@ -120,8 +122,10 @@ bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, con
       index paired = 0;
 #if defined(TENFOLD_ISA_avx512)
       // Narrow planes go in pairs.
-      if (w.size <= kLanes<T> && w.output <= kLanes<T> / 2) paired = planes / 2 * 2;
-      if (!max_backward_rows<3, kFirst, 3, 2, true>(g, paired, dy, taps, out)) return false;
+      if constexpr (sizeof(T) == sizeof(float)) {
+        if (w.size <= kLanes<T> && w.output <= kLanes<T> / 2) paired = planes / 2 * 2;
+        if (!max_backward_rows<3, kFirst, 3, 2, true>(g, paired, dy, taps, out)) return false;
+      }
 #endif
       const index done = paired * h.output * w.output;
       return max_backward_rows<3, kFirst, 3, 2, false>(g, planes - paired, dy + done, taps + done, out);

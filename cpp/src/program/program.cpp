@@ -398,13 +398,19 @@ bool Program::Plan::gathered_by_readers(std::size_t k) {
 }
 
 void Program::Plan::gather(const Team& team, const TrainingRun& run, const index* rows) const {
-  team.for_each(batch(), [&](index n) {
+  std::size_t gathered = 0;
+  for (std::size_t k = 0; k < staging.size(); ++k) gathered += staging[k].data() ? sample_bytes[k] : 0;
+  if (gathered == 0) return;
+  const index grain = std::max<index>(1, kGrain / static_cast<index>(gathered));
+  team.for_range(batch(), grain, [&](index begin, index end) {
     for (std::size_t k = 0; k < staging.size(); ++k) {
       if (staging[k].data() == nullptr) continue;
       const std::size_t bytes = sample_bytes[k];
-      copy_bytes(staging[k].data() + static_cast<std::size_t>(n) * bytes,
-                 static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
-                 bytes);
+      for (index n = begin; n < end; ++n) {
+        copy_bytes(staging[k].data() + static_cast<std::size_t>(n) * bytes,
+                   static_cast<const std::byte*>(run.data[k]) + static_cast<std::size_t>(rows[n]) * bytes,
+                   bytes);
+      }
     }
   });
 }
@@ -442,15 +448,16 @@ void Program::Plan::cut_parameters(const TrainingRun& run) {
           static_cast<const std::byte*>(run.gradients) + static_cast<std::size_t>(begin) * size;
       const bool handed_over = may_hand_over && back->d_input_pointers[i] == gradient;
       if (!shared_out && !handed_over) continue;
-      cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone});
+      cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone, false});
     }
   }
   std::sort(cut.begin(), cut.end(),
             [](const ParameterPiece& a, const ParameterPiece& b) { return a.begin < b.begin; });
   parameter_pieces.clear();
+  small_pieces.clear();
   index end = 0;
   const auto others_until = [&](index next) {
-    if (next > end) parameter_pieces.push_back({end, next, true, kNone});
+    if (next > end) parameter_pieces.push_back({end, next, true, kNone, false});
   };
   for (const ParameterPiece& piece : cut) {
     others_until(piece.begin);
@@ -458,6 +465,10 @@ void Program::Plan::cut_parameters(const TrainingRun& run) {
     end = piece.end;
   }
   others_until(run.parameter_count);
+  for (ParameterPiece& piece : parameter_pieces) {
+    piece.small = piece.read_by_all && piece.end - piece.begin <= kGrain;
+    if (piece.small) small_pieces.push_back(piece);
+  }
 }
 
 // A step's optimiser. SPMD but for take.
@@ -479,12 +490,20 @@ class Program::Plan::Updates final : public GradientTaker {
   // What was not taken; or all parameters, where nothing was.
   void finish(bool all) const {
     typed(run_.gradients, [&](auto* parameters, const auto* gradients) {
+      const auto left = [&](const ParameterPiece& piece) { return piece.handed_over == kNone || all; };
       for (const ParameterPiece& piece : plan_.parameter_pieces) {
-        if (piece.handed_over != kNone && !all) continue;
+        if (piece.small || !left(piece)) continue;
         run_.optimizer->step(team_, piece.end - piece.begin, parameters + piece.begin,
                              gradients + piece.begin, states(parameters, piece.begin).data(),
                              run_.learning_rates[step_], run_.first_step + step_, piece.read_by_all);
       }
+      team_.for_each(static_cast<index>(plan_.small_pieces.size()), [&](index i) {
+        const ParameterPiece& piece = plan_.small_pieces[static_cast<std::size_t>(i)];
+        if (!left(piece)) return;
+        run_.optimizer->update(piece.end - piece.begin, parameters + piece.begin, gradients + piece.begin,
+                               states(parameters, piece.begin).data(), run_.learning_rates[step_],
+                               run_.first_step + step_, team_.size() > 1);
+      });
     });
   }
 
