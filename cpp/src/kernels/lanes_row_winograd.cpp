@@ -29,19 +29,17 @@ constexpr T point(int k) {
   return k % 2 == 1 ? p : -p;
 }
 
-// y += what points First .. First + Count - 1 add to A^T s
+// What points First .. First + Count - 1 are to A^T s: the first ones overwrite y, others add to it.
 template <class T, int r, int First, int Count>
 TENFOLD_INLINE void add_outputs(const Vec<T>* s, Vec<T>* y) {
   if constexpr (Count == r + 1) {
-    Vec<T> line[2];
-    tile_outputs<T, 2, r + 1>(s, line);
-    y[0] += line[0];
-    y[1] += line[1];
+    tile_outputs<T, 2, r + 1>(s, y);
   } else {
     TENFOLD_UNROLL
     for (int k = 0; k < Count; ++k) {
-      if (First + k < r) y[0] += s[k];
-      if (First + k > 0) y[1] += s[k] * point<T, r>(First + k);
+      const int n = First + k;
+      if (n < r) y[0] = n == 0 ? s[k] : y[0] + s[k];
+      if (n > 0) y[1] = n == 1 ? s[k] * point<T, r>(n) : y[1] + s[k] * point<T, r>(n);
     }
   }
 }
@@ -87,13 +85,23 @@ TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
   }
 }
 
-// Adds points First .. First + Count - 1 to two rows of two outputs of some filters; the first points to their bias.
+// Adds points First .. First + Count - 1 to two rows of two outputs of some filters. The bias is where 0's sum and
+// infinity's begin: each is one output's alone.
 template <class T, int r, int Filters, int First, int Count>
 TENFOLD_INLINE void add_points(const LaneWinograd<T>& a, const T* v, index v_channel, const T* u,
                                const T* bias, Vec<T> (*y)[2][2]) {
   constexpr int P = r + 1;
   const index u_filter = a.channels * r * P;
-  Vec<T> acc[Filters][2][Count] = {};
+  Vec<T> acc[Filters][2][Count];
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) {
+    const Vec<T> start = bias ? splat(bias[f]) : Vec<T>{};
+    TENFOLD_UNROLL
+    for (int k = 0; k < Count; ++k) {
+      const bool alone = First + k == 0 || First + k == r;
+      acc[f][0][k] = acc[f][1][k] = !alone ? Vec<T>{} : First + k == 0 ? start : start * point<T, r>(r);
+    }
+  }
   for (index c = 0; c < a.channels; ++c, v += v_channel - r * P * kBlock) {
     // Unrolled, GCC would keep sums on the stack.
     _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh, v += P * kBlock, u += P) {
@@ -117,10 +125,7 @@ TENFOLD_INLINE void add_points(const LaneWinograd<T>& a, const T* v, index v_cha
   TENFOLD_UNROLL
   for (int f = 0; f < Filters; ++f) {
     TENFOLD_UNROLL
-    for (int row = 0; row < 2; ++row) {
-      if (First == 0) y[f][row][0] = y[f][row][1] = bias ? splat(bias[f]) : Vec<T>{};
-      add_outputs<T, r, First, Count>(acc[f][row], y[f][row]);
-    }
+    for (int row = 0; row < 2; ++row) add_outputs<T, r, First, Count>(acc[f][row], y[f][row]);
   }
 }
 
@@ -141,8 +146,9 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index v_c
 }
 
 template <class T, int r>
-void forward(const LaneWinograd<T>& a) {
+void forward(const LaneWinograd<T>& call) {
   constexpr int P = r + 1;
+  const LaneWinograd<T> a = call;  // a copy: stores of codes, which are bytes, cannot change it
   const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + 1) / 2;
   for (index first = 0; first < pairs; first += a.tiles) {
     const index count = pairs - first < a.tiles ? pairs - first : a.tiles;

@@ -158,7 +158,7 @@ constexpr index kMinSources[] = {16, 3};
 // memory, where pixels are whole parts and where they are not, so that what was stored of late is loaded in other pieces;
 // 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a gradient when training
 // begins, and ever fewer later.
-constexpr double kSparseWeight = 0.5, kSparseInput = 1, kSparseInputAcross = 1.1, kTurn = 5, kOpenShare = 0.5;
+constexpr double kSparseWeight = 0.5, kSparseInput = 1, kSparseInputAcross = 1.5, kTurn = 5, kOpenShare = 0.5;
 // The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
 constexpr index kMinWeightPixels = 256;
 
