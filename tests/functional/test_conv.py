@@ -33,6 +33,7 @@ def integers(rng, *shape, dtype=np.float32):
 # reason: N, C, F, groups, size, kernel, stride, pads, dilation
 GEOMETRIES = {
     "plain": (2, 3, 5, 1, (7, 11), (3, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "few_sums_of_many_pixels": (1, 2, 3, 1, (101, 131), (3, 3), (1, 1), ((1, 1), (0, 1)), (1, 1)),
     "padded_unevenly": (2, 3, 5, 1, (7, 11), (3, 4), (1, 1), ((1, 2), (3, 0)), (1, 1)),
     "stride_leaves_rest": (2, 3, 5, 1, (7, 11), (3, 3), (2, 3), ((1, 1), (0, 2)), (1, 1)),
     "stride_beyond_kernel": (2, 3, 5, 1, (7, 11), (2, 1), (3, 4), ((0, 1), (2, 1)), (1, 1)),
@@ -227,6 +228,7 @@ def test_every_algorithm_of_the_transposed(name, algorithm):
     pytest.param((1, 50, 30, 1, 11, 12, 5, 2, 2), id="filters_share_packed_pixels_stride"),
     pytest.param((1, 64, 64, 1, 28, 28, 7, 1, 3), id="blocks_of_pixels_shared_out"),
     pytest.param((1, 3, 40, 1, 50, 50, 3, 1, 1), id="chunks_of_strips"),
+    pytest.param((2, 1, 9, 1, 131, 75, 3, 1, 0), id="few_sums_of_many_pixels"),
     pytest.param((5, 40, 34, 1, 9, 9, 1, 2, 1), id="every_second_pixel"),
     pytest.param((80, 2, 7, 1, 9, 9, 5, 1, 1), id="images_in_lanes"),
     pytest.param((3, 140, 390, 1, 24, 26, 2, 2, 0), id="side_by_side"),

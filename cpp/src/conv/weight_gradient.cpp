@@ -10,7 +10,8 @@ constexpr index kStripBytes =
     256 * 1024;  // of the padded source and of dy: they stay in the second-level cache
 constexpr index kSlotBytes = 4 * 1024 * 1024;  // of all chunks together
 constexpr index kChunks = 16;
-constexpr index kChunkPixels = 512;  // fewer are not worth a slot of their own
+// Fewer are not worth a slot of their own; nor one of dot sums, whose lanes are added, and only where these are few.
+constexpr index kChunkPixels = 512, kDotChunkPixels = 4 * 1024, kMostDotSums = 2048;
 constexpr index kItems = 16;
 
 index taps_of(const std::array<ShiftAxis, 3>& axes) {
@@ -43,7 +44,8 @@ index weight_gradient_chunks(bool dots, index images, index pixels, index groups
                              index slot_bytes) {
   const index most = std::max<index>(1, kSlotBytes / slot_bytes);
   const index wanted = divide_up(wanted_items(images, pixels, groups, sums), groups);
-  const index worth = dots ? images : std::max(images, std::min(wanted, images * pixels / kChunkPixels));
+  const index least = !dots ? kChunkPixels : sums <= kMostDotSums ? kDotChunkPixels : images * pixels + 1;
+  const index worth = std::max(images, std::min(wanted, images * pixels / least));
   return std::max<index>(1, std::min({worth, kChunks, most}));
 }
 
