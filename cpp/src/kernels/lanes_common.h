@@ -132,25 +132,20 @@ TENFOLD_INLINE Mask<T> load_codes(const uint8_t* p) {
   return load_bytes<T>(reinterpret_cast<const int8_t*>(p));
 }
 
-// Codes as they are made of four pixels: of floats with AVX-512 in bytes, which masks choose as well as whole lanes.
-#if defined(TENFOLD_ISA_avx512)
-template <class T>
-TENFOLD_INLINE void store_codes(uint8_t* p, __m128i codes) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), codes);
-}
+// Codes as they are made of four pixels: lanes of T's width, or bytes, which AVX-512's masks choose as well.
 template <class T>
 struct MadeCodes {
   using Type = Mask<T>;
 };
+#if defined(TENFOLD_ISA_avx512)
 template <>
 struct MadeCodes<float> {
   using Type = __m128i;
 };
-#else
 template <class T>
-struct MadeCodes {
-  using Type = Mask<T>;
-};
+TENFOLD_INLINE void store_codes(uint8_t* p, __m128i codes) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), codes);
+}
 #endif
 
 // The maximum of four pixels and which of them it is, behind a ReLU if there is one.
@@ -160,7 +155,7 @@ struct Pooled {
   typename MadeCodes<T>::Type code;
 };
 #if defined(TENFOLD_ISA_avx2)
-// The same as below where there is no NaN, by a tree of maxima.
+// The same as pool_four_any where there is no NaN, by a tree of maxima.
 TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool relu, bool pass_zero) {
   const __m256 zero = _mm256_setzero_ps();
   const __m256 a = (__m256)pixels[0], b = (__m256)pixels[1], c = (__m256)pixels[2], d = (__m256)pixels[3];
@@ -182,7 +177,7 @@ TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool re
 #endif
 
 #if defined(TENFOLD_ISA_avx512)
-// The same as below, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
+// The same as pool_four_any, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
 // registers: GCC moves those of the general form through others.
 TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
   const __m512 zero = _mm512_setzero_ps();
