@@ -146,9 +146,8 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index v_c
 }
 
 template <class T, int r>
-void forward(const LaneWinograd<T>& call) {
+void forward(const LaneWinograd<T>& a) {
   constexpr int P = r + 1;
-  const LaneWinograd<T> a = call;  // a copy: stores of codes, which are bytes, cannot change it
   const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + 1) / 2;
   for (index first = 0; first < pairs; first += a.tiles) {
     const index count = pairs - first < a.tiles ? pairs - first : a.tiles;

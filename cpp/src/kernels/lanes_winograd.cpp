@@ -190,8 +190,7 @@ TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, index c
 }
 
 template <class T, int r, int PoolH>
-TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& call) {
-  const LaneWinograd<T> a = call;  // a copy: stores of codes, which are bytes, cannot change it
+TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
   constexpr int m = kSide + 1 - r;
   T* const v = a.scratch;
   T* const columns = v + a.tiles * a.channels * kWinogradPoints * kBlock;
