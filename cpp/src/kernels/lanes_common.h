@@ -132,30 +132,14 @@ TENFOLD_INLINE Mask<T> load_codes(const uint8_t* p) {
   return load_bytes<T>(reinterpret_cast<const int8_t*>(p));
 }
 
-// Codes as they are made of four pixels: lanes of T's width, or bytes, which AVX-512's masks choose as well.
-template <class T>
-struct MadeCodes {
-  using Type = Mask<T>;
-};
-#if defined(TENFOLD_ISA_avx512)
-template <>
-struct MadeCodes<float> {
-  using Type = __m128i;
-};
-template <class T>
-TENFOLD_INLINE void store_codes(uint8_t* p, __m128i codes) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), codes);
-}
-#endif
-
 // The maximum of four pixels and which of them it is, behind a ReLU if there is one.
 template <class T>
 struct Pooled {
   Vec<T> best;
-  typename MadeCodes<T>::Type code;
+  Mask<T> code;
 };
 #if defined(TENFOLD_ISA_avx2)
-// The same as pool_four_any where there is no NaN, by a tree of maxima.
+// The same as below where there is no NaN, by a tree of maxima.
 TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool relu, bool pass_zero) {
   const __m256 zero = _mm256_setzero_ps();
   const __m256 a = (__m256)pixels[0], b = (__m256)pixels[1], c = (__m256)pixels[2], d = (__m256)pixels[3];
@@ -177,47 +161,56 @@ TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool re
 #endif
 
 #if defined(TENFOLD_ISA_avx512)
-// The same as pool_four_any, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
+// The same as below, by a tree of maxima unless there is a NaN (or infinities of both signs). The masks stay in mask
 // registers: GCC moves those of the general form through others.
 TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
   const __m512 zero = _mm512_setzero_ps();
   const __m512 a = (__m512)pixels[0], b = (__m512)pixels[1], c = (__m512)pixels[2], d = (__m512)pixels[3];
   __m512 best;
-  __m128i code;
+  __m512i code;
   const __m512 sum = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
   if (__builtin_expect(_mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0, 1)) {
     // Of equal operands the second one is returned.
     const __m512 upper = _mm512_max_ps(b, a), lower = _mm512_max_ps(d, c);
-    const __m128i of_upper = _mm_maskz_mov_epi8(_mm512_cmp_ps_mask(b, a, _CMP_GT_OQ), _mm_set1_epi8(1));
-    const __m128i of_lower =
-        _mm_mask_mov_epi8(_mm_set1_epi8(2), _mm512_cmp_ps_mask(d, c, _CMP_GT_OQ), _mm_set1_epi8(3));
-    code = _mm_mask_mov_epi8(of_upper, _mm512_cmp_ps_mask(lower, upper, _CMP_GT_OQ), of_lower);
+    const __m512i of_upper = _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask(b, a, _CMP_GT_OQ), 1);
+    const __m512i of_lower =
+        _mm512_mask_set1_epi32(_mm512_set1_epi32(2), _mm512_cmp_ps_mask(d, c, _CMP_GT_OQ), 3);
+    code = _mm512_mask_mov_epi32(of_upper, _mm512_cmp_ps_mask(lower, upper, _CMP_GT_OQ), of_lower);
     best = _mm512_max_ps(lower, upper);
   } else {
     best = a;
-    code = _mm_setzero_si128();
+    code = _mm512_setzero_si512();
     TENFOLD_UNROLL
     for (int p = 1; p < 4; ++p) {
       const __m512 v = (__m512)pixels[p];
       const __mmask16 number = _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q);
       const __mmask16 better = _mm512_mask_cmp_ps_mask(number, v, best, _CMP_NLE_UQ);
       best = _mm512_mask_mov_ps(best, better, v);
-      code = _mm_mask_mov_epi8(code, better, _mm_set1_epi8(static_cast<char>(p)));
+      code = _mm512_mask_mov_epi32(code, better, _mm512_set1_epi32(p));
     }
   }
   if (relu) {
     const __mmask16 shut = _mm512_cmp_ps_mask(best, zero, _CMP_LE_OQ);
     best = _mm512_mask_mov_ps(best, shut, zero);
     const __mmask16 none = pass_zero ? _mm512_mask_cmp_ps_mask(shut, a, zero, _CMP_LT_OQ) : shut;
-    code = _mm_mask_mov_epi8(code, shut, _mm_setzero_si128());
-    code = _mm_mask_mov_epi8(code, none, _mm_set1_epi8(-1));
+    code = _mm512_mask_mov_epi32(code, shut, _mm512_setzero_si512());
+    code = _mm512_mask_mov_epi32(code, none, _mm512_set1_epi32(-1));
   }
-  return {(Vec<float>)best, code};
+  return {(Vec<float>)best, (Mask<float>)code};
 }
 #endif
 
 template <class T>
-TENFOLD_INLINE Pooled<T> pool_four_any(const Vec<T>* pixels, bool relu, bool pass_zero) {
+TENFOLD_INLINE Pooled<T> pool_four(const Vec<T>* pixels, bool relu, bool pass_zero) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) return pool_four_floats(pixels, relu, pass_zero);
+#elif defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 sum = (__m256)((pixels[0] + pixels[1]) + (pixels[2] + pixels[3]));
+    if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(sum, sum, _CMP_UNORD_Q)) == 0, 1))
+      return pool_four_numbers(pixels, relu, pass_zero);
+  }
+#endif
   const Vec<T> zero = {};
   Vec<T> best = pixels[0];
   Mask<T> code = {};
@@ -237,26 +230,6 @@ TENFOLD_INLINE Pooled<T> pool_four_any(const Vec<T>* pixels, bool relu, bool pas
     best = select<T>(shut, zero, best);
   }
   return {best, code};
-}
-
-template <class T>
-TENFOLD_INLINE Pooled<T> pool_four(const Vec<T>* pixels, bool relu, bool pass_zero) {
-#if defined(TENFOLD_ISA_avx512)
-  if constexpr (sizeof(T) == 4) {
-    return pool_four_floats(pixels, relu, pass_zero);
-  } else {
-    return pool_four_any<T>(pixels, relu, pass_zero);
-  }
-#else
-#if defined(TENFOLD_ISA_avx2)
-  if constexpr (sizeof(T) == 4) {
-    const __m256 sum = (__m256)((pixels[0] + pixels[1]) + (pixels[2] + pixels[3]));
-    if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(sum, sum, _CMP_UNORD_Q)) == 0, 1))
-      return pool_four_numbers(pixels, relu, pass_zero);
-  }
-#endif
-  return pool_four_any<T>(pixels, relu, pass_zero);
-#endif
 }
 
 #if defined(TENFOLD_ISA_avx512)

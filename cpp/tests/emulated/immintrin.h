@@ -219,9 +219,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
 #define _mm512_mask_mov_pd(no, mask, yes) TENFOLD_512::move<__m512d>(no, mask, yes)
 #define _mm512_mask_mov_epi32(no, mask, yes) \
   ((__m512i)TENFOLD_512::move((TENFOLD_512::Int32s)(no), mask, (TENFOLD_512::Int32s)(yes)))
-#define _mm_mask_mov_epi8(no, mask, yes) \
-  ((__m128i)TENFOLD_512::move((TENFOLD_512::Bytes)(no), mask, (TENFOLD_512::Bytes)(yes)))
-#define _mm_maskz_mov_epi8(mask, yes) _mm_mask_mov_epi8(_mm_setzero_si128(), mask, yes)
+#define _mm512_mask_set1_epi32(no, mask, value) _mm512_mask_mov_epi32(no, mask, TENFOLD_512::splat(value))
+#define _mm512_maskz_set1_epi32(mask, value) _mm512_mask_set1_epi32(__m512i{}, mask, value)
 
 #define _mm512_cmp_ps_mask(a, b, how) ((__mmask16)TENFOLD_512::compare<__m512>(0xffff, a, b, how))
 #define _mm512_cmp_pd_mask(a, b, how) ((__mmask8)TENFOLD_512::compare<__m512d>(0xff, a, b, how))
