@@ -56,16 +56,15 @@ class LaneSegment final : public Op {
 
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where
-  // forward did not save them, and what a layer of data with a background makes for all blocks. Backward begins with
-  // what each member hands over.
+  // forward did not save them, and what a layer of data with a background makes for all blocks. What a member hands
+  // over it makes where its blocks were: both workspaces begin at the arena's begin, and no line changes hands.
   std::size_t forward_workspace(int threads) const override {
     const index member = blocks_.forward_elements();
     return bytes(threads * member + 2 * plan_.blocks * lanes::kLanes +
                  blocks_.background().shared_elements());
   }
   std::size_t backward_workspace(int threads) const override {
-    const index member = blocks_.backward_elements();
-    return bytes(threads * (member + plan_.handed_over) + plan_.leftovers + plan_.blocks * lanes::kLanes +
+    return bytes(threads * backward_member() + plan_.leftovers + plan_.blocks * lanes::kLanes +
                  (blocks_.keeps_areas() ? 0 : blocks_.background().shared_elements()));
   }
 
@@ -130,17 +129,15 @@ class LaneSegment final : public Op {
 
   void backward(const Team& team, const BackwardCall& call) const override {
     const auto& k = kernels<LaneKernels, T>();
-    T* const handed_over = reinterpret_cast<T*>(call.workspace) + team.rank() * plan_.handed_over;
-    T* const work = reinterpret_cast<T*>(call.workspace) + team.size() * plan_.handed_over;
+    T* const work = reinterpret_cast<T*>(call.workspace);
+    T* const mine = work + team.rank() * backward_member();
     const T scale = chain_.loss ? *d_output<T>(call, loss_output_) : T{1};
     T* const dx = d_input<T>(call, 0);
     // Forward has done the blocks, unless somebody wants the gradient of x, which it did not know.
     if (chain_.by_block && dx == nullptr)
-      return blocks_.finish(team, call, static_cast<T*>(call.saved[0]), handed_over, scale);
+      return blocks_.finish(team, call, static_cast<T*>(call.saved[0]), mine, scale);
 
-    const index member = blocks_.backward_elements();
-    T* const mine = work + team.rank() * member;
-    T* const leftovers = work + team.size() * member;
+    T* const leftovers = work + team.size() * backward_member();
     T* const losses = leftovers + plan_.leftovers;
     T* const shared = losses + plan_.blocks * lanes::kLanes;
     const index* labels = label_input_ >= 0 ? input<index>(call, label_input_) : nullptr;
@@ -172,7 +169,7 @@ class LaneSegment final : public Op {
       }
       blocks_.sum_chunk(k, chunk, gradients, leftovers, team.size() > 1);
     });
-    blocks_.finish(team, call, leftovers, handed_over, T{1});
+    blocks_.finish(team, call, leftovers, mine, T{1});
   }
 
  private:
@@ -207,6 +204,7 @@ class LaneSegment final : public Op {
     return sum;
   }
 
+  index backward_member() const { return std::max(blocks_.backward_elements(), plan_.handed_over); }
   const lanes::Plane& value(int v) const { return plan_.values[static_cast<std::size_t>(v)]; }
   static std::size_t bytes(index elements) { return static_cast<std::size_t>(elements) * sizeof(T); }
 
