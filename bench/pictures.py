@@ -56,8 +56,10 @@ def _layers(rows: list[dict[str, Any]], results: dict[str, Any], path: Path) -> 
             if others:
                 other = 100 * r["flops"] / min(others) / r["peak"]
                 axes.plot([other] * 2, [at - 0.16, at + 0.16], color=_INK, linewidth=1.8, zorder=3)
+            reach = max(share, other if others else 0)
+            beside = 100 if 85 < reach < 100 else reach  # not across the line
             axes.annotate(
-                f"{share:.0f} %", (max(share, other if others else 0), at), (5, 0), va="center",
+                f"{share:.0f} %", (beside, at), (5, 0), va="center",
                 textcoords="offset points", fontsize=8, color=_MUTED, zorder=4,
             )  # fmt: skip
         axes.set_yticks(range(len(names)), [f"{model}  {layer}" for model, layer in names], fontsize=9)

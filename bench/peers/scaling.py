@@ -13,7 +13,7 @@ import numpy as np
 from layers import contest
 from libraries import library
 from measure import PROBE_SECONDS, Call, Work
-from training import digits, lenet_flops, tenfold_epoch, torch_epoch, torch_lenet5
+from training import IMAGES, QUICK_IMAGES, digits, lenet_flops, tenfold_epoch, torch_epoch, torch_lenet5
 
 import tenfold
 from shapes import read
@@ -62,7 +62,7 @@ def works(threads: int, shapes: list[str] | None, batches: list[int] | None, qui
     one, every = probe_peaks(threads)  # the last of them leaves all threads on
     facts = {"peak_scaling": every / one}
     for batch in batches or (BATCHES[:1] if quick else BATCHES):
-        steps = max(2, 1600 // batch)
+        steps = max(2, (QUICK_IMAGES if quick else IMAGES) // batch)
         x, y = digits(steps * batch)
         calls = {"tenfold": tenfold_epoch(models.lenet5(), x, y, batch)}
         if library("torch"):

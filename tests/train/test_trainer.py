@@ -96,6 +96,13 @@ class TestOrder:
         assert len({tuple(order) for order in orders}) == 3
         assert np.array_equal(orders[0], epoch_order(1000, 0, 0))
 
+    @pytest.mark.parametrize("count", [0, 1, 2, 1000, 70_000])
+    def test_follows_the_numbers(self, count):
+        numbers = np.random.Philox(np.random.SeedSequence([3, 4])).random_raw(count)
+        order = epoch_order(count, 3, 4)
+        assert order.dtype == np.int64
+        assert np.array_equal(order, np.argsort(numbers, kind="stable"))
+
     def test_is_the_same_with_every_numpy(self):
         assert epoch_order(8, 5, 2).tolist() == [4, 2, 6, 7, 5, 0, 1, 3]
 

@@ -10,7 +10,9 @@ constexpr index kStripBytes =
     256 * 1024;  // of the padded source and of dy: they stay in the second-level cache
 constexpr index kSlotBytes = 4 * 1024 * 1024;  // of all chunks together
 constexpr index kChunks = 16;
-// Fewer are not worth a slot of their own; nor one of dot sums, whose lanes are added, and only where these are few.
+// Fewer pixels are not worth a slot of their own. Dot sums, whose lanes are added, are cut into chunks only where they are few:
+// that makes their error less, of which Winograd's form is allowed a multiple (docs/numerics.md), and from 16 x 16 x 3 x 3
+// sums on Winograd's is the faster one.
 constexpr index kChunkPixels = 512, kDotChunkPixels = 4 * 1024, kMostDotSums = 2048;
 constexpr index kItems = 16;
 

@@ -123,9 +123,9 @@ struct Program::Plan {
     index begin, end;
     bool read_by_all;
     int handed_over;  // the input of the last instruction of backward that it is, or kNone
-    bool small;       // no work for a team: all such pieces share a loop
   };
-  std::vector<ParameterPiece> parameter_pieces, small_pieces;  // of a training run
+  std::vector<ParameterPiece> parameter_pieces;  // of a training run; behind the others those
+  std::size_t large_pieces = 0;                  // ... that are no work for a team: all of them share a loop
   int time = 0;
   int forward_end = 0;
   double forward_work = 0;

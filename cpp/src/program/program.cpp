@@ -448,16 +448,15 @@ void Program::Plan::cut_parameters(const TrainingRun& run) {
           static_cast<const std::byte*>(run.gradients) + static_cast<std::size_t>(begin) * size;
       const bool handed_over = may_hand_over && back->d_input_pointers[i] == gradient;
       if (!shared_out && !handed_over) continue;
-      cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone, false});
+      cut.push_back({begin, begin + op.inputs()[i].count(), !shared_out, handed_over ? input : kNone});
     }
   }
   std::sort(cut.begin(), cut.end(),
             [](const ParameterPiece& a, const ParameterPiece& b) { return a.begin < b.begin; });
   parameter_pieces.clear();
-  small_pieces.clear();
   index end = 0;
   const auto others_until = [&](index next) {
-    if (next > end) parameter_pieces.push_back({end, next, true, kNone, false});
+    if (next > end) parameter_pieces.push_back({end, next, true, kNone});
   };
   for (const ParameterPiece& piece : cut) {
     others_until(piece.begin);
@@ -465,10 +464,10 @@ void Program::Plan::cut_parameters(const TrainingRun& run) {
     end = piece.end;
   }
   others_until(run.parameter_count);
-  for (ParameterPiece& piece : parameter_pieces) {
-    piece.small = piece.read_by_all && piece.end - piece.begin <= kGrain;
-    if (piece.small) small_pieces.push_back(piece);
-  }
+  const auto small = std::stable_partition(
+      parameter_pieces.begin(), parameter_pieces.end(),
+      [](const ParameterPiece& piece) { return !piece.read_by_all || piece.end - piece.begin > kGrain; });
+  large_pieces = static_cast<std::size_t>(small - parameter_pieces.begin());
 }
 
 // A step's optimiser. SPMD but for take.
@@ -491,14 +490,16 @@ class Program::Plan::Updates final : public GradientTaker {
   void finish(bool all) const {
     typed(run_.gradients, [&](auto* parameters, const auto* gradients) {
       const auto left = [&](const ParameterPiece& piece) { return piece.handed_over == kNone || all; };
-      for (const ParameterPiece& piece : plan_.parameter_pieces) {
-        if (piece.small || !left(piece)) continue;
+      const std::size_t large = plan_.large_pieces;
+      for (std::size_t i = 0; i < large; ++i) {
+        const ParameterPiece& piece = plan_.parameter_pieces[i];
+        if (!left(piece)) continue;
         run_.optimizer->step(team_, piece.end - piece.begin, parameters + piece.begin,
                              gradients + piece.begin, states(parameters, piece.begin).data(),
                              run_.learning_rates[step_], run_.first_step + step_, piece.read_by_all);
       }
-      team_.for_each(static_cast<index>(plan_.small_pieces.size()), [&](index i) {
-        const ParameterPiece& piece = plan_.small_pieces[static_cast<std::size_t>(i)];
+      team_.for_each(static_cast<index>(plan_.parameter_pieces.size() - large), [&](index i) {
+        const ParameterPiece& piece = plan_.parameter_pieces[large + static_cast<std::size_t>(i)];
         if (!left(piece)) return;
         run_.optimizer->update(piece.end - piece.begin, parameters + piece.begin, gradients + piece.begin,
                                states(parameters, piece.begin).data(), run_.learning_rates[step_],

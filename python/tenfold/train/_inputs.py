@@ -96,7 +96,12 @@ def epoch_order(count: int, seed: int, epoch: int) -> Array:
     (The raw sequence is fixed for ever, which NumPy does not promise of ``permutation``.)
     """
     keys = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(count)
-    return np.argsort(keys, kind="stable").astype(np.int64, copy=False)
+    # A stable sort by 16 bits after the other: NumPy counts these, which takes half the time of comparing 64.
+    digits = np.ascontiguousarray(keys.astype("<u8", copy=False).view("<u2").reshape(count, 4).T)
+    order = np.argsort(digits[0], kind="stable")
+    for digit in digits[1:]:
+        order = order[np.argsort(digit[order], kind="stable")]
+    return order.astype(np.int64, copy=False)
 
 
 def fingerprint(x: Array, y: Array) -> list[Any]:

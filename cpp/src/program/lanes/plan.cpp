@@ -156,9 +156,8 @@ constexpr index kMaxWeightSums = index{1} << 17;  // elements
 constexpr index kMinSources[] = {16, 3};
 // The sparse form, in multiply-adds of 16 lanes at the peak: a part of a run added to sums in registers, or to what lies in
 // memory, where pixels are whole parts and where they are not, so that parts lie across lines and what was stored of late is
-// loaded in other pieces;
-// 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a gradient when training
-// begins, and ever fewer later.
+// loaded in other pieces; 16 elements turned from lanes to rows or back. Behind a ReLU about half of the windows have a
+// gradient when training begins, and ever fewer later.
 constexpr double kSparseWeight = 0.5, kSparseInput = 1, kSparseInputAcross = 1.5, kTurn = 5, kOpenShare = 0.5;
 // The weight gradient with 3x3 windows errs 5 times as much at 8 x 8 pixels, 3 times at 16 x 16; with 5x5 windows 6 times.
 constexpr index kMinWeightPixels = 256;
