@@ -46,8 +46,10 @@ index weight_gradient_chunks(bool dots, index images, index pixels, index groups
                              index slot_bytes) {
   const index most = std::max<index>(1, kSlotBytes / slot_bytes);
   const index wanted = divide_up(wanted_items(images, pixels, groups, sums), groups);
-  const index least = !dots ? kChunkPixels : sums <= kMostDotSums ? kDotChunkPixels : images * pixels + 1;
-  const index worth = std::max(images, std::min(wanted, images * pixels / least));
+  const index strips = dots && sums > kMostDotSums
+                           ? 0
+                           : std::min(wanted, images * pixels / (dots ? kDotChunkPixels : kChunkPixels));
+  const index worth = std::max(images, strips);
   return std::max<index>(1, std::min({worth, kChunks, most}));
 }
 

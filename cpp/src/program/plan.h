@@ -124,8 +124,8 @@ struct Program::Plan {
     bool read_by_all;
     int handed_over;  // the input of the last instruction of backward that it is, or kNone
   };
-  std::vector<ParameterPiece> parameter_pieces;  // of a training run; behind the others those
-  std::size_t large_pieces = 0;                  // ... that are no work for a team: all of them share a loop
+  std::vector<ParameterPiece> parameter_pieces;  // of a training run, the large ones first
+  std::size_t large_pieces = 0;  // so many; the others are no work for a team and share a loop
   int time = 0;
   int forward_end = 0;
   double forward_work = 0;

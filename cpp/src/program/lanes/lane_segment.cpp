@@ -57,7 +57,8 @@ class LaneSegment final : public Op {
   // Forward and backward of one member: transformed weights and scratch, its area (when blocks' areas are not saved)
   // and its gradients; then what is shared: losses and hits of every sample, in backward the leftovers where
   // forward did not save them, and what a layer of data with a background makes for all blocks. What a member hands
-  // over it makes where its blocks were: both workspaces begin at the arena's begin, and no line changes hands.
+  // over it makes where its blocks were. After blocks that forward has run, which take as much there, that is the same
+  // memory where the arena places both workspaces alike, as it does: then no line goes from member to member.
   std::size_t forward_workspace(int threads) const override {
     const index member = blocks_.forward_elements();
     return bytes(threads * member + 2 * plan_.blocks * lanes::kLanes +
