@@ -436,7 +436,7 @@ class GemmDriver {
   GemmFetch<T> ahead_of_a(index p, index k, index kc) const {
     const index i = plan_.row(p), rows = plan_.row(p + 1) - i;
     if (!plan_.a_direct) return {packed_a(i, k, kc), rows};
-    return a_.ahead(i, rows, k);
+    return a_.ahead(i, rows, k, kc);
   }
 
   const Team& team_;
@@ -471,9 +471,12 @@ struct StridedA {
   }
   bool rows_together() const { return row == 1; }
   GemmPanelA<T> direct(index i, index k) const { return {data + i * row + k * step, row, step}; }
-  // Rows side by side: the line that a panel does not share with the one before it.
-  GemmFetch<T> ahead(index i, index rows, index k) const {
-    return row == 1 ? GemmFetch<T>{data + i + rows - 1 + k * step, step} : GemmFetch<T>{};
+  // Elements of a column side by side: the line that a panel does not share with the one before it. Elements of a row: the
+  // rows of a panel, line after line, where they follow one another.
+  GemmFetch<T> ahead(index i, index rows, index k, index kc) const {
+    if (row == 1) return {data + i + rows - 1 + k * step, step};
+    return step == 1 && rows * row <= kc * kLine<T> ? GemmFetch<T>{data + i * row + k, kLine<T>}
+                                                    : GemmFetch<T>{};
   }
 };
 

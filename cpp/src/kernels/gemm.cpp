@@ -36,7 +36,7 @@ constexpr bool kMasksAreFree = false;
 constexpr GemmCosts measured_costs() {
   GemmCosts costs{};
 #if defined(TENFOLD_ISA_avx512)
-  costs.pack_a = 60, costs.pack_b = 5;
+  costs.pack_a = 30, costs.pack_b = 5;
   costs.across = 0, costs.across_aliased = 2, costs.along_aliased = 0;
   costs.apart = 2048, costs.deep = costs.large = index{1} << 30;
   costs.b_apart = 0.11, costs.b_aliased = 0.6;
@@ -412,6 +412,39 @@ TENFOLD_INLINE index copy_whole(index k, const T* from, index k_stride, index wi
   return rows > 0 ? rows : 0;
 }
 
+// Rows of no more than a vector.
+template <class T>
+TENFOLD_INLINE void copy_first(index k, const T* from, index k_stride, index width, T* to) {
+  for (; k > 0; --k, from += k_stride, to += width) store_first(to, load_first(from, width), width);
+}
+
+// Rows of `width` elements, one behind the other; returns how many of them it has copied.
+template <class T>
+TENFOLD_INLINE index copy_rows(index k, const T* from, index k_stride, index width, T* to) {
+  constexpr index L = kLanes<T>;
+  switch (width) {
+    case 2 * L:
+      copy_vectors<T, 2>(k, from, k_stride, to);
+      return k;
+    case 3 * L:
+      copy_vectors<T, 3>(k, from, k_stride, to);
+      return k;
+    case 4 * L:
+      copy_vectors<T, 4>(k, from, k_stride, to);
+      return k;
+    default:
+      break;
+  }
+  if (kMasksAreFree && width <= L) {
+    copy_first(k, from, k_stride, width, to);
+    return k;
+  }
+  if (!kMasksAreFree && width <= L && k_stride >= L) return copy_whole<T, 1>(k, from, k_stride, width, to);
+  if (!kMasksAreFree && width <= 2 * L && k_stride >= 2 * L)
+    return copy_whole<T, 2>(k, from, k_stride, width, to);
+  return 0;
+}
+
 template <class T>
 TENFOLD_INLINE void clear_tail(index count, index k, index width, T* to) {
   if (count == width) return;
@@ -458,19 +491,8 @@ void pack_groups(index count, const T* __restrict from, index width, T* __restri
 template <class T>
 void pack(index count, index k, const T* from, index panel_stride, index k_stride, index width, T* to) {
   if (panel_stride == 1) {
-    if (count == 2 * kLanes<T> && width == count) {
-      copy_vectors<T, 2>(k, from, k_stride, to);
-    } else if (count == 3 * kLanes<T> && width == count) {
-      copy_vectors<T, 3>(k, from, k_stride, to);
-    } else {
-      index kk = 0;
-      if (!kMasksAreFree && width == count && count <= kLanes<T> && k_stride >= kLanes<T>) {
-        kk = copy_whole<T, 1>(k, from, k_stride, width, to);
-      } else if (!kMasksAreFree && width == count && count <= 2 * kLanes<T> && k_stride >= 2 * kLanes<T>) {
-        kk = copy_whole<T, 2>(k, from, k_stride, width, to);
-      }
-      for (; kk < k; ++kk) copy(from + kk * k_stride, count, width, to + kk * width);
-    }
+    index kk = count == width ? copy_rows(k, from, k_stride, width, to) : 0;
+    for (; kk < k; ++kk) copy(from + kk * k_stride, count, width, to + kk * width);
     return;
   }
   if (k_stride == 1 && panel_stride == k && (k == 2 || k == 3) && count >= kLanes<T>) {
@@ -509,26 +531,33 @@ void pack_gather(index count, index k, const T* from, const ptrdiff_t* p_offset,
 template <class T>
 void finish_transposed(index rows, index lds, const T* s, const GemmTile<T>& t) {
   constexpr index L = kLanes<T>;
+  const bool add = t.beta == 1;
   const bool plain =
-      t.alpha == 1 && t.beta == 0 && !t.bias_row && !t.bias_column && t.activation == kGemmNone;
+      t.alpha == 1 && (add || t.beta == 0) && !t.bias_row && !t.bias_column && t.activation == kGemmNone;
   for (index i = 0; i < rows; i += L) {
     const index height = rows - i < L ? rows - i : L;
     for (index j = 0; j < t.n; j += L) {
       const index rest = t.n - j;
       Vec<T> x[L];
       load_transposed<T, true>(s + j * lds + i, lds, rest, L, x);
-      if (plain && rest >= L) {
+      if (plain && (kMasksAreFree || rest >= L)) {
+        const index columns = rest < L ? rest : L;
 #pragma GCC unroll 16
         for (index r = 0; r < L; ++r) {
           if (r >= height) break;
-          store(t.c + (i + r) * t.ldc + j, x[r]);
+          T* const to = t.c + (i + r) * t.ldc + j;
+          if (kMasksAreFree) {
+            store_first(to, add ? load_first(to, columns) + x[r] : x[r], columns);
+          } else {
+            store(to, add ? load(to) + x[r] : x[r]);
+          }
         }
         continue;
       }
       alignas(TENFOLD_VECTOR_BYTES) T buffer[L * L];
 #pragma GCC unroll 16
       for (index r = 0; r < L; ++r) store(buffer + r * L, x[r]);
-      if (plain) {
+      if (plain && !add) {
         for (index r = 0; r < height; ++r) store_first(t.c + (i + r) * t.ldc + j, load(buffer + r * L), rest);
         continue;
       }
