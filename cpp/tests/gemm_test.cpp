@@ -329,58 +329,6 @@ TYPED_TEST(Gemm, HasTheSameBitsHoweverItIsCut) {
   }
 }
 
-// A panel of B gathered through two tables, as convolution does, against the matrix written out.
-TYPED_TEST(Gemm, GathersAndShiftsB) {
-  using T = TypeParam;
-  constexpr index kImage = 40, kKernel = 5, kRows = 7;
-  const std::vector<T> image = integers<T>(kImage * kImage, 6);
-  for (index stride : {1, 2}) {
-    const index side = (kImage - kKernel) / stride + 1, n = side * side, k = kKernel * kKernel;
-    std::vector<std::ptrdiff_t> k_offset, j_offset;
-    for (index y = 0; y < kKernel; ++y) {
-      for (index x = 0; x < kKernel; ++x) k_offset.push_back(y * kImage + x);
-    }
-    for (index y = 0; y < side; ++y) {
-      for (index x = 0; x < side; ++x) j_offset.push_back((y * kImage + x) * stride);
-    }
-    std::vector<T> matrix(static_cast<std::size_t>(k * n));
-    for (index kk = 0; kk < k; ++kk) {
-      for (index j = 0; j < n; ++j) {
-        matrix[static_cast<std::size_t>(kk * n + j)] = image[static_cast<std::size_t>(
-            k_offset[static_cast<std::size_t>(kk)] + j_offset[static_cast<std::size_t>(j)])];
-      }
-    }
-    const std::vector<T> w = integers<T>(kRows * k, 7);
-    std::vector<T> expected(static_cast<std::size_t>(kRows * n)), actual(expected.size());
-    naive::gemm<T>(Transpose::no, Transpose::no, kRows, n, k, 1, w.data(), k, matrix.data(), n, 0,
-                   expected.data(), n);
-    for (Isa isa : available_isas()) {
-      const WithIsa with(isa);
-      const GemmPlan<T> plan = make_gemm_plan<T>(kRows, n, k);
-      const Buffer workspace(plan.workspace(2));
-      const WithThreads team_of(2);
-      parallel(1e9, [&](const Team& team) {
-        gemm_driver(team, plan, StridedA<T>{w.data(), k, 1},
-                    GatherB<T>{image.data(), k_offset.data(), j_offset.data()}, StridedC<T>{actual.data(), n},
-                    workspace.data());
-      });
-      EXPECT_EQ(actual, expected) << name_of(isa) << " stride " << stride;
-      // One row of the image at a time needs no packing at all.
-      const GemmPlan<T> direct = make_gemm_plan<T>(kRows, kImage - kKernel + 1, k, true, true);
-      const Buffer room(direct.workspace(1));
-      std::vector<T> row(static_cast<std::size_t>(kRows * direct.n));
-      gemm_driver(Team::alone(), direct, StridedA<T>{w.data(), k, 1},
-                  ShiftedB<T>{image.data(), k_offset.data()}, StridedC<T>{row.data(), direct.n}, room.data());
-      for (index i = 0; stride == 1 && i < kRows; ++i) {
-        for (index j = 0; j < direct.n; ++j) {
-          ASSERT_EQ(row[static_cast<std::size_t>(i * direct.n + j)],
-                    expected[static_cast<std::size_t>(i * n + j)]);
-        }
-      }
-    }
-  }
-}
-
 TYPED_TEST(Gemm, AddsBiasAndActivates) {
   using T = TypeParam;
   const index m = 5, n = 37, k = 600;  // two chunks: bias and activation belong to the last one only

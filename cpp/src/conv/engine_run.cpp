@@ -426,7 +426,7 @@ void ShiftEngine<T>::run_im2col(const Item& item, Scratch& s, const T* base, ind
             t.c = straight ? out + run.target : sums;
             t.ldc = straight ? target_plane_ : NR_;
             t.n = straight ? run.count : tile.vectors * k_.lanes;
-            gemm_.tile[0][tile.vectors - 1][rows - 1](t);
+            gemm_.tile[tile.vectors - 1][rows - 1](t);
             if (finish && !straight)
               k_.scatter(rows, tile.runs, s.tables.runs + tile.run, sums, NR_, out, target_plane_, step);
           }

@@ -521,7 +521,7 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
             const GemmFetch<T> fetch = next_rows->with_tile(tile.k, step);
             tile.next = fetch.data, tile.next_step = fetch.step;
           }
-          if (vectors > 0) gemm_.tile[0][vectors - 1][rows - 1](tile);
+          if (vectors > 0) gemm_.tile[vectors - 1][rows - 1](tile);
           if (whole || few == 0) continue;
           GemmTile<T> rest = tile;
           rest.b += vectors * gemm_.lanes, rest.c += vectors * gemm_.lanes;

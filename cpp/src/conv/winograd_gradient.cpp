@@ -235,7 +235,7 @@ void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, c
       t.beta = chunk.first && slice == 0 ? T(0) : T(1);
       for (index q = q_begin; q < q_end; ++q) {
         const index vectors = divide_up(std::min(width_, geometry_.filters - q * width_), L);
-        const auto& kernels = gemm_.tile[0][vectors - 1];
+        const auto& kernels = gemm_.tile[vectors - 1];
         t.n = vectors * L;
         t.b = u + e * u_step() + q * u_panel_ + k * width_;
         t.c = sums + e * item_step() + (q - q_begin) * R_ * width_;

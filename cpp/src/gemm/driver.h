@@ -7,7 +7,7 @@
 //   A::pack(kernels, i, rows, k, kc, to)    to[kk * rows + p] <-- A[i + p][k + kk]
 //   A::direct(i, k) -> GemmPanelA           only where A::kDirect: a panel readable where it lies
 //   A::rows_together()                      rows of a panel lie side by side in memory; likewise B's columns
-//   A::ahead(i, rows, k) -> GemmFetch       what a direct panel takes from memory that the one before it did not
+//   A::ahead(i, rows, k, kc) -> GemmFetch   what a direct panel takes from memory that the one before it did not
 //   B::pack(kernels, j, n, k, kc, width, to)  to[kk * width + q] <-- B[k + kk][j + q], 0 for n <= q < width
 //   B::direct(j, k) -> GemmPanelB           only where B::kDirect
 //   B::turns(n, kc), B::ahead(turn, j, k, kc) -> GemmFetch
@@ -62,8 +62,7 @@ struct GemmPanelA {
 template <class T>
 struct GemmPanelB {
   const T* data;
-  index step;                               // row kk at data + kk * step ...
-  const std::ptrdiff_t* offsets = nullptr;  // ... or at data + offsets[kk]
+  index step;  // row kk at data + kk * step
 };
 
 // Lines to fetch ahead: data + t * step for t = 0, 1, ...; none where data is null.
@@ -367,11 +366,11 @@ class GemmDriver {
       GemmTile<T> tile{};
       tile.k = kc, tile.n = columns;
       tile.a = from_a.data, tile.a_row = from_a.row, tile.a_step = from_a.step;
-      tile.b = from_b.data, tile.b_step = from_b.step, tile.b_offset = from_b.offsets;
+      tile.b = from_b.data, tile.b_step = from_b.step;
       const GemmFetch<T> fetch = fetched(ahead, q, band, k, kc);
       tile.next = fetch.data, tile.next_step = fetch.step;
       const index vectors = columns == plan_.width ? whole : (columns + kernels_.lanes - 1) / kernels_.lanes;
-      const auto kernel = kernels_.tile[from_b.offsets ? 1 : 0][vectors - 1][rows - 1];
+      const auto kernel = kernels_.tile[vectors - 1][rows - 1];
       if constexpr (takes_rows<C>) {
         if (q >= sums.end) sums.first = q, sums.end = std::min(q_end, q + sums.tiles);
         tile.c = sums.data + (q - sums.first) * plan_.width;
@@ -503,38 +502,6 @@ struct StridedB {
     if (k > 0) return {};
     return {data + j * column + turn * kc * kLine<T>, kLine<T>};
   }
-};
-
-// B[k][j] = data[k_offset[k] + j_offset[j]]: an image seen through a window.
-template <class T>
-struct GatherB {
-  static constexpr bool kDirect = false;
-  const T* data;
-  const std::ptrdiff_t* k_offset;
-  const std::ptrdiff_t* j_offset;
-  bool columns_together() const { return false; }
-  void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
-    kernels.pack_gather(n, kc, data, j_offset + j, k_offset + k, width, to);
-  }
-  index turns(index /*n*/, index /*kc*/) const { return 0; }
-  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
-};
-
-// B[k][j] = data[k_offset[k] + j]: the shifted rows of a padded image, read in place.
-template <class T>
-struct ShiftedB {
-  static constexpr bool kDirect = true;
-  const T* data;
-  const std::ptrdiff_t* k_offset;
-  bool columns_together() const { return true; }
-  void pack(const GemmKernels<T>& kernels, index j, index n, index k, index kc, index width, T* to) const {
-    for (index kk = 0; kk < kc; ++kk) {
-      kernels.pack(n, 1, data + k_offset[k + kk] + j, 1, 1, width, to + kk * width);
-    }
-  }
-  GemmPanelB<T> direct(index j, index k) const { return {data + j, 0, k_offset + k}; }
-  index turns(index /*n*/, index /*kc*/) const { return 0; }
-  GemmFetch<T> ahead(index /*turn*/, index /*j*/, index /*k*/, index /*kc*/) const { return {}; }
 };
 
 // C[i][j] = data[i * ldc + j] = activation(alpha * sum + beta * C[i][j] + bias_row[i] + bias_column[j]).

@@ -107,7 +107,7 @@ void run_stream(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& 
           } else if (left > 0 && (!plan.packs() || line < end - begin)) {
             tile.next = next_part + (plan.packs() ? line : behind), tile.next_step = b.step;
           }
-          kernels.tile[0][vectors - 1][height - 1](tile);
+          kernels.tile[vectors - 1][height - 1](tile);
         }
       }
     }

@@ -121,17 +121,16 @@ struct TilePlace {
   index a_row, a_step;
   const T* b;
   index b_step;
-  const ptrdiff_t* b_offset;
   const T* next;
   index next_step;
 };
 
 // Step by step.
-template <bool kOffsets, bool kAsks, class T, int R, int V, class Last>
+template <bool kAsks, class T, int R, int V, class Last>
 TENFOLD_INLINE void add_up(TilePlace<T, R>& at, Last get_last, Vec<T> (&sum)[R][V]) {
 #pragma GCC unroll 1
   for (; at.k > 0; --at.k) {
-    const T* row = kOffsets ? at.b + *at.b_offset++ : at.b;
+    const T* row = at.b;
     Vec<T> x[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
@@ -150,13 +149,13 @@ TENFOLD_INLINE void add_up(TilePlace<T, R>& at, Last get_last, Vec<T> (&sum)[R][
       __builtin_prefetch(at.next, 0, 2);
       at.next += at.next_step;
     }
-    if (!kOffsets) at.b += at.b_step;
+    at.b += at.b_step;
   }
 }
 
 // Four steps at a time, as many as there are, of an A whose elements lie side by side: along the sum or across it. A load
 // adds up its address by itself: an index that is opaque anew for each one keeps the compiler from doing it beforehand.
-template <bool kAcross, bool kOffsets, bool kAsks, class T, int R, int V>
+template <bool kAcross, bool kAsks, class T, int R, int V>
 TENFOLD_INLINE void add_up_by_four(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
   constexpr ptrdiff_t kElement = sizeof(T);
   const ptrdiff_t steps = at.k & ~ptrdiff_t{3};
@@ -176,20 +175,19 @@ TENFOLD_INLINE void add_up_by_four(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
   ptrdiff_t i = -(steps >> 2) * i_step;
   const char *b = bytes(at.b), *next = bytes(at.next);
   const ptrdiff_t b_step = at.b_step * kElement, b_steps = 3 * b_step, next_step = at.next_step * kElement;
-  const ptrdiff_t* b_offset = at.b_offset;
   do {
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) {
-      const char* row = kOffsets ? bytes(at.b + *b_offset++) : b;
+      const char* row = b;
       Vec<T> x[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         TENFOLD_OPAQUE(row);
-        const char* from = kOffsets || u == 0 ? row : u == 3 ? row + b_steps : row + u * b_step;
+        const char* from = u == 0 ? row : u == 3 ? row + b_steps : row + u * b_step;
         x[v] = load(elements(from + v * kLanes<T> * kElement));
         pin<T>(x[v]);
       }
-      if (!kOffsets) b = row;
+      b = row;
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         TENFOLD_OPAQUE(i);
@@ -203,29 +201,29 @@ TENFOLD_INLINE void add_up_by_four(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
         if (u % 2 == 1) next += 2 * next_step;
       }
     }
-    if (!kOffsets) b += b_step + b_steps;
+    b += b_step + b_steps;
     i += i_step;
   } while (i != 0);
   at.k -= steps;
 #pragma GCC unroll 16
   for (int g = 0; g < at.kGroups; ++g) at.a[g] += steps * at.a_step;
-  at.b = elements(b), at.b_offset = b_offset, at.next = elements(next);
+  at.b = elements(b), at.next = elements(next);
 }
 
-template <bool kOffsets, bool kAsks, class T, int R, int V>
+template <bool kAsks, class T, int R, int V>
 TENFOLD_INLINE void add_all_up(TilePlace<T, R>& at, Vec<T> (&sum)[R][V]) {
   if constexpr (kUnrolls<R, V>) {
     if (at.a_step == 1) {
-      add_up_by_four<false, kOffsets, kAsks>(at, sum);
+      add_up_by_four<false, kAsks>(at, sum);
     } else if (at.a_row == 1) {
-      add_up_by_four<true, kOffsets, kAsks>(at, sum);
+      add_up_by_four<true, kAsks>(at, sum);
     }
   }
   const auto whole = [](const T* p) __attribute__((always_inline)) { return load(p); };
-  add_up<kOffsets, kAsks>(at, whole, sum);
+  add_up<kAsks>(at, whole, sum);
 }
 
-template <class T, int R, int V, bool kOffsets>
+template <class T, int R, int V>
 void tile(const GemmTile<T>& t) {
   Vec<T> sum[R][V];
 #pragma GCC unroll 16
@@ -237,7 +235,7 @@ void tile(const GemmTile<T>& t) {
   at.k = t.k, at.a_row = t.a_row, at.a_step = t.a_step;
 #pragma GCC unroll 16
   for (int g = 0; g < at.kGroups; ++g) at.a[g] = t.a + 3 * g * t.a_row;
-  at.b = t.b, at.b_step = t.b_step, at.b_offset = t.b_offset;
+  at.b = t.b, at.b_step = t.b_step;
   at.next = t.next ? t.next : t.a, at.next_step = t.next_step;
   const index rest = t.n - (V - 1) * kLanes<T>;
   // C is asked for while the sum is made: its rows are too far apart for the processor to guess.
@@ -253,11 +251,11 @@ void tile(const GemmTile<T>& t) {
   // The end of a row that is no whole vector is read with a mask; all else without, which is 2 % faster.
   if (kMasksAreFree && rest < kLanes<T>) {
     const auto first = [rest](const T* p) __attribute__((always_inline)) { return load_first(p, rest); };
-    add_up<kOffsets, true>(at, first, sum);
+    add_up<true>(at, first, sum);
   } else if (kMasksAreFree || t.next) {
-    add_all_up<kOffsets, true>(at, sum);
+    add_all_up<true>(at, sum);
   } else {  // to ask for one and the same line costs AVX2 a tenth of the time
-    add_all_up<kOffsets, false>(at, sum);
+    add_all_up<false>(at, sum);
   }
   // Tiles that need nothing but their sums and a bias are stored from registers, ragged ones where a mask costs nothing;
   // all else goes through a buffer, so that the code for the rest exists once.
@@ -509,24 +507,6 @@ void pack(index count, index k, const T* from, index panel_stride, index k_strid
   }
 }
 
-template <class T>
-void pack_gather(index count, index k, const T* from, const ptrdiff_t* p_offset, const ptrdiff_t* k_offset,
-                 index width, T* to) {
-  for (index p = 0; p < count;) {
-    index run = 1;
-    while (p + run < count && p_offset[p + run] == p_offset[p] + run) ++run;
-    const T* source = from + p_offset[p];
-    if (run == 1) {
-      for (index kk = 0; kk < k; ++kk) to[kk * width + p] = source[k_offset[kk]];
-      if (p + run == count) clear_tail(count, k, width, to);
-    } else {
-      for (index kk = 0; kk < k; ++kk)
-        copy(source + k_offset[kk], run, p + run == count ? width - p : run, to + kk * width + p);
-    }
-    p += run;
-  }
-}
-
 // Squares are turned one by one and stored; where more is to be done with the sums, through a buffer.
 template <class T>
 void finish_transposed(index rows, index lds, const T* s, const GemmTile<T>& t) {
@@ -704,10 +684,10 @@ double burn(index rounds, T* sink) {
 
 // ---- the table ----
 
-template <class T, bool kOffsets, int V, int R>
+template <class T, int V, int R>
 constexpr auto tile_or_null() -> void (*)(const GemmTile<T>&) {
   if constexpr (R <= kRowsAtMost[V - 1]) {
-    return tile<T, R, V, kOffsets>;
+    return tile<T, R, V>;
   } else {
     return nullptr;
   }
@@ -725,16 +705,10 @@ constexpr auto dot_or_null() -> void (*)(const GemmDot<T>&) {
 #define TENFOLD_DOT_ROW(r)                                                 \
   {dot_or_null<T, r, 1>(), dot_or_null<T, r, 2>(), dot_or_null<T, r, 3>(), \
    dot_or_null<T, r, 4>(), dot_or_null<T, r, 5>(), dot_or_null<T, r, 6>()}
-#define TENFOLD_TILE_ROW(offsets, v)                                                                           \
-  {                                                                                                            \
-      tile_or_null<T, offsets, v, 1>(),  tile_or_null<T, offsets, v, 2>(),  tile_or_null<T, offsets, v, 3>(),  \
-      tile_or_null<T, offsets, v, 4>(),  tile_or_null<T, offsets, v, 5>(),  tile_or_null<T, offsets, v, 6>(),  \
-      tile_or_null<T, offsets, v, 7>(),  tile_or_null<T, offsets, v, 8>(),  tile_or_null<T, offsets, v, 9>(),  \
-      tile_or_null<T, offsets, v, 10>(), tile_or_null<T, offsets, v, 11>(), tile_or_null<T, offsets, v, 12>(), \
-  }
-#define TENFOLD_TILES(offsets)                                                               \
-  {TENFOLD_TILE_ROW(offsets, 1), TENFOLD_TILE_ROW(offsets, 2), TENFOLD_TILE_ROW(offsets, 3), \
-   TENFOLD_TILE_ROW(offsets, 4)}
+#define TENFOLD_TILE_ROW(v)                                                                              \
+  {tile_or_null<T, v, 1>(), tile_or_null<T, v, 2>(),  tile_or_null<T, v, 3>(),  tile_or_null<T, v, 4>(), \
+   tile_or_null<T, v, 5>(), tile_or_null<T, v, 6>(),  tile_or_null<T, v, 7>(),  tile_or_null<T, v, 8>(), \
+   tile_or_null<T, v, 9>(), tile_or_null<T, v, 10>(), tile_or_null<T, v, 11>(), tile_or_null<T, v, 12>()}
 
 template <class T>
 constexpr GemmKernels<T> make_table() {
@@ -742,7 +716,7 @@ constexpr GemmKernels<T> make_table() {
           {kRowsAtMost[0], kRowsAtMost[1], kRowsAtMost[2], kRowsAtMost[3]},
           kRows,
           kVectors,
-          {TENFOLD_TILES(false), TENFOLD_TILES(true)},
+          {TENFOLD_TILE_ROW(1), TENFOLD_TILE_ROW(2), TENFOLD_TILE_ROW(3), TENFOLD_TILE_ROW(4)},
           {few_columns<T, 1>, few_columns<T, 2>, few_columns<T, 3>, few_columns<T, 4>},
           measured_costs(),
           kMasksAreFree ? 2 : 12,
@@ -751,7 +725,6 @@ constexpr GemmKernels<T> make_table() {
           kDotColumns,
           {TENFOLD_DOT_ROW(1), TENFOLD_DOT_ROW(2), TENFOLD_DOT_ROW(3), TENFOLD_DOT_ROW(4)},
           pack<T>,
-          pack_gather<T>,
           finish<T>,
           finish_transposed<T>,
           relu_backward<T>,

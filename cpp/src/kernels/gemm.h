@@ -16,8 +16,7 @@ enum GemmActivation {
 
 // One call of the register tile:
 //
-//   s[i][j] = sum over kk < k, ascending, of a[kk * a_step + i * a_row] * b[row(kk) + j]
-//   row(kk) = b_offset ? b_offset[kk] : kk * b_step
+//   s[i][j] = sum over kk < k, ascending, of a[kk * a_step + i * a_row] * b[kk * b_step + j]
 //   c[i * ldc + j] = activation(alpha * s[i][j] + beta * c[i * ldc + j] + bias_row[i] + bias_column[j])
 //
 // for 0 <= i < rows, 0 <= j < n, where rows and the number of vectors are chosen by the function taken from
@@ -32,7 +31,6 @@ struct GemmTile {
   ptrdiff_t a_row, a_step;
   const T* b;
   ptrdiff_t b_step;
-  const ptrdiff_t* b_offset;  // null: b_step
   T* c;
   ptrdiff_t ldc;
   ptrdiff_t n;  // (vectors - 1) * lanes < n <= vectors * lanes
@@ -99,9 +97,8 @@ struct GemmKernels {
   int rows_at_most[kGemmMaxVectors];  // [v]: tallest tile that is v + 1 vectors wide without spilling; 0:
                                       // none
   int rows, vectors;                  // the tile for products large in both directions
-  // tile[offsets][v][r]: v + 1 vectors wide, r + 1 rows high; with b_offset (1) or b_step (0). Null where it
-  // would spill.
-  void (*tile[2][kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
+  // tile[v][r]: v + 1 vectors wide, r + 1 rows high. Null where it would spill.
+  void (*tile[kGemmMaxVectors][kGemmMaxRows])(const GemmTile<T>&);
   // few[n - 1]: n columns, with the rows (at most `rows` above) of a packed panel in the lanes. A sum has other bits than
   // in a tile. alpha is 1, beta 0 or 1, without bias and activation. Reads every row of the panel as whole vectors for
   // `rows` elements, so up to 15 elements behind its last one.
@@ -117,10 +114,6 @@ struct GemmKernels {
   // where one of the strides is 1.
   void (*pack)(ptrdiff_t count, ptrdiff_t k, const T* from, ptrdiff_t panel_stride, ptrdiff_t k_stride,
                ptrdiff_t width, T* to);
-  // to[kk * width + p] = from[k_offset[kk] + p_offset[p]] for p < count, 0 for count <= p < width. Fast where
-  // p_offset runs upwards in steps of 1.
-  void (*pack_gather)(ptrdiff_t count, ptrdiff_t k, const T* from, const ptrdiff_t* p_offset,
-                      const ptrdiff_t* k_offset, ptrdiff_t width, T* to);
   // c[i * ldc + j] = activation(alpha * s + beta * c + bias) as above, from a buffer of sums s[i * lds + j].
   void (*finish)(ptrdiff_t rows, ptrdiff_t lds, const T* s, const GemmTile<T>& tile);
   // The same from sums that lie the other way, s[j * lds + i].
