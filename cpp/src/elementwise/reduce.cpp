@@ -200,11 +200,14 @@ void reduce_source(const Team& team, const Reduce& g, Reduction kind, const Sour
     reduce_side_by_side(team, g, kind, source, partial);
   } else if (g.inner_folded) {
     const index length = g.piece_length(), per_row = divide_up(g.inner, length);
-    team.for_each(g.kept_count * pieces, [&](index i) {
-      const index o = i / pieces, piece = i % pieces, base = g.kept_offset(o);
+    // In the order in which they lie in memory, as far as pieces are whole.
+    team.for_each(g.kept_count * pieces, [&](index item) {
+      const index part = item % per_row, o = item / per_row % g.kept_count,
+                  group = item / per_row / g.kept_count;
+      const index piece = group * per_row + part, i = o * pieces + piece, base = g.kept_offset(o);
       if (per_row > 1) {
-        const index begin = piece % per_row * length, width = std::min(length, g.inner - begin);
-        partial[i] = fold.row(width, source.at(team, base + g.folded_offset(piece / per_row) + begin, width));
+        const index begin = part * length, width = std::min(length, g.inner - begin);
+        partial[i] = fold.row(width, source.at(team, base + g.folded_offset(group) + begin, width));
         return;
       }
       const index begin = piece * rows, end = std::min(begin + rows, g.folded_count);
