@@ -126,7 +126,7 @@ class Pointwise {
 
   // In multiply-adds of a vector, as the plan's time.
   double time_together() const {
-    constexpr double kPack = 20, kSplit = 150;  // a vector of pixels, out of the cache; a tile of two images
+    constexpr double kPack = 12, kSplit = 150;  // a vector of pixels, out of the cache; a tile of two images
     const double vectors = static_cast<double>(together_.n) / together_.kernels->lanes;
     return together_.time + kPack * vectors * static_cast<double>(together_.k) +
            kSplit * static_cast<double>(images_ * together_.m_panels);
