@@ -126,11 +126,17 @@ GemmActivation gemm_activation(ConvActivation a) {
                                                : kGemmNone;
 }
 
+// Whether a form that errs more than the direct one may be chosen: float64 is taken for its digits.
+template <class T>
+bool may_err_more(const ConvOptions& options) {
+  return options.algorithm == ConvAlgorithm::automatic && sizeof(T) == sizeof(float);
+}
+
 // Null where another algorithm is wanted, or better.
 template <class T, class Problem>
 std::unique_ptr<Winograd<T>> make_winograd(const ConvGeometry& g, const ConvOptions& options, bool adjoint,
                                            const Problem& problem) {
-  const bool automatic = options.algorithm == ConvAlgorithm::automatic && sizeof(T) == sizeof(float);
+  const bool automatic = may_err_more<T>(options);
   if (!(automatic && winograd_applies(g, adjoint)) && !is_winograd(options.algorithm)) return nullptr;
   WinogradProblem p = problem();
   p.tile = automatic                                       ? winograd_choice(p)
@@ -174,7 +180,7 @@ Product<T> make_forward(const ConvGeometry& g, const ConvOptions& options) {
   }
   if (auto form = make_winograd<T>(g, options, false, [&] { return winograd_forward(g, options); }))
     return form;
-  if (automatic && sizeof(T) == sizeof(float) && phases_apply(g, options, false))
+  if (may_err_more<T>(options) && phases_apply(g, options, false))
     return std::make_unique<PhasedProduct<T>>(g, options, false);
   if (automatic) {
     if (few_pixels_applies<T>(g)) return std::make_unique<UnfoldedProduct<T>>(g, problem.fill, activation);
@@ -203,7 +209,7 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
   }
   if (auto form = make_winograd<T>(g, options, true, [&] { return winograd_adjoint(g, folds(g.window)); }))
     return form;
-  if (automatic && sizeof(T) == sizeof(float) && phases_apply(g, options, true))
+  if (may_err_more<T>(options) && phases_apply(g, options, true))
     return std::make_unique<PhasedProduct<T>>(g, options, true, folds(g.window));
   if (automatic && lane_conv_choice(g, LaneOperator::adjoint, sizeof(T)))
     return make_lane_backward<T>(g, options);
@@ -212,11 +218,12 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
 }
 
 // Tiles of the weight gradient in Winograd's form; 0: another form.
-int winograd_gradient_tiles(const ConvGeometry& g, ConvAlgorithm algorithm, bool single) {
+template <class T>
+int winograd_gradient_tiles(const ConvGeometry& g, const ConvOptions& options) {
   if (!winograd_gradient_applies(g)) return 0;
-  switch (algorithm) {
+  switch (options.algorithm) {
     case ConvAlgorithm::automatic:
-      return single ? winograd_gradient_choice(g) : 0;
+      return may_err_more<T>(options) ? winograd_gradient_choice(g) : 0;
     case ConvAlgorithm::winograd:
       return winograd_gradient_tile(g);
     case ConvAlgorithm::winograd2:
@@ -240,9 +247,9 @@ WeightProduct<T> make_weight_product(const ConvGeometry& g, const ConvOptions& o
     if (is_whole_window(g)) return std::make_unique<WholeWindowGradient<T>>(g);
     if (sampled_applies(g, options)) return std::make_unique<SampledGradient<T>>(g, options);
   }
-  if (const int tile = winograd_gradient_tiles(g, options.algorithm, sizeof(T) == sizeof(float)))
+  if (const int tile = winograd_gradient_tiles<T>(g, options))
     return std::make_unique<WinogradGradient<T>>(g, tile, options.border_value);
-  if (automatic && sizeof(T) == sizeof(float) && phases_gradient_applies(g, options))
+  if (may_err_more<T>(options) && phases_gradient_applies(g, options))
     return std::make_unique<PhasedGradient<T>>(g, options);
   if (automatic && lane_conv_choice(g, LaneOperator::weight_gradient, sizeof(T)))
     return std::make_unique<LaneGradient<T>>(g, options);

@@ -54,74 +54,134 @@ StreamPlan<T> plan_stream(index rows, index n, index k, bool turned) {
   return plan;
 }
 
+namespace {
+
+// One member's part of a product.
+template <class T>
+class StreamDriver {
+ public:
+  StreamDriver(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& a, const StridedB<T>& b,
+               const StridedC<T>& c, std::byte* workspace)
+      : team_(team),
+        plan_(plan),
+        tiles_(plan.tiles),
+        kernels_(*plan.tiles.kernels),
+        a_(a),
+        b_(b),
+        c_(c),
+        sums_(reinterpret_cast<T*>(workspace) +
+              team.rank() * (plan.sums() + plan.packed_b() + plan.packed_a())),
+        columns_(sums_ + plan.sums()),
+        rows_(columns_ + plan.packed_b()) {}
+
+  void run() const {
+    team_.for_each(plan_.pieces, [&](index number) {
+      const index first = plan_.by_piece.begin(number), last = plan_.by_piece.begin(number + 1);
+      const Piece piece{first, last, tiles_.column(first), tiles_.column(last)};
+      for (index k = 0; k < tiles_.k; k += plan_.kc) add_part(piece, {k, std::min(plan_.kc, tiles_.k - k)});
+      write(piece);
+    });
+  }
+
+ private:
+  static constexpr index kAhead = kAheadBytes / static_cast<index>(sizeof(T));
+
+  // Panels of columns, and the columns themselves.
+  struct Piece {
+    index q_begin, q_end, begin, end;
+    index panels() const { return q_end - q_begin; }
+    index columns() const { return end - begin; }
+  };
+  // A part of K.
+  struct Part {
+    index begin, count;
+    index end() const { return begin + count; }
+  };
+
+  // Panels that are packed: all of them, or one that ends inside a vector.
+  bool is_packed(index q) const { return plan_.packs() || (q + 1 == tiles_.n_panels && tiles_.packs_end()); }
+  T* packed(const Piece& piece, index q, const Part& part) const {
+    return columns_ + (plan_.packs() ? (q - piece.q_begin) * part.count * tiles_.width : 0);
+  }
+
+  void pack_columns(const Piece& piece, const Part& part) const {
+    for (index kk = 0; kk < part.count; kk += kRowsAtOnce) {
+      const index count = std::min(kRowsAtOnce, part.count - kk);
+      for (index q = plan_.packs() ? piece.q_begin : piece.q_end - 1; q < piece.q_end; ++q) {
+        if (!is_packed(q)) continue;
+        const index j = tiles_.column(q);
+        b_.pack(kernels_, j, tiles_.column(q + 1) - j, part.begin + kk, count, tiles_.width,
+                packed(piece, q, part) + kk * tiles_.width);
+      }
+    }
+  }
+
+  // What a tile asks for: what the ones behind it read in place, or lines of the next part.
+  GemmFetch<T> ahead(const Piece& piece, const Part& part, index p, index q) const {
+    const index j = tiles_.column(q), behind = j + kAhead - piece.end;  // ... this part's end
+    if (!plan_.packs() && behind < 0) return {b_.direct(j, part.begin).data + kAhead, b_.step};
+    if (part.end() == tiles_.k) return {};
+    const T* const next_part = b_.data + part.end() * b_.step + piece.begin;
+    if (!plan_.packs()) return {next_part + behind, b_.step};
+    const index line = (p * piece.panels() + q - piece.q_begin) * kLine<T>;
+    return line < piece.columns() ? GemmFetch<T>{next_part + line, b_.step} : GemmFetch<T>{};
+  }
+
+  // sums (+)= A B over a part of K.
+  void add_part(const Piece& piece, const Part& part) const {
+    pack_columns(piece, part);
+    for (index p = 0; p < tiles_.m_panels; ++p) {
+      const index i = tiles_.row(p), height = tiles_.row(p + 1) - i;
+      a_.pack(kernels_, i, height, part.begin, part.count, rows_);
+      for (index q = piece.q_begin; q < piece.q_end; ++q) {
+        const index j = tiles_.column(q), n = tiles_.column(q + 1) - j;
+        const index vectors = divide_up(n, index{kernels_.lanes});
+        const GemmPanelB<T> panel =
+            is_packed(q) ? GemmPanelB<T>{packed(piece, q, part), tiles_.width} : b_.direct(j, part.begin);
+        const GemmFetch<T> next = ahead(piece, part, p, q);
+        GemmTile<T> tile{};
+        // What is behind the columns exists where they are packed, and whole vectors are faster.
+        tile.k = part.count, tile.n = is_packed(q) ? vectors * kernels_.lanes : n;
+        tile.a = rows_, tile.a_row = 1, tile.a_step = height;
+        tile.b = panel.data, tile.b_step = panel.step;
+        tile.c = sums_ + i * plan_.pitch() + (j - piece.begin), tile.ldc = plan_.pitch();
+        tile.alpha = 1, tile.beta = part.begin == 0 ? T(0) : T(1);
+        tile.next = next.data, tile.next_step = next.step;
+        kernels_.tile[vectors - 1][height - 1](tile);
+      }
+    }
+  }
+
+  // C <-- the sums of a piece.
+  void write(const Piece& piece) const {
+    GemmTile<T> target{};
+    if (plan_.turned) {
+      target.n = tiles_.m;
+      c_([&](const GemmTile<T>& t) { kernels_.finish_transposed(piece.columns(), plan_.pitch(), sums_, t); },
+         target, piece.begin, 0, piece.columns(), true, true);
+    } else {
+      target.n = piece.columns();
+      c_([&](const GemmTile<T>& t) { kernels_.finish(tiles_.m, plan_.pitch(), sums_, t); }, target, 0,
+         piece.begin, tiles_.m, true, true);
+    }
+  }
+
+  const Team& team_;
+  const StreamPlan<T>& plan_;
+  const GemmPlan<T>& tiles_;
+  const GemmKernels<T>& kernels_;
+  const StridedA<T>& a_;
+  const StridedB<T>& b_;
+  const StridedC<T>& c_;
+  T *const sums_, *const columns_, *const rows_;
+};
+
+}  // namespace
+
 template <class T>
 void run_stream(const Team& team, const StreamPlan<T>& plan, const StridedA<T>& a, const StridedB<T>& b,
                 const StridedC<T>& c, std::byte* workspace) {
-  constexpr index kAhead = kAheadBytes / static_cast<index>(sizeof(T));
-  const GemmPlan<T>& tiles = plan.tiles;
-  const GemmKernels<T>& kernels = *tiles.kernels;
-  const index width = tiles.width, pitch = plan.pitch();
-  T* const sums =
-      reinterpret_cast<T*>(workspace) + team.rank() * (plan.sums() + plan.packed_b() + plan.packed_a());
-  T* const columns = sums + plan.sums();
-  T* const rows = columns + plan.packed_b();
-  team.for_each(plan.pieces, [&](index piece) {
-    const index q_begin = plan.by_piece.begin(piece), q_end = plan.by_piece.begin(piece + 1);
-    const index begin = tiles.column(q_begin), end = tiles.column(q_end);
-    for (index k = 0; k < tiles.k; k += plan.kc) {
-      const index kc = std::min(plan.kc, tiles.k - k), left = tiles.k - k - kc;
-      // Panels that are packed: all of them, or one that ends inside a vector.
-      const auto is_packed = [&](index q) {
-        return plan.packs() || (q + 1 == tiles.n_panels && tiles.packs_end());
-      };
-      const auto packed = [&](index q) { return columns + (plan.packs() ? (q - q_begin) * kc * width : 0); };
-      for (index kk = 0; kk < kc; kk += kRowsAtOnce) {
-        const index count = std::min(kRowsAtOnce, kc - kk);
-        for (index q = plan.packs() ? q_begin : q_end - 1; q < q_end; ++q) {
-          if (!is_packed(q)) continue;
-          const index j = tiles.column(q);
-          b.pack(kernels, j, tiles.column(q + 1) - j, k + kk, count, width, packed(q) + kk * width);
-        }
-      }
-      for (index p = 0; p < tiles.m_panels; ++p) {
-        const index i = tiles.row(p), height = tiles.row(p + 1) - i;
-        a.pack(kernels, i, height, k, kc, rows);
-        for (index q = q_begin; q < q_end; ++q) {
-          const index j = tiles.column(q), n = tiles.column(q + 1) - j;
-          const index vectors = divide_up(n, index{kernels.lanes});
-          GemmTile<T> tile{};
-          // What is behind the columns exists where they are packed, and whole vectors are faster.
-          tile.k = kc, tile.n = is_packed(q) ? vectors * kernels.lanes : n;
-          tile.a = rows, tile.a_row = 1, tile.a_step = height;
-          const GemmPanelB<T> in_place = b.direct(j, k);
-          tile.b = is_packed(q) ? packed(q) : in_place.data,
-          tile.b_step = is_packed(q) ? width : in_place.step;
-          tile.c = sums + i * pitch + (j - begin), tile.ldc = pitch;
-          tile.alpha = 1, tile.beta = k == 0 ? T(0) : T(1);
-          // What the tiles behind this one read in place, or the lines of the next part.
-          const T* const next_part = b.data + (k + kc) * b.step + begin;
-          const index behind = j + kAhead - end;  // ... this part's end
-          const index line = (p * (q_end - q_begin) + q - q_begin) * kLine<T>;
-          if (!plan.packs() && behind < 0) {
-            tile.next = tile.b + kAhead, tile.next_step = tile.b_step;
-          } else if (left > 0 && (!plan.packs() || line < end - begin)) {
-            tile.next = next_part + (plan.packs() ? line : behind), tile.next_step = b.step;
-          }
-          kernels.tile[vectors - 1][height - 1](tile);
-        }
-      }
-    }
-    GemmTile<T> target{};
-    if (plan.turned) {
-      target.n = tiles.m;
-      c([&](const GemmTile<T>& t) { kernels.finish_transposed(end - begin, pitch, sums, t); }, target, begin,
-        0, end - begin, true, true);
-    } else {
-      target.n = end - begin;
-      c([&](const GemmTile<T>& t) { kernels.finish(tiles.m, pitch, sums, t); }, target, 0, begin, tiles.m,
-        true, true);
-    }
-  });
+  StreamDriver<T>(team, plan, a, b, c, workspace).run();
 }
 
 #define TENFOLD_INSTANTIATE(T)                                                                           \
