@@ -160,15 +160,16 @@ struct Produced {
 template <class T, class Source>
 void reduce_side_by_side(const Team& team, const Reduce& g, Reduction kind, const Source& source,
                          T* partial) {
-  constexpr index kMost = 256, kTogether = 2048;  // outputs, and elements, at a time
+  constexpr index kMost = 256, kTogether = kPieceElements;  // outputs, and elements, at a time
   const FoldKernel<T>& fold = fold_of<T>(kind);
   const index pieces = g.pieces(), rows = g.piece_rows(), along = g.kept.back().size;
-  const index fair = divide_up(g.kept_count, 4 * team.size());
+  const index fair = divide_up(g.kept_count, 2 * team.size());
   const index group = std::max<index>(1, std::min({kMost, kTogether / g.inner, along, fair}));
   const index groups = divide_up(along, group);
-  team.for_each(g.kept_count / along * groups * pieces, [&](index i) {
-    const index piece = i % pieces, first = i / pieces % groups * group;
-    const index o = i / pieces / groups * along + first, count = std::min(group, along - first);
+  const index all = g.kept_count / along * groups;
+  team.for_each(all * pieces, [&](index i) {
+    const index piece = i / all, first = i % groups * group;
+    const index o = i % all / groups * along + first, count = std::min(group, along - first);
     const index base = g.kept_offset(o), begin = piece * rows, end = std::min(begin + rows, g.folded_count);
     T results[kMost];
     for (index r = begin; r < end; ++r) {
