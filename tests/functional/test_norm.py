@@ -20,6 +20,10 @@ SHAPES = [
     pytest.param((2, 3, 65, 65), id="plane_of_two_pieces"),
     pytest.param((2, 3, 2, 7, 5), id="3d"),
     pytest.param((2, 3, 1, 1), id="one_pixel"),
+    pytest.param((3, 40, 2, 2), id="small_planes"),
+    pytest.param((2, 33, 16), id="largest_turned_backward"),
+    pytest.param((2, 35, 17), id="turned_forward"),
+    pytest.param((2, 70, 64), id="largest_turned_forward"),
 ]
 MODES = [
     pytest.param(
@@ -93,7 +97,9 @@ def test_gradient_by_differences(shape):
     check_gradients(lambda x, w, b: F.batch_norm(x, mean, var, w, b), x, w, b)
 
 
-@pytest.mark.parametrize("shape", [(1000, 3), (10, 3, 100)], ids=["columns", "planes"])
+@pytest.mark.parametrize(
+    "shape", [(1000, 3), (10, 3, 100), (100, 3, 10)], ids=["columns", "planes", "small_planes"]
+)
 def test_large_mean_does_not_spoil_the_variance(isa, shape):
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32) + np.float32(10000)
     mean, var = np.zeros(3, np.float32), np.zeros(3, np.float32)
@@ -103,7 +109,9 @@ def test_large_mean_does_not_spoil_the_variance(isa, shape):
     np.testing.assert_allclose(var, x.astype(float).var(axis=axes, ddof=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(2000, 100), (20, 10, 1000)], ids=["columns", "planes"])
+@pytest.mark.parametrize(
+    "shape", [(2000, 100), (20, 10, 1000), (30, 70, 4, 4)], ids=["columns", "planes", "small_planes"]
+)
 def test_same_bits_at_every_thread_count(shape):
     x, mean, var, w, b = draw(shape, np.float32, True, True)
     dy = np.random.default_rng(1).standard_normal(shape).astype(np.float32)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/past.h"
 #include "tenfold/memory.h"
@@ -13,6 +14,17 @@ namespace {
 constexpr index kPiece = 4096;  // values of a plane per piece: fits the L1 cache for the second pass
 constexpr index kRows = 64;     // rows and columns of a block
 constexpr index kColumns = 64;
+// Small planes: side by side, and the most values of one for which turning them is cheaper than sums across a vector.
+constexpr index kTurned = 32, kMostMoments = 64, kMostSums = 16;
+
+// Small planes of up to kTurned channels, turned: value i of channel c at [i * kTurned + c].
+template <class T>
+struct TurnedPlanes {
+  TurnedPlanes(index inner, index width, const T* x) {
+    kernels<GemmKernels, T>().pack(width, inner, x, inner, 1, kTurned, data);
+  }
+  alignas(kLineBytes) T data[kMostMoments * kTurned];
+};
 
 // The statistics of one piece and channel: moments (mean, squared deviations) or two sums.
 struct Pair {
@@ -61,6 +73,17 @@ void BatchNorm<T>::share(const Team& team, Plane&& plane, Columns&& block) const
   });
 }
 
+// turned(sample, first channel, width, offset) for all planes.
+template <class T>
+template <class Turned>
+void BatchNorm<T>::share_turned(const Team& team, Turned&& turned) const {
+  const index across = divide_up(channels, kTurned);
+  team.for_each(samples * across, [&](index task) {
+    const index sample = task / across, channel = task % across * kTurned;
+    turned(sample, channel, std::min(kTurned, channels - channel), (sample * channels + channel) * inner);
+  });
+}
+
 template <class T>
 void BatchNorm<T>::apply(const Team& team, const T* x, const T* weight, const T* bias, const T* mean,
                          const T* inverse, T* y, std::byte* workspace) const {
@@ -96,18 +119,28 @@ void BatchNorm<T>::forward_training(const Team& team, const T* x, const T* weigh
     pairs[part * channels + channel] = {static_cast<double>(shift) + correction,
                                         static_cast<double>(squares) - correction * static_cast<double>(sum)};
   };
-  share(
-      team,
-      [&](index part, index c, index at, index n) {
-        T shift, sum, squares;
-        k.moments_plane(n, x + at, &shift, &sum, &squares);
-        put(part, c, n, shift, sum, squares);
-      },
-      [&](index part, index c, index width, index at, index rows) {
-        T shift[kColumns], sum[kColumns], squares[kColumns];
-        k.moments_columns(rows, width, channels, x + at, shift, sum, squares);
-        for (index i = 0; i < width; ++i) put(part, c + i, rows, shift[i], sum[i], squares[i]);
-      });
+  const auto moments = [&](index part, index c, index rows, index width, index pitch, const T* from) {
+    T shift[kColumns], sum[kColumns], squares[kColumns];
+    k.moments_columns(rows, width, pitch, from, shift, sum, squares);
+    for (index i = 0; i < width; ++i) put(part, c + i, rows, shift[i], sum[i], squares[i]);
+  };
+  if (small_planes(kMostMoments)) {
+    share_turned(team, [&](index sample, index c, index width, index at) {
+      const TurnedPlanes<T> planes(inner, width, x + at);
+      moments(sample, c, inner, width, kTurned, planes.data);
+    });
+  } else {
+    share(
+        team,
+        [&](index part, index c, index at, index n) {
+          T shift, sum, squares;
+          k.moments_plane(n, x + at, &shift, &sum, &squares);
+          put(part, c, n, shift, sum, squares);
+        },
+        [&](index part, index c, index width, index at, index rows) {
+          moments(part, c, rows, width, channels, x + at);
+        });
+  }
   const index pieces = pieces_per_plane();
   team.for_range(channels, 16, [&](index begin, index end) {
     for (index c = begin; c < end; ++c) {
@@ -165,7 +198,18 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
   T* a = reinterpret_cast<T*>(workspace + pair_bytes(parts() * channels) + line);
   T* b = reinterpret_cast<T*>(workspace + pair_bytes(parts() * channels) + 2 * line);
   const bool sums = dweight != nullptr || dbias != nullptr || training;
-  if (sums) {
+  const auto add_up = [&](index part, index c, index rows, index width, index pitch, const T* values,
+                          const T* gradients) {
+    T sum[kColumns], product[kColumns];
+    k.sums_columns(rows, width, pitch, values, gradients, mean + c, sum, product);
+    for (index i = 0; i < width; ++i) pairs[part * channels + c + i] = {sum[i], product[i]};
+  };
+  if (sums && small_planes(kMostSums)) {
+    share_turned(team, [&](index sample, index c, index width, index at) {
+      const TurnedPlanes<T> values(inner, width, x + at), gradients(inner, width, dy + at);
+      add_up(sample, c, inner, width, kTurned, values.data, gradients.data);
+    });
+  } else if (sums) {
     share(
         team,
         [&](index part, index c, index at, index n) {
@@ -174,9 +218,7 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
           pairs[part * channels + c] = {sum, product};
         },
         [&](index part, index c, index width, index at, index rows) {
-          T sum[kColumns], product[kColumns];
-          k.sums_columns(rows, width, channels, x + at, dy + at, mean + c, sum, product);
-          for (index i = 0; i < width; ++i) pairs[part * channels + c + i] = {sum[i], product[i]};
+          add_up(part, c, rows, width, channels, x + at, dy + at);
         });
   }
   team.for_range(channels, 16, [&](index begin, index end) {
