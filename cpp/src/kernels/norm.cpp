@@ -42,10 +42,13 @@ void moments_columns(index rows, index width, index pitch, const T* x, T* shift,
 }
 
 template <class T>
-void apply_plane(index n, const T* x, T mean, T factor, T bias, bool past, T* y) {
-  const Vec<T> m = splat(mean), f = splat(factor), b = splat(bias);
-  produce<T>(n, y, past,
-             [&](auto at, index i) __attribute__((always_inline)) { return (at.load(x + i) - m) * f + b; });
+void apply_planes(index planes, index n, const T* x, const T* mean, const T* factor, const T* bias, bool past,
+                  T* y) {
+  for (index p = 0; p < planes; ++p, x += n, y += n) {
+    const Vec<T> m = splat(mean[p]), f = splat(factor[p]), b = splat(bias[p]);
+    produce<T>(n, y, past,
+               [&](auto at, index i) __attribute__((always_inline)) { return (at.load(x + i) - m) * f + b; });
+  }
 }
 
 template <class T>
@@ -87,11 +90,14 @@ void sums_columns(index rows, index width, index pitch, const T* x, const T* dy,
 }
 
 template <class T>
-void backward_plane(index n, const T* x, const T* dy, T mean, T factor, T a, T b, bool past, T* dx) {
-  const Vec<T> m = splat(mean), f = splat(factor), va = splat(a), vb = splat(b);
-  produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
-    return f * (at.load(dy + i) - va - (at.load(x + i) - m) * vb);
-  });
+void backward_planes(index planes, index n, const T* x, const T* dy, const T* mean, const T* factor,
+                     const T* a, const T* b, bool past, T* dx) {
+  for (index p = 0; p < planes; ++p, x += n, dy += n, dx += n) {
+    const Vec<T> m = splat(mean[p]), f = splat(factor[p]), va = splat(a[p]), vb = splat(b[p]);
+    produce<T>(n, dx, past, [&](auto at, index i) __attribute__((always_inline)) {
+      return f * (at.load(dy + i) - va - (at.load(x + i) - m) * vb);
+    });
+  }
 }
 
 template <class T>
@@ -108,8 +114,8 @@ void backward_columns(index rows, index width, index pitch, const T* x, const T*
 
 template <class T>
 constexpr NormKernels<T> make_table() {
-  return {moments_plane<T>, moments_columns<T>, apply_plane<T>,    apply_columns<T>,
-          sums_plane<T>,    sums_columns<T>,    backward_plane<T>, backward_columns<T>};
+  return {moments_plane<T>, moments_columns<T>, apply_planes<T>,    apply_columns<T>,
+          sums_plane<T>,    sums_columns<T>,    backward_planes<T>, backward_columns<T>};
 }
 
 }  // namespace

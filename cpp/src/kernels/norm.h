@@ -1,6 +1,6 @@
 // Statistics and affine maps of batch normalisation, for two layouts:
 //
-//   plane    n neighbouring values of one channel
+//   plane    n neighbouring values of one channel; planes: those of some channels, one after the other
 //   columns  `rows` rows, `pitch` values apart, of `width` neighbouring channels each; per-channel numbers
 //   are arrays
 //
@@ -22,7 +22,8 @@ struct NormKernels {
   void (*moments_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, T* shift, T* sum,
                           T* squares);
   // y = (x - mean) factor + bias
-  void (*apply_plane)(ptrdiff_t n, const T* x, T mean, T factor, T bias, bool past, T* y);
+  void (*apply_planes)(ptrdiff_t planes, ptrdiff_t n, const T* x, const T* mean, const T* factor,
+                       const T* bias, bool past, T* y);
   void (*apply_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* mean,
                         const T* factor, const T* bias, T* y);
   // sum = sum of dy; product = sum of dy (x - mean)
@@ -30,7 +31,8 @@ struct NormKernels {
   void (*sums_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* dy,
                        const T* mean, T* sum, T* product);
   // dx = factor (dy - a - (x - mean) b)
-  void (*backward_plane)(ptrdiff_t n, const T* x, const T* dy, T mean, T factor, T a, T b, bool past, T* dx);
+  void (*backward_planes)(ptrdiff_t planes, ptrdiff_t n, const T* x, const T* dy, const T* mean,
+                          const T* factor, const T* a, const T* b, bool past, T* dx);
   void (*backward_columns)(ptrdiff_t rows, ptrdiff_t width, ptrdiff_t pitch, const T* x, const T* dy,
                            const T* mean, const T* factor, const T* a, const T* b, T* dx);
 };

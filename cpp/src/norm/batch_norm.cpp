@@ -16,6 +16,7 @@ constexpr index kRows = 64;     // rows and columns of a block
 constexpr index kColumns = 64;
 // Small planes: side by side, and the most values of one for which turning them is cheaper than sums across a vector.
 constexpr index kTurned = 32, kMostMoments = 64, kMostSums = 16;
+constexpr index kMostTogether = 256;  // values of a plane: shorter ones are not worth a call each
 
 // Small planes of up to kTurned channels, turned: value i of channel c at [i * kTurned + c].
 template <class T>
@@ -73,14 +74,14 @@ void BatchNorm<T>::share(const Team& team, Plane&& plane, Columns&& block) const
   });
 }
 
-// turned(sample, first channel, width, offset) for all planes.
+// planes(sample, first channel, width, offset) for those of up to kTurned channels at a time.
 template <class T>
-template <class Turned>
-void BatchNorm<T>::share_turned(const Team& team, Turned&& turned) const {
+template <class Planes>
+void BatchNorm<T>::share_planes(const Team& team, Planes&& planes) const {
   const index across = divide_up(channels, kTurned);
   team.for_each(samples * across, [&](index task) {
     const index sample = task / across, channel = task % across * kTurned;
-    turned(sample, channel, std::min(kTurned, channels - channel), (sample * channels + channel) * inner);
+    planes(sample, channel, std::min(kTurned, channels - channel), (sample * channels + channel) * inner);
   });
 }
 
@@ -98,10 +99,16 @@ void BatchNorm<T>::apply(const Team& team, const T* x, const T* weight, const T*
     }
   });
   const bool past = y != x && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
+  if (small_planes(kMostTogether)) {
+    share_planes(team, [&](index, index c, index width, index at) {
+      k.apply_planes(width, inner, x + at, mean + c, factor + c, offset_of + c, past, y + at);
+    });
+    return;
+  }
   share(
       team,
       [&](index, index c, index at, index n) {
-        k.apply_plane(n, x + at, mean[c], factor[c], offset_of[c], past, y + at);
+        k.apply_planes(1, n, x + at, mean + c, factor + c, offset_of + c, past, y + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.apply_columns(rows, width, channels, x + at, mean + c, factor + c, offset_of + c, y + at);
@@ -125,7 +132,7 @@ void BatchNorm<T>::forward_training(const Team& team, const T* x, const T* weigh
     for (index i = 0; i < width; ++i) put(part, c + i, rows, shift[i], sum[i], squares[i]);
   };
   if (small_planes(kMostMoments)) {
-    share_turned(team, [&](index sample, index c, index width, index at) {
+    share_planes(team, [&](index sample, index c, index width, index at) {
       const TurnedPlanes<T> planes(inner, width, x + at);
       moments(sample, c, inner, width, kTurned, planes.data);
     });
@@ -205,7 +212,7 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
     for (index i = 0; i < width; ++i) pairs[part * channels + c + i] = {sum[i], product[i]};
   };
   if (sums && small_planes(kMostSums)) {
-    share_turned(team, [&](index sample, index c, index width, index at) {
+    share_planes(team, [&](index sample, index c, index width, index at) {
       const TurnedPlanes<T> values(inner, width, x + at), gradients(inner, width, dy + at);
       add_up(sample, c, inner, width, kTurned, values.data, gradients.data);
     });
@@ -239,10 +246,16 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
   });
   if (dx == nullptr) return;
   const bool past = dx != dy && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
+  if (small_planes(kMostTogether)) {
+    share_planes(team, [&](index, index c, index width, index at) {
+      k.backward_planes(width, inner, x + at, dy + at, mean + c, factor + c, a + c, b + c, past, dx + at);
+    });
+    return;
+  }
   share(
       team,
       [&](index, index c, index at, index n) {
-        k.backward_plane(n, x + at, dy + at, mean[c], factor[c], a[c], b[c], past, dx + at);
+        k.backward_planes(1, n, x + at, dy + at, mean + c, factor + c, a + c, b + c, past, dx + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.backward_columns(rows, width, channels, x + at, dy + at, mean + c, factor + c, a + c, b + c,

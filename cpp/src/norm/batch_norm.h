@@ -38,14 +38,14 @@ struct BatchNorm {
   // Pieces: a part of one plane, or a block of rows and columns where inner = 1. One row of `parts` per
   // channel.
   bool columns() const { return inner == 1; }
-  // Planes of up to `most` values: those of some channels are turned and summed side by side.
+  // Planes of up to `most` values: those of some channels are taken together.
   bool small_planes(index most) const { return inner > 1 && inner <= most; }
   index pieces_per_plane() const;
   index parts() const;
   template <class Plane, class Columns>
   void share(const Team& team, Plane&& plane, Columns&& block) const;
-  template <class Turned>
-  void share_turned(const Team& team, Turned&& turned) const;
+  template <class Planes>
+  void share_planes(const Team& team, Planes&& planes) const;
   void apply(const Team& team, const T* x, const T* weight, const T* bias, const T* mean, const T* inverse,
              T* y, std::byte* workspace) const;
 };
