@@ -106,8 +106,11 @@ def test_drawn_nets(data):
     _core.set_isa(data.draw(st.sampled_from(_core.available_isas())))
     try:
         fused = run(layers, arrays, wanted, fuse=True, threads=1)
-        for actual, expected in zip(fused, run(layers, arrays, wanted, fuse=False, threads=1), strict=True):
-            assert_close(actual, expected, terms=10_000)
+        plain = run(layers, arrays, wanted, fuse=False, threads=1)
+        # A gradient of a single weight may nearly cancel: what its terms are like, the net's other results tell.
+        scale = max(float(np.max(np.abs(result), initial=0)) for result in plain)
+        for actual, expected in zip(fused, plain, strict=True):
+            assert_close(actual, expected, terms=10_000, scale=scale)
         single = [a if a.dtype == np.int64 else a.astype(np.float32) for a in arrays]
         for one, two in zip(
             run(layers, single, wanted, fuse=True, threads=1),
