@@ -107,10 +107,11 @@ def test_drawn_nets(data):
     try:
         fused = run(layers, arrays, wanted, fuse=True, threads=1)
         plain = run(layers, arrays, wanted, fuse=False, threads=1)
-        # A gradient of a single weight may nearly cancel: what its terms are like, the net's other results tell.
-        scale = max(float(np.max(np.abs(result), initial=0)) for result in plain)
-        for actual, expected in zip(fused, plain, strict=True):
-            assert_close(actual, expected, terms=10_000, scale=scale)
+        # A gradient of a few weights may nearly cancel: how large its terms are, the others tell.
+        largest = max(float(np.max(np.abs(gradient), initial=0)) for gradient in plain[1:])
+        for i, (actual, expected) in enumerate(zip(fused, plain, strict=True)):
+            few = i > 0 and expected.size < 8
+            assert_close(actual, expected, terms=10_000, scale=largest if few else None)
         single = [a if a.dtype == np.int64 else a.astype(np.float32) for a in arrays]
         for one, two in zip(
             run(layers, single, wanted, fuse=True, threads=1),
