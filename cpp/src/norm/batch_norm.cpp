@@ -14,17 +14,18 @@ namespace {
 constexpr index kPiece = 4096;  // values of a plane per piece: fits the L1 cache for the second pass
 constexpr index kRows = 64;     // rows and columns of a block
 constexpr index kColumns = 64;
-// Small planes: side by side, and the most values of one for which turning them is cheaper than sums across a vector.
-constexpr index kTurned = 32, kMostMoments = 64, kMostSums = 16;
-constexpr index kMostTogether = 256;  // values of a plane: shorter ones are not worth a call each
+// Small planes, which are not worth a call each: so many together, of up to so many values.
+constexpr index kTogether = 32, kMostTogether = 256;
+// The most values of a plane for which turning it is cheaper than sums across a vector.
+constexpr index kMostMoments = 64, kMostSums = 16;
 
-// Small planes of up to kTurned channels, turned: value i of channel c at [i * kTurned + c].
+// Small planes of up to kTogether channels, turned: value i of channel c at [i * kTogether + c].
 template <class T>
 struct TurnedPlanes {
   TurnedPlanes(index inner, index width, const T* x) {
-    kernels<GemmKernels, T>().pack(width, inner, x, inner, 1, kTurned, data);
+    kernels<GemmKernels, T>().pack(width, inner, x, inner, 1, kTogether, data);
   }
-  alignas(kLineBytes) T data[kMostMoments * kTurned];
+  alignas(kLineBytes) T data[kMostMoments * kTogether];
 };
 
 // The statistics of one piece and channel: moments (mean, squared deviations) or two sums.
@@ -53,10 +54,11 @@ std::size_t BatchNorm<T>::workspace() const {
   return pair_bytes(parts() * channels) + 3 * align_up(static_cast<std::size_t>(channels) * sizeof(T));
 }
 
-// plane(part, channel, offset, length) or block(part, first channel, width, offset, rows) for every piece.
+// planes(part, first channel, count, offset, length of each) or block(part, first channel, width, offset, rows) for every
+// piece: several planes are small ones.
 template <class T>
-template <class Plane, class Columns>
-void BatchNorm<T>::share(const Team& team, Plane&& plane, Columns&& block) const {
+template <class Planes, class Columns>
+void BatchNorm<T>::share(const Team& team, Planes&& planes, Columns&& block) const {
   if (columns()) {
     const index across = divide_up(channels, kColumns);
     team.for_each(parts() * across, [&](index task) {
@@ -66,22 +68,14 @@ void BatchNorm<T>::share(const Team& team, Plane&& plane, Columns&& block) const
     });
     return;
   }
-  const index pieces = pieces_per_plane();
-  team.for_each(samples * channels * pieces, [&](index task) {
-    const index piece = task % pieces, row = task / pieces, channel = row % channels, sample = row / channels;
+  const index together = inner <= kMostTogether ? kTogether : 1;
+  const index pieces = pieces_per_plane(), across = divide_up(channels, together);
+  team.for_each(samples * across * pieces, [&](index task) {
+    const index piece = task % pieces, channel = task / pieces % across * together,
+                sample = task / pieces / across;
     const index begin = piece * kPiece;
-    plane(sample * pieces + piece, channel, row * inner + begin, std::min(kPiece, inner - begin));
-  });
-}
-
-// planes(sample, first channel, width, offset) for those of up to kTurned channels at a time.
-template <class T>
-template <class Planes>
-void BatchNorm<T>::share_planes(const Team& team, Planes&& planes) const {
-  const index across = divide_up(channels, kTurned);
-  team.for_each(samples * across, [&](index task) {
-    const index sample = task / across, channel = task % across * kTurned;
-    planes(sample, channel, std::min(kTurned, channels - channel), (sample * channels + channel) * inner);
+    planes(sample * pieces + piece, channel, std::min(together, channels - channel),
+           (sample * channels + channel) * inner + begin, std::min(kPiece, inner - begin));
   });
 }
 
@@ -99,16 +93,10 @@ void BatchNorm<T>::apply(const Team& team, const T* x, const T* weight, const T*
     }
   });
   const bool past = y != x && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
-  if (small_planes(kMostTogether)) {
-    share_planes(team, [&](index, index c, index width, index at) {
-      k.apply_planes(width, inner, x + at, mean + c, factor + c, offset_of + c, past, y + at);
-    });
-    return;
-  }
   share(
       team,
-      [&](index, index c, index at, index n) {
-        k.apply_planes(1, n, x + at, mean + c, factor + c, offset_of + c, past, y + at);
+      [&](index, index c, index count, index at, index n) {
+        k.apply_planes(count, n, x + at, mean + c, factor + c, offset_of + c, past, y + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.apply_columns(rows, width, channels, x + at, mean + c, factor + c, offset_of + c, y + at);
@@ -131,23 +119,22 @@ void BatchNorm<T>::forward_training(const Team& team, const T* x, const T* weigh
     k.moments_columns(rows, width, pitch, from, shift, sum, squares);
     for (index i = 0; i < width; ++i) put(part, c + i, rows, shift[i], sum[i], squares[i]);
   };
-  if (small_planes(kMostMoments)) {
-    share_planes(team, [&](index sample, index c, index width, index at) {
-      const TurnedPlanes<T> planes(inner, width, x + at);
-      moments(sample, c, inner, width, kTurned, planes.data);
-    });
-  } else {
-    share(
-        team,
-        [&](index part, index c, index at, index n) {
+  share(
+      team,
+      [&](index part, index c, index count, index at, index n) {
+        if (n <= kMostMoments) {
+          const TurnedPlanes<T> planes(n, count, x + at);
+          return moments(part, c, n, count, kTogether, planes.data);
+        }
+        for (index i = 0; i < count; ++i) {
           T shift, sum, squares;
-          k.moments_plane(n, x + at, &shift, &sum, &squares);
-          put(part, c, n, shift, sum, squares);
-        },
-        [&](index part, index c, index width, index at, index rows) {
-          moments(part, c, rows, width, channels, x + at);
-        });
-  }
+          k.moments_plane(n, x + at + i * n, &shift, &sum, &squares);
+          put(part, c + i, n, shift, sum, squares);
+        }
+      },
+      [&](index part, index c, index width, index at, index rows) {
+        moments(part, c, rows, width, channels, x + at);
+      });
   const index pieces = pieces_per_plane();
   team.for_range(channels, 16, [&](index begin, index end) {
     for (index c = begin; c < end; ++c) {
@@ -211,18 +198,19 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
     k.sums_columns(rows, width, pitch, values, gradients, mean + c, sum, product);
     for (index i = 0; i < width; ++i) pairs[part * channels + c + i] = {sum[i], product[i]};
   };
-  if (sums && small_planes(kMostSums)) {
-    share_planes(team, [&](index sample, index c, index width, index at) {
-      const TurnedPlanes<T> values(inner, width, x + at), gradients(inner, width, dy + at);
-      add_up(sample, c, inner, width, kTurned, values.data, gradients.data);
-    });
-  } else if (sums) {
+  if (sums) {
     share(
         team,
-        [&](index part, index c, index at, index n) {
-          T sum, product;
-          k.sums_plane(n, x + at, dy + at, mean[c], &sum, &product);
-          pairs[part * channels + c] = {sum, product};
+        [&](index part, index c, index count, index at, index n) {
+          if (n <= kMostSums) {
+            const TurnedPlanes<T> values(n, count, x + at), gradients(n, count, dy + at);
+            return add_up(part, c, n, count, kTogether, values.data, gradients.data);
+          }
+          for (index i = 0; i < count; ++i) {
+            T sum, product;
+            k.sums_plane(n, x + at + i * n, dy + at + i * n, mean[c + i], &sum, &product);
+            pairs[part * channels + c + i] = {sum, product};
+          }
         },
         [&](index part, index c, index width, index at, index rows) {
           add_up(part, c, rows, width, channels, x + at, dy + at);
@@ -246,16 +234,10 @@ void BatchNorm<T>::backward(const Team& team, bool training, const T* x, const T
   });
   if (dx == nullptr) return;
   const bool past = dx != dy && passes_caches(static_cast<std::size_t>(channels * values()) * sizeof(T));
-  if (small_planes(kMostTogether)) {
-    share_planes(team, [&](index, index c, index width, index at) {
-      k.backward_planes(width, inner, x + at, dy + at, mean + c, factor + c, a + c, b + c, past, dx + at);
-    });
-    return;
-  }
   share(
       team,
-      [&](index, index c, index at, index n) {
-        k.backward_planes(1, n, x + at, dy + at, mean + c, factor + c, a + c, b + c, past, dx + at);
+      [&](index, index c, index count, index at, index n) {
+        k.backward_planes(count, n, x + at, dy + at, mean + c, factor + c, a + c, b + c, past, dx + at);
       },
       [&](index, index c, index width, index at, index rows) {
         k.backward_columns(rows, width, channels, x + at, dy + at, mean + c, factor + c, a + c, b + c,

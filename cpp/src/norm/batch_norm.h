@@ -35,17 +35,13 @@ struct BatchNorm {
                 const T* dy, T* dx, T* dweight, T* dbias, std::byte* workspace) const;
 
  private:
-  // Pieces: a part of one plane, or a block of rows and columns where inner = 1. One row of `parts` per
+  // Pieces: a part of one plane, some small planes, or a block of rows and columns where inner = 1. One row of `parts` per
   // channel.
   bool columns() const { return inner == 1; }
-  // Planes of up to `most` values: those of some channels are taken together.
-  bool small_planes(index most) const { return inner > 1 && inner <= most; }
   index pieces_per_plane() const;
   index parts() const;
-  template <class Plane, class Columns>
-  void share(const Team& team, Plane&& plane, Columns&& block) const;
-  template <class Planes>
-  void share_planes(const Team& team, Planes&& planes) const;
+  template <class Planes, class Columns>
+  void share(const Team& team, Planes&& planes, Columns&& block) const;
   void apply(const Team& team, const T* x, const T* weight, const T* bias, const T* mean, const T* inverse,
              T* y, std::byte* workspace) const;
 };
