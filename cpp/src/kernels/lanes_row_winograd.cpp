@@ -145,8 +145,117 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index v_c
   }
 }
 
-template <class T, int r>
-void forward(const LaneWinograd<T>& a) {
+// All points of one row of outputs of some filters; beside(Constant<kh>) comes after each row of the first channel.
+template <class T, int r, int Filters, class Beside>
+TENFOLD_INLINE void sum_row(const LaneWinograd<T>& a, const T* v, index v_channel, const T* u, const T* bias,
+                            Vec<T> (&sum)[Filters][r + 1], const Beside& beside) {
+  constexpr int P = r + 1;
+  const index u_filter = a.channels * r * P;
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) {
+    const Vec<T> start = bias ? splat(bias[f]) : Vec<T>{};
+    TENFOLD_UNROLL
+    for (int k = 0; k < P; ++k) sum[f][k] = k == 0 ? start : k == r ? start * point<T, r>(r) : Vec<T>{};
+  }
+  const T* weights[Filters];
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) weights[f] = u + f * u_filter;
+  const auto add = [&](const T* look) __attribute__((always_inline)) {
+    TENFOLD_OPAQUE(look);
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) TENFOLD_OPAQUE(weights[f]);
+    TENFOLD_UNROLL
+    for (int k = 0; k < P; ++k) {
+      Vec<T> x = load(look + k * kBlock);
+      pin<T>(x);
+      TENFOLD_UNROLL
+      for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(weights[f][k]), x, sum[f][k]);
+    }
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) weights[f] += P;
+  };
+  for_constants<0, r>([&](auto kh) __attribute__((always_inline)) {
+    add(v + kh.value * P * kBlock);
+    beside(kh);
+  });
+  for (index c = 1; c < a.channels; ++c) {
+    v += v_channel;
+    _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh) add(v + kh * P * kBlock);
+  }
+}
+
+// `count` tiles below each other, where a block is one vector. A processor looks ahead over a few dozen instructions:
+// what waits for a row's last sums stands between the multiply-adds of the next row, or these would wait, too.
+template <class T, int r, int Filters, bool Pool>
+TENFOLD_INLINE void forward_strip(const LaneWinograd<T>& a, const T* v, index v_channel, index f0, index top,
+                                  index count, index left) {
+  constexpr int P = r + 1, kAfter = 2 * Filters <= r ? 2 : 1;
+  const T *const u = a.u + f0 * a.channels * r * P, *const bias = a.bias ? a.bias + f0 : nullptr;
+  Vec<T> row[Filters][P], next[Filters][P], y[Filters][2][2];
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) {
+    TENFOLD_UNROLL
+    for (int k = 0; k < P; ++k) row[f][k] = Vec<T>{};
+    y[f][0][0] = y[f][0][1] = Vec<T>{};
+  }
+  const auto make = [&](int f, int h) __attribute__((always_inline)) {
+    Vec<T> pair[2];
+    tile_outputs<T, 2, P>(row[f], pair);
+    Vec<T> even = pair[0], odd = pair[1];
+    hold<T>(even);
+    hold<T>(odd);
+    y[f][h][0] = even, y[f][h][1] = odd;
+  };
+  T* to = nullptr;
+  unsigned char* codes = nullptr;
+  index windows = 0;
+  if constexpr (Pool) {
+    to = a.y + f0 * a.y_plane + top / 2 * a.y_row + left / 2 * kBlock;
+    codes = a.codes + f0 * a.code_plane + (top / 2 * a.pooled_w + left / 2) * kBlock;
+    windows = left / 2 < a.pooled_w ? a.pooled_h - top / 2 : 0;
+  }
+  const index y_plane = a.y_plane, y_row = a.y_row, code_plane = a.code_plane, code_row = a.pooled_w * kBlock;
+  const bool relu = a.relu, pass_zero = a.pass_zero;
+  const auto put = [&](int f, index i) __attribute__((always_inline)) {
+    if constexpr (Pool) {
+      if (static_cast<size_t>(i) >= static_cast<size_t>(windows)) return;
+      const Vec<T> pixels[4] = {y[f][0][0], y[f][0][1], y[f][1][0], y[f][1][1]};
+      const Pooled<T> pooled = pool_four<T>(pixels, relu, pass_zero);
+      store(to + f * y_plane + i * y_row, pooled.best);
+      store_codes<T>(codes + f * code_plane + i * code_row, pooled.code);
+    } else if (i >= 0) {
+      put_tile<T, 2, 2, 0>(a, f0 + f, top + 2 * i, left, 0, y[f]);
+    }
+  };
+  const auto go_on = [&] {
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int k = 0; k < P; ++k) row[f][k] = next[f][k];
+    }
+  };
+  for (index i = 0; i < count; ++i, v += 2 * P * kBlock) {
+    sum_row<T, r, Filters>(a, v, v_channel, u, bias, next, [&](auto kh) __attribute__((always_inline)) {
+      constexpr int f = kh.value / kAfter;
+      if (f < Filters && kh.value % kAfter == 0) make(f, 1);
+      if (f < Filters && kh.value % kAfter == kAfter - 1) put(f, i - 1);
+    });
+    go_on();
+    sum_row<T, r, Filters>(a, v + P * kBlock, v_channel, u, bias, next,
+                           [&](auto kh) __attribute__((always_inline)) {
+                             if (kh.value < Filters) make(kh.value, 0);
+                           });
+    go_on();
+  }
+  TENFOLD_UNROLL
+  for (int f = 0; f < Filters; ++f) {
+    make(f, 1);
+    put(f, count - 1);
+  }
+}
+
+template <class T, int r, bool Pool>
+TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
   constexpr int P = r + 1;
   const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + 1) / 2;
   for (index first = 0; first < pairs; first += a.tiles) {
@@ -158,18 +267,23 @@ void forward(const LaneWinograd<T>& a) {
                            a.scratch + c * v_channel);
       }
       in_pieces<kFilters<r>>(a.filters, [&](index f, auto filters) {
-        for (index i = 0; i < count; ++i) {
-          const T* const v = a.scratch + 2 * i * P * kBlock;
-          const index top = 2 * (first + i);
-          if (a.pool_h == 0) {
-            forward_tile<T, r, filters.value, false>(a, v, v_channel, f, top, 2 * j);
-          } else {
-            forward_tile<T, r, filters.value, true>(a, v, v_channel, f, top, 2 * j);
+        if constexpr (kManyRegisters && kLanes<T> == kBlock) {
+          forward_strip<T, r, filters.value, Pool>(a, a.scratch, v_channel, f, 2 * first, count, 2 * j);
+        } else {
+          for (index i = 0; i < count; ++i) {
+            forward_tile<T, r, filters.value, Pool>(a, a.scratch + 2 * i * P * kBlock, v_channel, f,
+                                                    2 * (first + i), 2 * j);
           }
         }
       });
     }
   }
+}
+
+template <class T, int r>
+void forward(const LaneWinograd<T>& a) {
+  if (a.pool_h == 0) return forward_pooled<T, r, false>(a);
+  forward_pooled<T, r, true>(a);
 }
 
 template <class T>

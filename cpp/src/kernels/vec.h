@@ -243,6 +243,16 @@ TENFOLD_INLINE void pin(Vec<T>& v) {
 #endif
 }
 
+// Has a value computed here, and not where it is used.
+template <class T>
+TENFOLD_INLINE void hold(Vec<T>& v) {
+#if defined(__AVX512F__)
+  __asm__ volatile("" : "+v"(v));
+#else
+  static_cast<void>(v);
+#endif
+}
+
 }  // namespace
 }  // namespace TENFOLD_ISA
 }  // namespace tenfold
