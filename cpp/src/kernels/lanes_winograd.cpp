@@ -109,14 +109,45 @@ TENFOLD_INLINE void sum_points(index count, const T* u, index u_step, index u_ne
   }
 }
 
-// One tile of some filters; v[c][36][16] are its looks.
+// A^T s of a filter's tile, where A is still to come.
+template <class T, int m>
+using Lines = T[m][kSide][kBlock];
+
+// A tile of some filters whose outputs are still to be made of lines: beside the multiply-adds of the next tile, which do
+// not wait for them.
+template <class T, int m>
+struct Unfinished {
+  const Lines<T, m>* lines = nullptr;
+  index filters = 0, f0 = 0, i = 0, j = 0;
+};
+
+template <class T, int r, int PoolH>
+TENFOLD_INLINE void finish_filter(const LaneWinograd<T>& a, const Unfinished<T, kSide + 1 - r>& tile, index n) {
+  constexpr int m = kSide + 1 - r;
+  const Vec<T> bias = a.bias ? splat(a.bias[tile.f0 + n]) : Vec<T>{};
+  for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
+    Vec<T> y[m][m];
+    TENFOLD_UNROLL
+    for (int p = 0; p < m; ++p) {
+      Vec<T> line[kSide];
+      TENFOLD_UNROLL
+      for (int column = 0; column < kSide; ++column) line[column] = load(tile.lines[n][p][column] + lane);
+      output_line<T, m>(line, y[p]);
+      TENFOLD_UNROLL
+      for (int q = 0; q < m; ++q) y[p][q] += bias;
+    }
+    put_tile<T, m, m, PoolH>(a, tile.f0 + n, tile.i * m, tile.j * m, lane, y);
+  }
+}
+
+// lines[filter] of a tile of some filters, whose looks are v[c][36][16]; finishes the tile before.
 template <class T, int r, int Filters, int PoolH>
-TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0, index i, index j) {
+TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0,
+                                 const Unfinished<T, kSide + 1 - r>& before, Lines<T, kSide + 1 - r>* lines) {
   constexpr int m = kSide + 1 - r, V = kTogether<T>, kPoints = kColumnPoints<T>;
   const index u_row = a.channels * kWinogradPoints;
-  for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
-    Vec<T> lines[Filters][V][m][kSide];  // A^T s
-    for (int column = 0; column < kSide; ++column) {
+  for (int column = 0; column < kSide; ++column) {
+    for (index lane = 0; lane < kBlock; lane += V * kLanes<T>) {
       for_constants<0, kSide / kPoints>([&](auto group) __attribute__((always_inline)) {
         constexpr int kFirst = group.value * kPoints;
         const index point = column * kSide + kFirst;
@@ -127,33 +158,22 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index f0,
         for (int f = 0; f < Filters; ++f) {
           TENFOLD_UNROLL
           for (int w = 0; w < V; ++w) {
+            T* const to = lines[f][0][column] + lane + w * kLanes<T>;
             Vec<T> s[kPoints], y[m];
             TENFOLD_UNROLL
             for (int n = 0; n < kPoints; ++n) s[n] = acc[f][n][w];
             if (kFirst > 0) {
               TENFOLD_UNROLL
-              for (int p = 0; p < m; ++p) y[p] = lines[f][w][p][column];
+              for (int p = 0; p < m; ++p) y[p] = load(to + p * kSide * kBlock);
             }
             output_part<T, m, kFirst, kPoints>(s, y);
             TENFOLD_UNROLL
-            for (int p = 0; p < m; ++p) lines[f][w][p][column] = y[p];
+            for (int p = 0; p < m; ++p) store(to + p * kSide * kBlock, y[p]);
           }
         }
       });
     }
-    for (int f = 0; f < Filters; ++f) {
-      const Vec<T> bias = a.bias ? splat(a.bias[f0 + f]) : Vec<T>{};
-      for (int w = 0; w < V; ++w) {
-        Vec<T> y[m][m];
-        TENFOLD_UNROLL
-        for (int p = 0; p < m; ++p) {
-          output_line<T, m>(lines[f][w][p], y[p]);
-          TENFOLD_UNROLL
-          for (int q = 0; q < m; ++q) y[p][q] += bias;
-        }
-        put_tile<T, m, m, PoolH>(a, f0 + f, i * m, j * m, lane + w * kLanes<T>, y);
-      }
-    }
+    if (column < before.filters) finish_filter<T, r, PoolH>(a, before, column);
   }
 }
 
@@ -195,18 +215,25 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
   T* const v = a.scratch;
   T* const columns = v + a.tiles * a.channels * kWinogradPoints * kBlock;
   const index tiles_h = (a.out_h + m - 1) / m, tiles_w = (a.out_w + m - 1) / m;
+  alignas(64) Lines<T, m> lines[2][kColumnFilters<T>];
+  Unfinished<T, m> before;
+  int turn = 0;
   for (index i = 0; i < tiles_h; ++i) {
     for (index first = 0; first < tiles_w; first += a.tiles) {
       const index count = tiles_w - first < a.tiles ? tiles_w - first : a.tiles;
       look_at_row<T, r>(a, a.x + i * m * a.x_row + first * m * kBlock, count, v, columns);
       for (index tile = 0; tile < count; ++tile) {
         in_pieces<kColumnFilters<T>>(a.filters, [&](index f, auto filters) {
-          forward_tile<T, r, filters.value, PoolH>(a, v + tile * a.channels * kWinogradPoints * kBlock, f, i,
-                                                   first + tile);
+          Lines<T, m>* const to = lines[turn];
+          turn = 1 - turn;
+          forward_tile<T, r, filters.value, PoolH>(a, v + tile * a.channels * kWinogradPoints * kBlock, f,
+                                                   before, to);
+          before = {to, filters.value, f, i, first + tile};
         });
       }
     }
   }
+  for (index n = 0; n < before.filters; ++n) finish_filter<T, r, PoolH>(a, before, n);
 }
 
 template <class T, int r>
