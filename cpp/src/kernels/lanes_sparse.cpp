@@ -20,12 +20,18 @@ constexpr int kParts = kManyRegisters ? (r == 3 ? 6 : 5) : (r == 3 ? 4 : 3);
 template <int r>
 constexpr int kInputParts = kManyRegisters ? kParts<r> : 5;
 
+// A pixel's gradient, and where its looks begin in the rows of its group of samples.
+template <class T>
+struct Entry {
+  T value;
+  int32_t place;
+};
+
 // The pixels with a gradient of one filter, some rows of windows and a group of samples.
 template <class T>
 struct List {
   index count;
-  const T* value;
-  const int32_t* place;
+  const Entry<T>* entries;
 };
 
 // dw[i][..] += sum of value * x[place + i * row + ..]
@@ -43,8 +49,9 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
   if constexpr (r * Parts < 8) {  // two sums at a time, for the latency of a multiply-add
     PartVec<T> odd[r][Parts] = {};
     for (; e + 2 <= list.count; e += 2) {
-      const index place = list.place[e], next = list.place[e + 1];
-      const PartVec<T> g = splat<T, kPart<T>>(list.value[e]), h = splat<T, kPart<T>>(list.value[e + 1]);
+      const Entry<T>* const at = list.entries + e;
+      const index place = at[0].place, next = at[1].place;
+      const PartVec<T> g = splat<T, kPart<T>>(at[0].value), h = splat<T, kPart<T>>(at[1].value);
       TENFOLD_UNROLL
       for (int i = 0; i < r; ++i) {
         TENFOLD_UNROLL
@@ -62,8 +69,8 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
   }
   TENFOLD_UNROLL_SUM
   for (; e < list.count; ++e) {
-    const index place = list.place[e];
-    const PartVec<T> g = splat<T, kPart<T>>(list.value[e]);
+    const index place = list.entries[e].place;
+    const PartVec<T> g = splat<T, kPart<T>>(list.entries[e].value);
     TENFOLD_UNROLL
     for (int i = 0; i < r; ++i) {
       TENFOLD_UNROLL
@@ -92,8 +99,8 @@ TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const
     for (int j = 0; i < kKept && j < Parts; ++j) weight[i][j] = load<T, kPart<T>>(weights[i] + j * kPart<T>);
   }
   for (index e = 0; e < list.count; ++e) {
-    T* into = dx + list.place[e];
-    const PartVec<T> g = splat<T, kPart<T>>(list.value[e]);
+    T* into = dx + list.entries[e].place;
+    const PartVec<T> g = splat<T, kPart<T>>(list.entries[e].value);
     TENFOLD_UNROLL
     for (int i = 0; i < r; ++i, into += pitch) {
       TENFOLD_UNROLL
@@ -110,24 +117,28 @@ constexpr int kGroup = kListedSamples, kGroups = kBlock / kGroup;
 // Where the lists of a strip lie: those of a group of samples one filter after the other.
 template <class T>
 struct Lists {
-  T* values;
-  int32_t* places;
+  Entry<T>* entries;
   int32_t* counts;
   index capacity, filters;
 
   index number(index group, index f) const { return group * filters + f; }
   List<T> of(index group, index f) const {
     const index list = number(group, f);
-    return {counts[list], values + list * capacity, places + list * capacity};
+    return {counts[list], entries + list * capacity};
   }
 };
 
 #if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
-// The lanes of four whose bit is set, from the left.
-constexpr int32_t kPicked[16][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}, {1, 0, 0, 0}, {0, 1, 0, 0},
-                                    {2, 0, 0, 0}, {0, 2, 0, 0}, {1, 2, 0, 0}, {0, 1, 2, 0},
-                                    {3, 0, 0, 0}, {0, 3, 0, 0}, {1, 3, 0, 0}, {0, 1, 3, 0},
-                                    {2, 3, 0, 0}, {0, 2, 3, 0}, {1, 2, 3, 0}, {0, 1, 2, 3}};
+// The entries of four whose bit is set, from the left, as halves of them.
+#define TENFOLD_HALVES(a, b, c, d) {2 * a, 2 * a + 1, 2 * b, 2 * b + 1, 2 * c, 2 * c + 1, 2 * d, 2 * d + 1}
+alignas(32) constexpr int32_t kPicked[16][8] = {
+    TENFOLD_HALVES(0, 0, 0, 0), TENFOLD_HALVES(0, 0, 0, 0), TENFOLD_HALVES(1, 0, 0, 0),
+    TENFOLD_HALVES(0, 1, 0, 0), TENFOLD_HALVES(2, 0, 0, 0), TENFOLD_HALVES(0, 2, 0, 0),
+    TENFOLD_HALVES(1, 2, 0, 0), TENFOLD_HALVES(0, 1, 2, 0), TENFOLD_HALVES(3, 0, 0, 0),
+    TENFOLD_HALVES(0, 3, 0, 0), TENFOLD_HALVES(1, 3, 0, 0), TENFOLD_HALVES(0, 1, 3, 0),
+    TENFOLD_HALVES(2, 3, 0, 0), TENFOLD_HALVES(0, 2, 3, 0), TENFOLD_HALVES(1, 2, 3, 0),
+    TENFOLD_HALVES(0, 1, 2, 3)};
+#undef TENFOLD_HALVES
 #endif
 
 // Lists the pixels of filter f that have a gradient, window by window, and adds their gradients to sums.
@@ -138,27 +149,24 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
   const unsigned char* const codes = a.codes + f * a.code_plane;
   const int32_t* const pixel = a.pixel;
   const index windows_w = a.windows_w, d_row = a.d_row, sample = a.rows.sample;
-  T* value[kGroups];  // where the next entry of a list goes
-  const auto begin_of = [&](int g) { return lists.values + lists.number(g, f) * lists.capacity; };
+  Entry<T>* next[kGroups];
+  const auto begin_of = [&](int g) { return lists.entries + lists.number(g, f) * lists.capacity; };
   TENFOLD_UNROLL
-  for (int g = 0; g < kGroups; ++g) value[g] = begin_of(g);
-  // Its place lies as far behind the first place as the entry behind the first one: four addresses less to keep.
-  const auto place_of = [&](const T* of) { return lists.places + (of - lists.values); };
+  for (int g = 0; g < kGroups; ++g) next[g] = begin_of(g);
   Vec<T> sum[kBlock / kLanes<T>] = {};
 #if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
-  // Lists those of four samples whose bit is set.
-  const auto put = [&](int group, unsigned open, __m128 values,
-                       __m128 places) __attribute__((always_inline)) {
-    const __m128i picked = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPicked[open]));
-    T* const to = value[group];
-    _mm_storeu_ps(reinterpret_cast<float*>(to), _mm_permutevar_ps(values, picked));
-    _mm_storeu_ps(reinterpret_cast<float*>(place_of(to)), _mm_permutevar_ps(places, picked));
-    value[group] = to + __builtin_popcount(open);
+  // Lists those of four entries whose bit is set.
+  const auto put = [&](int group, unsigned open, __m256 entries) __attribute__((always_inline)) {
+    const __m256i picked = _mm256_load_si256(reinterpret_cast<const __m256i*>(kPicked[open]));
+    _mm256_storeu_ps(reinterpret_cast<float*>(next[group]), _mm256_permutevar8x32_ps(entries, picked));
+    next[group] += __builtin_popcount(open);
   };
 #endif
 #if defined(TENFOLD_ISA_avx512)
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
+  const __m512i first_groups = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+  const __m512i last_groups = _mm512_add_epi64(first_groups, _mm512_set1_epi64(4));
 #elif defined(TENFOLD_ISA_avx2)
   const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0),
                 pitch = _mm256_set1_epi32(static_cast<int>(sample));
@@ -179,11 +187,16 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         const __m512i at = _mm512_add_epi32(samples, _mm512_castps_si512(_mm512_permutevar_ps(pixels, code)));
         const __m512 g = _mm512_loadu_ps(gradients);
         sum[0] = (Vec<T>)_mm512_mask_add_ps((__m512)sum[0], bits, (__m512)sum[0], g);
+        // Entries of lanes 0, 1, 4, 5, .. and 2, 3, 6, 7, ..; then of two groups each.
         const __m512 p = _mm512_castsi512_ps(at);
-        put(0, open & 15, _mm512_extractf32x4_ps(g, 0), _mm512_extractf32x4_ps(p, 0));
-        put(1, (open >> 4) & 15, _mm512_extractf32x4_ps(g, 1), _mm512_extractf32x4_ps(p, 1));
-        put(2, (open >> 8) & 15, _mm512_extractf32x4_ps(g, 2), _mm512_extractf32x4_ps(p, 2));
-        put(3, open >> 12, _mm512_extractf32x4_ps(g, 3), _mm512_extractf32x4_ps(p, 3));
+        const __m512d low = _mm512_castps_pd(_mm512_unpacklo_ps(g, p)),
+                      high = _mm512_castps_pd(_mm512_unpackhi_ps(g, p));
+        const __m512 first = _mm512_castpd_ps(_mm512_permutex2var_pd(low, first_groups, high));
+        const __m512 last = _mm512_castpd_ps(_mm512_permutex2var_pd(low, last_groups, high));
+        put(0, open & 15, _mm512_castps512_ps256(first));
+        put(1, (open >> 4) & 15, _mm512_extractf32x8_ps(first, 1));
+        put(2, (open >> 8) & 15, _mm512_castps512_ps256(last));
+        put(3, open >> 12, _mm512_extractf32x8_ps(last, 1));
         continue;
       }
 #elif defined(TENFOLD_ISA_avx2)
@@ -197,8 +210,9 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
               _mm256_add_epi32(samples[v], _mm256_castps_si256(_mm256_permutevar_ps(pixels, code))));
           const Vec<T> g = load(gradients + v * 8);
           sum[v] += select<T>((Mask<T>)code < Mask<T>{}, Vec<T>{}, g);
-          put(2 * v, open & 15, _mm256_castps256_ps128((__m256)g), _mm256_castps256_ps128(at));
-          put(2 * v + 1, (open >> 4) & 15, _mm256_extractf128_ps((__m256)g, 1), _mm256_extractf128_ps(at, 1));
+          const __m256 low = _mm256_unpacklo_ps((__m256)g, at), high = _mm256_unpackhi_ps((__m256)g, at);
+          put(2 * v, open & 15, _mm256_permute2f128_ps(low, high, 0x20));
+          put(2 * v + 1, (open >> 4) & 15, _mm256_permute2f128_ps(low, high, 0x31));
         }
         continue;
       }
@@ -212,16 +226,15 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         for (int n = g * kGroup; n < (g + 1) * kGroup; ++n) {
           const auto code = static_cast<signed char>(codes[window * kBlock + n]);
           // Written either way: a branch would be guessed wrong too often.
-          *value[g] = gradients[n];
-          *place_of(value[g]) = pixel[4 * window + (code & 3)] + static_cast<int32_t>(n * sample);
-          value[g] += code >= 0;
+          *next[g] = {gradients[n], pixel[4 * window + (code & 3)] + static_cast<int32_t>(n * sample)};
+          next[g] += code >= 0;
         }
       }
     }
   }
   TENFOLD_UNROLL
   for (int g = 0; g < kGroups; ++g)
-    lists.counts[lists.number(g, f)] = static_cast<int32_t>(value[g] - begin_of(g));
+    lists.counts[lists.number(g, f)] = static_cast<int32_t>(next[g] - begin_of(g));
   if (a.sums == nullptr) return;
   TENFOLD_UNROLL
   for (int v = 0; v < kBlock / kLanes<T>; ++v) {
@@ -273,10 +286,9 @@ void backward(const LaneSparse<T>& a) {
   const index size = lane_sparse_rows(a.rows), run = a.rows.run;
   T* const x = a.scratch;
   T* const dx = x + size;  // if it is wanted
-  Lists<T> lists{a.dx != nullptr ? dx + size : dx, nullptr, nullptr, lane_sparse_list(a.strip, a.windows_w),
-                 a.filters};
-  lists.places = reinterpret_cast<int32_t*>(lists.values + kGroups * a.filters * lists.capacity);
-  lists.counts = lists.places + kGroups * a.filters * lists.capacity;
+  Lists<T> lists{reinterpret_cast<Entry<T>*>(a.dx != nullptr ? dx + size : dx), nullptr,
+                 lane_sparse_list(a.strip, a.windows_w), a.filters};
+  lists.counts = reinterpret_cast<int32_t*>(lists.entries + kGroups * a.filters * lists.capacity);
   to_rows<T>(a, x);
   if (a.dx != nullptr) {
     for (index e = 0; e < kBlock * a.rows.sample; e += kLanes<T>) store(dx + e, Vec<T>{});

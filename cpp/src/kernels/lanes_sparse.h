@@ -63,7 +63,7 @@ constexpr ptrdiff_t lane_sparse_list(ptrdiff_t strip, ptrdiff_t windows_w) {
 constexpr ptrdiff_t lane_sparse_rows(const SampleRows& rows) {
   return kLaneBlock * rows.sample + kLaneBlock;
 }
-// x, dx if it is wanted, and the gradients, places and lengths of lists.
+// x, dx if it is wanted, and the entries (two elements each) and lengths of lists.
 constexpr ptrdiff_t lane_sparse_scratch(const SampleRows& rows, ptrdiff_t filters, ptrdiff_t list,
                                         bool with_dx) {
   return (with_dx ? 2 : 1) * lane_sparse_rows(rows) + kLaneBlock / kListedSamples * filters * (2 * list + 1);
