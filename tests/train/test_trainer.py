@@ -15,7 +15,7 @@ import tenfold
 from tenfold import functional as F
 from tenfold import nn, optim
 from tenfold.train import Callback, History, NonFiniteLossError, Trainer
-from tenfold.train._inputs import epoch_order
+from tenfold.train._inputs import epoch_order, sorting_order
 
 
 def by_hand(order, batch, lr, momentum):
@@ -105,6 +105,12 @@ class TestOrder:
 
     def test_is_the_same_with_every_numpy(self):
         assert epoch_order(8, 5, 2).tolist() == [4, 2, 6, 7, 5, 0, 1, 3]
+
+    @pytest.mark.parametrize("bits", [2, 34, 64])
+    def test_numbers_that_share_their_upper_half_or_are_equal(self, bits):
+        numbers = np.random.Philox(7).random_raw(1000) >> np.uint64(64 - bits) << np.uint64(64 - bits)
+        numbers[::7] ^= np.uint64(3)
+        assert np.array_equal(sorting_order(numbers), np.argsort(numbers, kind="stable"))
 
 
 class TestDeterminism:

@@ -95,13 +95,29 @@ def epoch_order(count: int, seed: int, epoch: int) -> Array:
     Sample i gets the i-th number of a Philox sequence; the samples are taken in the order of their numbers.
     (The raw sequence is fixed for ever, which NumPy does not promise of ``permutation``.)
     """
-    keys = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(count)
-    # A stable sort by 16 bits after the other: NumPy counts these, which takes half the time of comparing 64.
-    digits = np.ascontiguousarray(keys.astype("<u8", copy=False).view("<u2").reshape(count, 4).T)
+    return sorting_order(np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(count))
+
+
+def sorting_order(keys: Array) -> Array:
+    """Return the order that sorts 64-bit numbers, equal ones as they come: for random ones faster than ``argsort``.
+
+    A stable sort by 16 bits after the other, which NumPy counts instead of comparing; by the upper 32 alone, if no two
+    numbers share them.
+    """
+    digits = np.ascontiguousarray(keys.astype("<u8", copy=False).view("<u2").reshape(len(keys), 4).T)
+    order = _order_by_digits(digits[2:])
+    upper = (keys >> np.uint64(32))[order]
+    if (upper[1:] == upper[:-1]).any():
+        order = _order_by_digits(digits)
+    return order.astype(np.int64, copy=False)
+
+
+def _order_by_digits(digits: Array) -> Array:
+    """Return the order that sorts numbers by their digits, of which the last counts most."""
     order = np.argsort(digits[0], kind="stable")
     for digit in digits[1:]:
         order = order[np.argsort(digit[order], kind="stable")]
-    return order.astype(np.int64, copy=False)
+    return order
 
 
 def fingerprint(x: Array, y: Array) -> list[Any]:
