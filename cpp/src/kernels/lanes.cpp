@@ -41,7 +41,7 @@ void cross_entropy(index classes, const T* logits, const int64_t* labels, T scal
     }
     Vec<T> sum = {};
     for (index c = 0; c < classes; ++c) {
-      const Vec<T> e = exp_nonpositive<T>(load(logits + c * kBlock + lane) - best);
+      const Vec<T> e = exp_nonpositive_fast<T>(load(logits + c * kBlock + lane) - best);
       sum += e;
       if (d != nullptr) store(d + c * kBlock + lane, e);
     }

@@ -7,14 +7,23 @@ namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
 
-// The maximum; NaN is left out (it comes back through x - max).
+// The maximum of what it looks at; NaN is left out (it comes back through x - max).
+template <class T>
+struct RunningMax {
+  template <class At>
+  __attribute__((always_inline)) void look(At at, const T* x) {
+    best = larger<T>(at.load_or(x, T(-__builtin_inf())), best);
+  }
+  T value() const { return max_of_lanes<T>(best); }
+
+  Vec<T> best = splat(T(-__builtin_inf()));
+};
+
 template <class T>
 TENFOLD_INLINE T row_max(index n, const T* x) {
-  Vec<T> best = splat(T(-__builtin_inf()));
-  sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-    best = larger<T>(at.load_or(x + i, T(-__builtin_inf())), best);
-  });
-  return max_of_lanes<T>(best);
+  RunningMax<T> max;
+  sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) { max.look(at, x + i); });
+  return max.value();
 }
 
 // body(at, i) returns the vector to add; absent lanes must be zero.
@@ -40,14 +49,16 @@ TENFOLD_INLINE index next_row(index r, index rows, index n) {
 
 template <class T>
 void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum) {
+  T top = rows > 0 ? row_max(n, x) : T(0);
   for (index r = 0; r < rows; ++r, x += n, y += n) {
-    const index ahead = next_row<T>(r, rows, n);
-    const T top = row_max(n, x);
+    const index ahead = next_row<T>(r, rows, n), then = next_row<T>(r + 1, rows, n) + ahead;
     const Vec<T> shift = splat(top);
+    RunningMax<T> next;  // beside what waits for multiply-adds a maximum costs nothing
     const T total = row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-      const Vec<T> e = at.only(exp_nonpositive<T>(at.load(x + i) - shift));
+      const Vec<T> e = at.only(exp_nonpositive_fast<T>(at.load(x + i) - shift));
       at.store(y + i, e);
-      __builtin_prefetch(x + ahead + i);
+      next.look(at, x + ahead + i);
+      __builtin_prefetch(x + then + i);
       __builtin_prefetch(y + ahead + i, 1);
       return e;
     });
@@ -56,21 +67,26 @@ void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum)
         n, [&](auto at, index i) __attribute__((always_inline)) { at.store(y + i, at.load(y + i) * scale); });
     if (largest != nullptr) largest[r] = top;
     if (log_sum != nullptr) log_sum[r] = log<T>(splat(total))[0];
+    if (r + 1 < rows) top = ahead > 0 ? next.value() : row_max(n, x + n);
   }
 }
 
 template <class T>
 void log_softmax_rows(index rows, index n, const T* x, T* y) {
+  T top = rows > 0 ? row_max(n, x) : T(0);
   for (index r = 0; r < rows; ++r, x += n, y += n) {
-    const index ahead = next_row<T>(r, rows, n);
-    const Vec<T> shift = splat(row_max(n, x));
+    const index ahead = next_row<T>(r, rows, n), then = next_row<T>(r + 1, rows, n) + ahead;
+    const Vec<T> shift = splat(top);
+    RunningMax<T> next;
     const T total = row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
-      __builtin_prefetch(x + ahead + i);
-      return at.only(exp_nonpositive<T>(at.load(x + i) - shift));
+      next.look(at, x + ahead + i);
+      __builtin_prefetch(x + then + i);
+      return at.only(exp_nonpositive_fast<T>(at.load(x + i) - shift));
     });
     const Vec<T> log_total = log<T>(splat(total));
     sweep<T>(n, [&](auto at, index i)
                     __attribute__((always_inline)) { at.store(y + i, at.load(x + i) - shift - log_total); });
+    if (r + 1 < rows) top = ahead > 0 ? next.value() : row_max(n, x + n);
   }
 }
 
@@ -95,7 +111,7 @@ void log_softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* 
     sweep<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
       __builtin_prefetch(y + ahead + i);
       __builtin_prefetch(dy + ahead + i);
-      at.store(dx + i, at.load(dy + i) - exp_nonpositive<T>(at.load(y + i)) * total);
+      at.store(dx + i, at.load(dy + i) - exp_nonpositive_fast<T>(at.load(y + i)) * total);
     });
   }
 }
@@ -146,7 +162,7 @@ void softmax_columns(index width, index n, index pitch, const T* x, T* y, T* lar
     T* const to = y + begin;
     ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      const Vec<T> e = exp_nonpositive<T>(at.load(from + k) - top[i]);
+      const Vec<T> e = exp_nonpositive_fast<T>(at.load(from + k) - top[i]);
       at.store(to + k, e);
       total[i] += e;
     });
@@ -167,7 +183,7 @@ void log_softmax_columns(index width, index n, index pitch, const T* x, T* y) {
     const T* const from = x + begin;
     ColumnValues<T> top = column_max(count, n, pitch, from), total(0, count);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      total[i] += exp_nonpositive<T>(at.load(from + k) - top[i]);
+      total[i] += exp_nonpositive_fast<T>(at.load(from + k) - top[i]);
     });
     for (index i = 0; i < count; i += kLanes<T>) total[i] = log<T>(total[i]);
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
@@ -198,7 +214,7 @@ void log_softmax_columns_backward(index width, index n, index pitch, const T* y,
     planes<T>(count, n, pitch,
               [&](auto at, index i, index k) __attribute__((always_inline)) { total[i] += at.load(d + k); });
     planes<T>(count, n, pitch, [&](auto at, index i, index k) __attribute__((always_inline)) {
-      at.store(dx + begin + k, at.load(d + k) - exp_nonpositive<T>(at.load(value + k)) * total[i]);
+      at.store(dx + begin + k, at.load(d + k) - exp_nonpositive_fast<T>(at.load(value + k)) * total[i]);
     });
   });
 }
