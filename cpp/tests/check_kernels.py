@@ -192,9 +192,9 @@ KNOWN = (
     Known("avx512", "lanes_row_winograd", r"\btransform<", _TURNED, 37),
     Known("avx2", "lanes_row_winograd", r"\btransform<", _TURNED, 72),
     Known("avx512", "lanes_winograd", r"\btransform(_back)?<", _SQUARE, 106),
-    Known("avx512", "lanes_winograd", r"\bforward(_pooled)?<\w+, 3\b", _SQUARE, 8, instructions=150),
+    Known("avx512", "lanes_winograd", r"\bforward(_pooled)?<\w+, 3\b", _SQUARE, 33, instructions=150),
     Known("avx2", "lanes_winograd", r"\btransform(_back)?<", _SQUARE, 44),
-    Known("avx2", "lanes_winograd", r"\bforward(_pooled)?<\w+, [35]\b", _SQUARE, 50, instructions=150),
+    Known("avx2", "lanes_winograd", r"\bforward(_pooled)?<\w+, [35]\b", _SQUARE, 66, instructions=130),
 )
 
 

@@ -165,8 +165,8 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
 #if defined(TENFOLD_ISA_avx512)
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i samples = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(sample)));
-  const __m512i first_groups = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-  const __m512i last_groups = _mm512_add_epi64(first_groups, _mm512_set1_epi64(4));
+  const __m512i lower_groups = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+  const __m512i upper_groups = _mm512_add_epi64(lower_groups, _mm512_set1_epi64(4));
 #elif defined(TENFOLD_ISA_avx2)
   const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0),
                 pitch = _mm256_set1_epi32(static_cast<int>(sample));
@@ -191,12 +191,12 @@ TENFOLD_INLINE void list_pixels(const LaneSparse<T>& a, index f, index first, in
         const __m512 p = _mm512_castsi512_ps(at);
         const __m512d low = _mm512_castps_pd(_mm512_unpacklo_ps(g, p)),
                       high = _mm512_castps_pd(_mm512_unpackhi_ps(g, p));
-        const __m512 first = _mm512_castpd_ps(_mm512_permutex2var_pd(low, first_groups, high));
-        const __m512 last = _mm512_castpd_ps(_mm512_permutex2var_pd(low, last_groups, high));
-        put(0, open & 15, _mm512_castps512_ps256(first));
-        put(1, (open >> 4) & 15, _mm512_extractf32x8_ps(first, 1));
-        put(2, (open >> 8) & 15, _mm512_castps512_ps256(last));
-        put(3, open >> 12, _mm512_extractf32x8_ps(last, 1));
+        const __m512 lower = _mm512_castpd_ps(_mm512_permutex2var_pd(low, lower_groups, high));
+        const __m512 upper = _mm512_castpd_ps(_mm512_permutex2var_pd(low, upper_groups, high));
+        put(0, open & 15, _mm512_castps512_ps256(lower));
+        put(1, (open >> 4) & 15, _mm512_extractf32x8_ps(lower, 1));
+        put(2, (open >> 8) & 15, _mm512_castps512_ps256(upper));
+        put(3, open >> 12, _mm512_extractf32x8_ps(upper, 1));
         continue;
       }
 #elif defined(TENFOLD_ISA_avx2)

@@ -12,6 +12,7 @@ template <class T>
 constexpr int kColumnPoints = kTogether<T> == 1 ? kSide : 3;
 template <class T>
 constexpr int kColumnFilters = kSumsTogether<T> / kColumnPoints<T>;
+static_assert(kColumnFilters<float> <= kMostFilters && kColumnFilters<double> <= kMostFilters, "");
 constexpr int kWeightFilters = kManyRegisters ? 4 : 3;
 constexpr int kWeightChannels = kManyRegisters ? 6 : 3;
 
@@ -122,21 +123,26 @@ struct Unfinished {
 };
 
 template <class T, int r, int PoolH>
-TENFOLD_INLINE void finish_filter(const LaneWinograd<T>& a, const Unfinished<T, kSide + 1 - r>& tile, index n) {
+TENFOLD_INLINE void finish_filter(const LaneWinograd<T>& a, const Unfinished<T, kSide + 1 - r>& tile,
+                                  index n) {
   constexpr int m = kSide + 1 - r;
   const Vec<T> bias = a.bias ? splat(a.bias[tile.f0 + n]) : Vec<T>{};
+  constexpr int kRows = PoolH == 0 ? 1 : PoolH;
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
-    Vec<T> y[m][m];
-    TENFOLD_UNROLL
-    for (int p = 0; p < m; ++p) {
-      Vec<T> line[kSide];
+    _Pragma("GCC unroll 1") for (int top = 0; top < m; top += kRows) {
+      Vec<T> y[kRows][m];
       TENFOLD_UNROLL
-      for (int column = 0; column < kSide; ++column) line[column] = load(tile.lines[n][p][column] + lane);
-      output_line<T, m>(line, y[p]);
-      TENFOLD_UNROLL
-      for (int q = 0; q < m; ++q) y[p][q] += bias;
+      for (int p = 0; p < kRows; ++p) {
+        Vec<T> line[kSide];
+        TENFOLD_UNROLL
+        for (int column = 0; column < kSide; ++column)
+          line[column] = load(tile.lines[n][top + p][column] + lane);
+        output_line<T, m>(line, y[p]);
+        TENFOLD_UNROLL
+        for (int q = 0; q < m; ++q) y[p][q] += bias;
+      }
+      put_tile<T, kRows, m, PoolH>(a, tile.f0 + n, tile.i * m + top, tile.j * m, lane, y);
     }
-    put_tile<T, m, m, PoolH>(a, tile.f0 + n, tile.i * m, tile.j * m, lane, y);
   }
 }
 
@@ -215,7 +221,11 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
   T* const v = a.scratch;
   T* const columns = v + a.tiles * a.channels * kWinogradPoints * kBlock;
   const index tiles_h = (a.out_h + m - 1) / m, tiles_w = (a.out_w + m - 1) / m;
-  alignas(64) Lines<T, m> lines[2][kColumnFilters<T>];
+  // Of the tile at hand and of the one before.
+  const auto lines = reinterpret_cast<Lines<T, m>*>(columns + kSide * (a.tiles * m + r - 1) * kBlock);
+  const auto finish = [&](const Unfinished<T, m>& tile) {
+    for (index n = 0; n < tile.filters; ++n) finish_filter<T, r, PoolH>(a, tile, n);
+  };
   Unfinished<T, m> before;
   int turn = 0;
   for (index i = 0; i < tiles_h; ++i) {
@@ -224,16 +234,21 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
       look_at_row<T, r>(a, a.x + i * m * a.x_row + first * m * kBlock, count, v, columns);
       for (index tile = 0; tile < count; ++tile) {
         in_pieces<kColumnFilters<T>>(a.filters, [&](index f, auto filters) {
-          Lines<T, m>* const to = lines[turn];
+          Lines<T, m>* const to = lines + turn * kMostFilters;
           turn = 1 - turn;
           forward_tile<T, r, filters.value, PoolH>(a, v + tile * a.channels * kWinogradPoints * kBlock, f,
                                                    before, to);
-          before = {to, filters.value, f, i, first + tile};
+          const Unfinished<T, m> made{to, filters.value, f, i, first + tile};
+          if constexpr (kManyRegisters && m == 2) {
+            before = made;
+          } else {  // with 4 x 4 outputs a tile, or AVX2, waiting costs 2 %
+            finish(made);
+          }
         });
       }
     }
   }
-  for (index n = 0; n < before.filters; ++n) finish_filter<T, r, PoolH>(a, before, n);
+  finish(before);
 }
 
 template <class T, int r>

@@ -20,6 +20,8 @@
 namespace tenfold {
 
 constexpr ptrdiff_t kWinogradPoints = 36;
+// No ISA's forward pass takes a tile of more filters at a time.
+constexpr ptrdiff_t kMostFilters = 4;
 
 template <class T>
 struct LaneWinograd {
@@ -56,7 +58,7 @@ constexpr int lane_winograd_number(ptrdiff_t r) {
 // Only float's table is filled: float64 stays with the definition.
 template <class T>
 struct LaneWinogradKernels {
-  // y; scratch of (tiles * 36 C + 6 (tiles * m + r - 1)) vectors of 16.
+  // y; scratch of tiles * 36 C + 6 (tiles * m + r - 1) + 12 m kMostFilters vectors of 16.
   void (*forward[2])(const LaneWinograd<T>& call);
   // Overwrites dx, all of its rows and columns; scratch of 6 F + 36 C vectors.
   void (*input[2])(const LaneWinograd<T>& call);

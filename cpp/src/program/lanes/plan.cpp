@@ -128,7 +128,8 @@ TileScratch tile_scratch(const Stage& stage, const Plane& in) {
   index vectors = 0;
   if (stage.forward_form == Form::winograd) {
     s.forward_tiles = fit(kTileScratch, kWinogradPoints * channels, stage.tiles_w);
-    vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look);
+    vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look) +
+              12 * m * kMostFilters;
   } else if (stage.forward_form == Form::rows) {
     s.forward_tiles = fit(kRowScratch, 2 * P * channels, divide_up(stage.height.output, 2));
     vectors = channels * P * (2 * s.forward_tiles + look);
