@@ -1,6 +1,7 @@
 #include "kernels/lanes_sparse.h"
 
 #include "kernels/lanes_common.h"
+#include "kernels/line.h"
 #include "kernels/shuffle.h"
 
 namespace tenfold {
@@ -281,6 +282,26 @@ void from_rows(const LaneSparse<T>& a, const T* rows) {
   }
 }
 
+// Asks for the lines of some memory, as many in each of so many turns: they come while the turns compute.
+class Asking {
+ public:
+  Asking(const LaneAhead* pieces, index count, index turns) : piece_(pieces), end_(pieces + count) {
+    for (const LaneAhead* p = piece_; p != end_; ++p) in_turn_ += (p->bytes + kLineBytes - 1) / kLineBytes;
+    in_turn_ = (in_turn_ + turns - 1) / turns;
+  }
+  void take_turn() {
+    for (index n = 0; n < in_turn_ && piece_ != end_; ++n) {
+      __builtin_prefetch(piece_->begin + at_, 0, 2);
+      at_ += kLineBytes;
+      if (at_ >= piece_->bytes) at_ = 0, ++piece_;
+    }
+  }
+
+ private:
+  const LaneAhead *piece_, *end_;
+  index at_ = 0, in_turn_ = 0;
+};
+
 template <class T, int r>
 void backward(const LaneSparse<T>& a) {
   const index size = lane_sparse_rows(a.rows), run = a.rows.run;
@@ -289,6 +310,7 @@ void backward(const LaneSparse<T>& a) {
   Lists<T> lists{reinterpret_cast<Entry<T>*>(a.dx != nullptr ? dx + size : dx), nullptr,
                  lane_sparse_list(a.strip, a.windows_w), a.filters};
   lists.counts = reinterpret_cast<int32_t*>(lists.entries + kGroups * a.filters * lists.capacity);
+  Asking asking(a.ahead, a.ahead_count, (a.windows_h + a.strip - 1) / a.strip * kGroups * a.filters);
   to_rows<T>(a, x);
   if (a.dx != nullptr) {
     for (index e = 0; e < kBlock * a.rows.sample; e += kLanes<T>) store(dx + e, Vec<T>{});
@@ -298,6 +320,7 @@ void backward(const LaneSparse<T>& a) {
     for (index f = 0; f < a.filters; ++f) list_pixels<T>(a, f, first, end, lists);
     for (index g = 0; g < kGroups; ++g) {
       for (index f = 0; f < a.filters; ++f) {
+        asking.take_turn();
         in_pieces<kParts<r>>(run / kPart<T>, [&](index j, auto parts) {
           add_weight<T, r, parts.value>(a.rows, lists.of(g, f), x + j * kPart<T>,
                                         a.dw + f * r * run + j * kPart<T>);

@@ -32,6 +32,12 @@ struct SampleRows {
   ptrdiff_t row;       // from one row of pixels to the next
 };
 
+// Memory that is asked for meanwhile, since it is needed afterwards.
+struct LaneAhead {
+  const char* begin;
+  ptrdiff_t bytes;
+};
+
 template <class T>
 struct LaneSparse {
   SampleRows rows;
@@ -46,6 +52,8 @@ struct LaneSparse {
   const T* w;  // [F][r][run]; only read with dx
   T* dx;       // overwritten, all rows and columns; or null
   T* scratch;  // of lane_sparse_scratch elements
+  const LaneAhead* ahead;
+  ptrdiff_t ahead_count;
   ptrdiff_t filters, windows_h, windows_w;
   ptrdiff_t d_plane, d_row, code_plane;
   ptrdiff_t strip;  // rows of windows whose pixels make one list for every filter and kListedSamples samples

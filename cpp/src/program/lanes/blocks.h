@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "kernels/lanes.h"
@@ -19,6 +20,9 @@
 
 namespace tenfold {
 namespace lanes {
+
+// What all blocks leave stays in the second-level cache up to so many elements.
+constexpr index kNearLeftovers = index{1} << 17;  // elements
 
 template <class T>
 class Blocks {
@@ -134,7 +138,8 @@ class Blocks {
       if (stage.relu && !stage.pool) relu_backward(k, stage, out, area, d);
       switch (stage.kind) {
         case LaneLayer::Kind::conv:
-          conv_backward(k, stage, w, area, d, gradients, mine, wants_dx ? d_in : nullptr);
+          conv_backward(k, stage, w, area, d, gradients, mine, wants_dx ? d_in : nullptr,
+                        shared ? what_was_left(b, leftovers) : Left{});
           break;
         case LaneLayer::Kind::linear: {
           if (stage.on_background) {
@@ -318,6 +323,28 @@ class Blocks {
     return divide_up(stage.features * stage.looks, kLanes) * kLanes;
   }
 
+  // What block b has left past the caches for its dense layers' weight gradients, where the second-level cache may hold that
+  // of all blocks. It comes back while the convolutions' gradients are made.
+  struct Left {
+    std::array<LaneAhead, 16> pieces;
+    index count = 0;
+  };
+  Left what_was_left(index b, const T* leftovers) const {
+    Left left;
+    if (plan_.leftovers > kNearLeftovers) return left;
+    const auto add = [&](index offset, index block) {
+      if (left.count == static_cast<index>(left.pieces.size())) return;
+      left.pieces[static_cast<std::size_t>(left.count++)] = {
+          reinterpret_cast<const char*>(leftovers + offset + b * block), static_cast<index>(bytes(block))};
+    };
+    for (const Stage& stage : plan_.stages) {
+      if (stage.kind != LaneLayer::Kind::linear || stage.on_background) continue;
+      add(stage.samples_rows, kLanes * stage.pitch);
+      add(stage.d_out, kLanes * stage.features);
+    }
+    return left;
+  }
+
   // -- layers
   LaneWinograd<T> winograd_of(const Stage& stage, T* mine) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
@@ -406,7 +433,7 @@ class Blocks {
   }
 
   void conv_backward(const Kernels& k, const Stage& stage, const T* w, T* area, const T* d, T* gradients,
-                     T* mine, T* d_in) const {
+                     T* mine, T* d_in, const Left& left) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     const index out_h = stage.height.output, out_w = stage.width.output;
     const auto& convs = kernels<LaneConvKernels, T>();
@@ -415,7 +442,7 @@ class Blocks {
     const bool whole =
         (d_in != nullptr && stage.input_form != Form::sparse) || stage.weight_form == Form::winograd;
     if (stage.weight_form == Form::sparse) {
-      sparse_backward(stage, area, d, gradients, mine, whole, d_in);
+      sparse_backward(stage, area, d, gradients, mine, whole, d_in, left);
       if (!whole) return;
     }
     LaneConvWeight<T> weight{};
@@ -493,7 +520,7 @@ class Blocks {
   // Adds the weight gradient in the sparse form and, unless somebody unpools, the bias gradient; writes the input gradient
   // that has this form.
   void sparse_backward(const Stage& stage, T* area, const T* d, T* gradients, const T* mine, bool unpooled,
-                       T* d_in) const {
+                       T* d_in, const Left& left) const {
     const Plane &in = value(stage.in), &out = value(stage.out);
     LaneSparse<T> call{};
     call.rows = stage.sparse.rows;
@@ -507,6 +534,8 @@ class Blocks {
     if (stage.input_form == Form::sparse) {
       call.w = mine + stage.sparse.weights;
       call.dx = d_in;
+      call.ahead = left.pieces.data();
+      call.ahead_count = left.count;
     }
     call.scratch = expanded(gradients);
     call.filters = stage.features;
