@@ -170,7 +170,7 @@ TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool rel
     return (__m512)v;
   };
   const __m512 a = rounded(pixels[0]), b = rounded(pixels[1]), c = rounded(pixels[2]), d = rounded(pixels[3]);
-  // Less than 0 where the second one is larger; -0 - 0 is not.
+  // Less than 0 where the second one is larger, by no denormal number; -0 - 0 is not.
   const auto minus = [&](__m512 left, __m512 right) {
     return _mm512_add_ps(_mm512_sub_ps(left, right), zero);
   };

@@ -16,6 +16,7 @@ namespace avx512_emulated {
 
 typedef int32_t Int32s __attribute__((vector_size(64), may_alias));
 typedef int64_t Int64s __attribute__((vector_size(64), may_alias));
+typedef uint32_t Uint32s __attribute__((vector_size(64), may_alias));
 typedef uint64_t Uint64s __attribute__((vector_size(64), may_alias));
 typedef int8_t Bytes __attribute__((vector_size(16), may_alias));
 
@@ -114,10 +115,23 @@ static inline V scale(V v, V n) {
       [&](int i) { return ldexp(v[i], static_cast<int>(fmin(fmax(floor(n[i]), -kEnough), kEnough))); });
 }
 
+// Bit by bit: the bit of the table that those of a, b and c number.
+static inline __m512i look_up_bits(Int32s a, Int32s b, Int32s c, int table) {
+  Int32s found = {};
+  for (int n = 0; n < 8; ++n) {
+    if (table >> n & 1) found |= (n & 4 ? a : ~a) & (n & 2 ? b : ~b) & (n & 1 ? c : ~c);
+  }
+  return (__m512i)found;
+}
+
 template <class V, class Lanes>
 static inline V permute_two(V a, Lanes lanes, V b) {
   constexpr int n = kLanes<V>;
   return each<V>([&](int i) { return lanes[i] & n ? b[lanes[i] & (n - 1)] : a[lanes[i] & (n - 1)]; });
+}
+template <class V, class Lanes>
+static inline V permute_one(Lanes lanes, V v) {
+  return each<V>([&](int i) { return v[lanes[i] & (kLanes<V> - 1)]; });
 }
 // b:a, the lanes from n on.
 template <class V>
@@ -190,6 +204,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
 #define _mm512_set1_epi32(value) ((__m512i)TENFOLD_512::splat(value))
 #define _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a) \
   ((__m512i)TENFOLD_512::Int32s{a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p})
+#define _mm512_set1_epi64(value) ((__m512i)(TENFOLD_512::Int64s{} + (value)))
+#define _mm512_set_epi64(h, g, f, e, d, c, b, a) ((__m512i)TENFOLD_512::Int64s{a, b, c, d, e, f, g, h})
 #define _mm512_castpd_ps(v) ((__m512)(v))
 #define _mm512_castps_pd(v) ((__m512d)(v))
 #define _mm512_castps_si512(v) ((__m512i)(v))
@@ -232,9 +248,17 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
   ((__mmask16)TENFOLD_512::bits(16, [&](int lane) { return ((TENFOLD_512::Int32s)(v))[lane] < 0; }))
 
 #define _mm512_add_ps(a, b) ((__m512)(a) + (__m512)(b))
+#define _mm512_sub_ps(a, b) ((__m512)(a) - (__m512)(b))
 #define _mm512_mask_add_ps(no, mask, a, b) TENFOLD_512::move<__m512>(no, mask, a + b)
 #define _mm512_mask_add_pd(no, mask, a, b) TENFOLD_512::move<__m512d>(no, mask, a + b)
 #define _mm512_add_epi32(a, b) ((__m512i)((TENFOLD_512::Int32s)(a) + (TENFOLD_512::Int32s)(b)))
+#define _mm512_add_epi64(a, b) ((__m512i)((TENFOLD_512::Int64s)(a) + (TENFOLD_512::Int64s)(b)))
+#define _mm512_sub_epi32(a, b) ((__m512i)((TENFOLD_512::Int32s)(a) - (TENFOLD_512::Int32s)(b)))
+#define _mm512_srai_epi32(v, n) ((__m512i)((TENFOLD_512::Int32s)(v) >> (n)))
+#define _mm512_srli_epi32(v, n) ((__m512i)((TENFOLD_512::Uint32s)(v) >> (n)))
+#define _mm512_ternarylogic_epi32(a, b, c, table)                                                     \
+  TENFOLD_512::look_up_bits((TENFOLD_512::Int32s)(a), (TENFOLD_512::Int32s)(b), (TENFOLD_512::Int32s)(c), \
+                            table)
 #define _mm512_mullo_epi32(a, b) ((__m512i)((TENFOLD_512::Int32s)(a) * (TENFOLD_512::Int32s)(b)))
 #define _mm512_maskz_mul_epu32(all, a, b) \
   TENFOLD_512::multiply_wide((TENFOLD_512::Uint64s)(a), (TENFOLD_512::Uint64s)(b))
@@ -252,6 +276,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
   TENFOLD_512::permute_two<__m512>(a, (TENFOLD_512::Int32s)(lanes), b)
 #define _mm512_permutex2var_pd(a, lanes, b) \
   TENFOLD_512::permute_two<__m512d>(a, (TENFOLD_512::Int64s)(lanes), b)
+#define _mm512_maskz_permutexvar_ps(all, lanes, v) \
+  TENFOLD_512::permute_one<__m512>((TENFOLD_512::Int32s)(lanes), v)
 #define _mm512_maskz_alignr_epi32(all, b, a, n) \
   ((__m512i)TENFOLD_512::align((TENFOLD_512::Int32s)(b), (TENFOLD_512::Int32s)(a), n))
 #define _mm512_maskz_alignr_epi64(all, b, a, n) \
