@@ -256,7 +256,7 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
 #define _mm512_sub_epi32(a, b) ((__m512i)((TENFOLD_512::Int32s)(a) - (TENFOLD_512::Int32s)(b)))
 #define _mm512_srai_epi32(v, n) ((__m512i)((TENFOLD_512::Int32s)(v) >> (n)))
 #define _mm512_srli_epi32(v, n) ((__m512i)((TENFOLD_512::Uint32s)(v) >> (n)))
-#define _mm512_ternarylogic_epi32(a, b, c, table)                                                     \
+#define _mm512_ternarylogic_epi32(a, b, c, table)                                                         \
   TENFOLD_512::look_up_bits((TENFOLD_512::Int32s)(a), (TENFOLD_512::Int32s)(b), (TENFOLD_512::Int32s)(c), \
                             table)
 #define _mm512_mullo_epi32(a, b) ((__m512i)((TENFOLD_512::Int32s)(a) * (TENFOLD_512::Int32s)(b)))
