@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.gradcheck import check_gradients
 from tests.reference import softmax as reference
-from tests.tolerance import assert_close
+from tests.tolerance import assert_close, ulp_error
 
 import tenfold
 from tenfold import functional as F
@@ -166,3 +166,15 @@ def test_layers():
     np.testing.assert_array_equal(nn.Softmax(axis=1)(x), F.softmax(x, axis=1))
     np.testing.assert_array_equal(nn.LogSoftmax(axis=1)(x), F.log_softmax(x, axis=1))
     assert repr(nn.Softmax(axis=1)) == "Softmax(axis=1)"
+
+
+@pytest.mark.parametrize("columns", [10, 40])
+def test_exponentials_are_accurate(isa: str, columns: int) -> None:
+    """Beside 1 an exponential below 2^-25 leaves the sum 1: softmax returns it as it is."""
+    x = np.full((20_000, columns), -np.inf, np.float32)
+    x[:, 0] = 0
+    x[:, -1] = np.linspace(-87, -17.5, len(x))
+    y = F.softmax(x, axis=1)
+    assert np.max(ulp_error(y[:, -1], np.exp(x[:, -1].astype(np.float64)))) < 1.1
+    assert np.all(y[:, 0] == 1)
+    assert not y[:, 1:-1].any()
