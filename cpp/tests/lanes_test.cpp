@@ -240,6 +240,8 @@ std::vector<Case> cases(index n) {
                                    .flatten()
                                    .linear(4)
                                    .loss());
+  add("more_filters_than_lanes",
+      ChainBuilder(n, 3, 9, 8).conv(19, 5, 5, 1, 2, 2).relu().pool(2, 2, 2, 2).flatten().linear(3).loss());
   add("one_pixel",
       ChainBuilder(n, 3, 5, 5).conv(8, 5, 5).relu().conv(17, 1, 1).relu().flatten().linear(2).loss());
   add("dense_only", ChainBuilder(n, 37, 1, 1).linear(29).relu().linear(33).relu(0.25).linear(3).loss());
@@ -298,6 +300,7 @@ void compare(const Case& test, Algorithm algorithm, bool integers, double tolera
                                 (wants_dx ? ", dx" : "") +
                                 (algorithm == Algorithm::winograd ? ", winograd" : "") +
                                 (algorithm == Algorithm::row_winograd ? ", rows" : "") +
+                                (algorithm == Algorithm::nine_winograd ? ", nine" : "") +
                                 (algorithm == Algorithm::sparse ? ", sparse" : "");
       for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
         expect_near(actual.outputs[i], expected.outputs[i], tolerance,
@@ -333,6 +336,7 @@ TEST(Lanes, Float32MatchesReference) {
     compare<float>(test, Algorithm::sparse, false, 1e-5);
     compare<float>(test, Algorithm::winograd, false, 2e-5);
     compare<float>(test, Algorithm::row_winograd, false, 1e-5);
+    compare<float>(test, Algorithm::nine_winograd, false, 1e-5);
   }
 }
 
@@ -360,9 +364,51 @@ TEST(Lanes, NaNsAmongZerosAreKept) {
   EXPECT_GT(found, 0);
 }
 
+// A NaN is in all outputs that look at it and changes no other sample's.
+TEST(Lanes, NaNsReachTheirOwnSampleAlone) {
+  constexpr index kSpoilt = 5;
+  for (const index channels : {1, 3}) {
+    for (const double at_zero : {0.0, 1.0}) {
+      LaneChain chain = ChainBuilder(19, channels, 13, 14)
+                            .conv(5, 5, 5, 1, 2, 2)
+                            .relu(at_zero)
+                            .pool(2, 2, 2, 2)
+                            .keep()
+                            .chain;
+      for (const Algorithm algorithm : {Algorithm::direct, Algorithm::automatic, Algorithm::winograd,
+                                        Algorithm::row_winograd, Algorithm::nine_winograd}) {
+        chain = with(chain, algorithm);
+        Data data = make_data(*make_lane_segment(chain), chain, false);
+        const Result whole = run<float>(chain, data, 1, true);
+        const index sample = channels * 13 * 14;
+        data.inputs.front()[static_cast<std::size_t>(kSpoilt * sample + 6 * 14 + 7)] =
+            std::numeric_limits<double>::quiet_NaN();
+        const Result spoilt = run<float>(chain, data, 1, true);
+        const Vector expected = reference(chain, data.inputs, data.labels, data.d_outputs).outputs.front();
+        const auto outputs = static_cast<index>(expected.size()) / 19;
+        index found = 0;
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          const bool nan = std::isnan(spoilt.outputs.front()[i]);
+          found += std::isnan(expected[i]);
+          EXPECT_TRUE(nan || !std::isnan(expected[i])) << i;
+          EXPECT_TRUE(static_cast<index>(i) / outputs == kSpoilt ||
+                      spoilt.outputs.front()[i] == whole.outputs.front()[i])
+              << i;
+        }
+        EXPECT_GT(found, 0);
+        for (index i = 0; i < 19 * sample; ++i) {
+          const auto at = static_cast<std::size_t>(i);
+          EXPECT_TRUE(i / sample == kSpoilt || spoilt.gradients.front()[at] == whole.gradients.front()[at])
+              << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(Lanes, SameBitsAtEveryThreadCount) {
   constexpr Algorithm kAlgorithms[] = {Algorithm::automatic, Algorithm::sparse, Algorithm::winograd,
-                                       Algorithm::row_winograd};
+                                       Algorithm::row_winograd, Algorithm::nine_winograd};
   for (const index n : {16, 31, 64, 65}) {
     for (const Case& test : cases(n)) {
       for (const Algorithm algorithm : kAlgorithms) {
@@ -385,7 +431,8 @@ TEST(Lanes, SameBitsAtEveryThreadCount) {
 
 TEST(Lanes, InferenceEqualsTraining) {
   for (const Case& test : cases(31)) {
-    for (const Algorithm algorithm : {Algorithm::winograd, Algorithm::row_winograd, Algorithm::sparse}) {
+    for (const Algorithm algorithm :
+         {Algorithm::winograd, Algorithm::row_winograd, Algorithm::nine_winograd, Algorithm::sparse}) {
       LaneChain chain = with(test.builder.chain, algorithm);
       const Data data = make_data(*make_lane_segment(chain), chain, false);
       const Result training = run<float>(chain, data, 2, false);

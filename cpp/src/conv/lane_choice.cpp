@@ -23,8 +23,8 @@ double direct_time(const ConvGeometry& g) {
 double row_winograd_time(const ConvGeometry& g, std::size_t element_size) {
   const int number = lane_row_winograd_number(g);
   if (number < 0 || element_size != sizeof(float)) return std::numeric_limits<double>::infinity();
-  return row_winograd_cost(kernels<LaneRowWinogradKernels, float>().forward_cost[number], g.window[1].kernel,
-                           g.channels, g.filters, g.window[1].output * divide_up(g.window[2].output, 2));
+  return row_winograd_cost(kernels<LaneRowWinogradKernels, float>().form[number], g.window[1].kernel,
+                           g.channels, g.filters, g.window[1].output, g.window[2].output);
 }
 double gather_time(const ConvGeometry& g) {
   const Window& w = g.window;

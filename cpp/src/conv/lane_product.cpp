@@ -56,7 +56,8 @@ LaneRowWinograd<T>::LaneRowWinograd(const ConvGeometry& geometry, const ConvOpti
     : LaneProduct<T>(geometry, options, LaneOperator::apply),
       relu_(options.relu),
       number_(lane_row_winograd_number(geometry)) {
-  const index r = geometry.window[1].kernel, points = row_winograd_points(r);
+  const index r = geometry.window[1].kernel;
+  const index points = kernels<LaneRowWinogradKernels, float>().form[number_].points;
   const index row = geometry.channels * points * kLanes;
   row_pairs_ = std::clamp<index>(kNearBytes / static_cast<index>(sizeof(T)) / (2 * row), 1,
                                  divide_up(this->layout_.strip, 2));

@@ -9,15 +9,17 @@ constexpr index kLanes = kLaneBlock;
 // Rows of a strip and what they look at: they stay in the second-level cache.
 constexpr index kStripBytes = 512 * 1024;
 
-// Room for strips of `strip` rows, of x where it is the target. Pairs of outputs may look at a row and a column more.
+// Room for strips of `strip` rows, of x where it is the target. Tiles of outputs may look at a row and columns more.
 LaneRows rows_of_x(const ConvGeometry& g, index strip, bool target) {
   const Axis &h = g.window[1], &w = g.window[2];
   if (target && lane_adjoint_gathers(g)) return {g.channels, strip, h.size, w.size, 0, 0};
   // A target's rows are counted from where the first row of y that reaches them begins.
   const index rows = target ? strip + h.extent() - 1 + h.stride : (strip - 1) * h.stride + h.extent();
-  if (target || lane_row_winograd_number(g) < 0)
-    return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
-  return {g.channels, rows + strip % 2, h.size, w.size, w.pad_before, w.pad_after + w.output % 2};
+  const int number = lane_row_winograd_number(g);
+  if (target || number < 0) return {g.channels, rows, h.size, w.size, w.pad_before, w.pad_after};
+  const index tile = kernels<LaneRowWinogradKernels, float>().form[number].outputs;
+  const index missing = divide_up(w.output, tile) * tile - w.output;
+  return {g.channels, rows + strip % 2, h.size, w.size, w.pad_before, w.pad_after + missing};
 }
 
 LaneRows rows_of_y(const ConvGeometry& g, index strip, bool target) {

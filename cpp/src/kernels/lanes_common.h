@@ -161,46 +161,51 @@ TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool re
 #endif
 
 #if defined(TENFOLD_ISA_avx512)
-// The same as below, by a tree of maxima unless there is a NaN (or infinities that leave one). What chooses is the sign of a
-// difference: on Zen 4 a comparison takes the place of a multiply-add, which all else here does not.
-TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
+// The same as below where there is no NaN, by a tree of maxima; what is added to `check` is NaN where there is one (or
+// infinities that leave one). What chooses is the sign of a difference: on Zen 4 a comparison takes the place of a
+// multiply-add, which all else here does not.
+TENFOLD_INLINE Pooled<float> pool_four_numbers(const Vec<float>* pixels, bool relu, bool pass_zero,
+                                               Vec<float>& check) {
   const __m512 zero = _mm512_setzero_ps();
   const auto rounded = [](Vec<float> v) {  // not a product that the difference is contracted with
     pin<float>(v);
     return (__m512)v;
   };
-  const __m512 a = rounded(pixels[0]), b = rounded(pixels[1]), c = rounded(pixels[2]), d = rounded(pixels[3]);
-  // Less than 0 where the second one is larger, by no denormal number; -0 - 0 is not.
-  const auto minus = [&](__m512 left, __m512 right) {
-    return _mm512_add_ps(_mm512_sub_ps(left, right), zero);
-  };
-  const __m512 first = minus(a, b), second = minus(c, d);
-  const __m512 upper = _mm512_max_ps(b, a), lower = _mm512_max_ps(d, c);  // the second one of equal operands
-  const __m512 rows = minus(upper, lower), sum = _mm512_add_ps(_mm512_add_ps(first, second), rows);
-  __m512 best;
-  __m512i code;
-  if (__builtin_expect(_mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0, 1)) {
-    best = _mm512_max_ps(lower, upper);
-    const __m512i of_upper = _mm512_srli_epi32(_mm512_castps_si512(first), 31);
-    const __m512i of_lower = _mm512_srli_epi32(_mm512_castps_si512(second), 31);
-    const __m512i below = _mm512_srai_epi32(_mm512_castps_si512(rows), 31);
-    // below ? of_lower + 2 : of_upper
-    code = _mm512_sub_epi32(_mm512_ternarylogic_epi32(below, of_lower, of_upper, 0xca),
-                            _mm512_add_epi32(below, below));
-    if (relu) {
-      const __m512i open = _mm512_srai_epi32(_mm512_castps_si512(_mm512_sub_ps(zero, best)), 31);
-      best = _mm512_max_ps(best, zero);
-      if (pass_zero) {  // open ? code : a < 0 ? -1 : 0
-        const __m512i none = _mm512_srai_epi32(_mm512_castps_si512(_mm512_add_ps(a, zero)), 31);
-        code = _mm512_ternarylogic_epi32(open, code, none, 0xca);
-      } else {
-        code = _mm512_ternarylogic_epi32(open, code, code, 0xcf);  // code | ~open
-      }
-    }
-    return {(Vec<float>)best, (Mask<float>)code};
+  __m512 a = rounded(pixels[0]), b = rounded(pixels[1]), c = rounded(pixels[2]), d = rounded(pixels[3]);
+  if (!relu) {  // -0 - 0 is less than 0; behind a ReLU it does not matter which of them it is
+    a = _mm512_add_ps(a, zero), b = _mm512_add_ps(b, zero);
+    c = _mm512_add_ps(c, zero), d = _mm512_add_ps(d, zero);
   }
-  best = a;
-  code = _mm512_setzero_si512();
+  // Less than 0 where the second one is larger.
+  const __m512 first = _mm512_sub_ps(a, b), second = _mm512_sub_ps(c, d);
+  const __m512 upper = _mm512_max_ps(b, a), lower = _mm512_max_ps(d, c);  // the second one of equal operands
+  const __m512 rows = _mm512_sub_ps(upper, lower);
+  check = (Vec<float>)_mm512_add_ps((__m512)check, _mm512_add_ps(_mm512_add_ps(first, second), rows));
+  __m512 best = _mm512_max_ps(lower, upper);
+  const __m512i below = _mm512_srai_epi32(_mm512_castps_si512(rows), 31);
+  // below ? second : first, whose sign is the last bit
+  const __m512i column =
+      _mm512_ternarylogic_epi32(below, _mm512_castps_si512(second), _mm512_castps_si512(first), 0xca);
+  __m512i code = _mm512_sub_epi32(_mm512_srli_epi32(column, 31), _mm512_add_epi32(below, below));
+  if (relu) {
+    const __m512i open = _mm512_srai_epi32(_mm512_castps_si512(_mm512_sub_ps(zero, best)), 31);
+    best = _mm512_max_ps(best, zero);
+    if (pass_zero) {  // open ? code : a < 0 ? -1 : 0
+      const __m512i none = _mm512_srai_epi32(_mm512_castps_si512(_mm512_add_ps(a, zero)), 31);
+      code = _mm512_ternarylogic_epi32(open, code, none, 0xca);
+    } else {
+      code = _mm512_ternarylogic_epi32(open, code, code, 0xcf);  // code | ~open
+    }
+  }
+  return {(Vec<float>)best, (Mask<float>)code};
+}
+TENFOLD_INLINE bool has_nan(Vec<float> v) {
+  return _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q) != 0;
+}
+TENFOLD_INLINE Pooled<float> pool_four_by_comparisons(const Vec<float>* pixels, bool relu, bool pass_zero) {
+  const __m512 zero = _mm512_setzero_ps(), a = (__m512)pixels[0];
+  __m512 best = a;
+  __m512i code = _mm512_setzero_si512();
   TENFOLD_UNROLL
   for (int p = 1; p < 4; ++p) {
     const __m512 v = (__m512)pixels[p];
@@ -217,6 +222,12 @@ TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool rel
     code = _mm512_mask_mov_epi32(code, none, _mm512_set1_epi32(-1));
   }
   return {(Vec<float>)best, (Mask<float>)code};
+}
+TENFOLD_INLINE Pooled<float> pool_four_floats(const Vec<float>* pixels, bool relu, bool pass_zero) {
+  Vec<float> check = {};
+  const Pooled<float> pooled = pool_four_numbers(pixels, relu, pass_zero, check);
+  if (__builtin_expect(!has_nan(check), 1)) return pooled;
+  return pool_four_by_comparisons(pixels, relu, pass_zero);
 }
 #endif
 

@@ -1,10 +1,19 @@
 #include "kernels/lanes_row_winograd.h"
 
 #include "kernels/lanes_winograd_common.h"
+#include "kernels/winograd_nine_points.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
+
+// Whether four outputs of a row are made of nine points, instead of two of r + 1.
+template <int r>
+constexpr bool kNine = r == 5 && kNineOnLanes;
+template <int r>
+constexpr int kOutputs = kNine<r> ? 4 : 2;
+template <int r>
+constexpr int kPoints = kNine<r> ? kNinePoints : r + 1;
 
 // The register tile: filters x two rows x some of the points.
 template <int r>
@@ -12,10 +21,16 @@ constexpr int kGroup = kManyRegisters ? (r == 3 ? 4 : 6) : 2;  // points
 template <int r>
 constexpr int kFilters = kManyRegisters ? (r == 3 ? 3 : 2) : 3;
 
-// Fitted to measurements on Zen 4 with AVX-512 and Zen 3 with AVX2.
-constexpr LaneRowWinogradCost kForwardCost[] = {
-    kManyRegisters ? LaneRowWinogradCost{1.05, 12, 2} : LaneRowWinogradCost{1, 12, 14},
-    kManyRegisters ? LaneRowWinogradCost{1.05, 14, 5} : LaneRowWinogradCost{1.05, 28, 22}};
+// Costs are fitted to measurements on Zen 4 with AVX-512 and Zen 3 with AVX2.
+constexpr LaneRowWinogradForm kForward[] = {
+    {kOutputs<3>, kPoints<3>, kManyRegisters ? 1.05 : 1.0, 12, kManyRegisters ? 2.0 : 14.0},
+    {kOutputs<5>, kPoints<5>, kManyRegisters ? 1.05 : 1.0,
+     kNine<5>         ? 26.0
+     : kManyRegisters ? 14.0
+                      : 28.0,
+     kNine<5>         ? 10.0
+     : kManyRegisters ? 5.0
+                      : 22.0}};
 
 // ---- one-dimensional transforms
 // ---------------------------------------------------------------------------------------
@@ -49,7 +64,7 @@ TENFOLD_INLINE void add_outputs(const Vec<T>* s, Vec<T>* y) {
 
 template <class T, int r>
 void transform(index count, const T* w, T* u) {
-  constexpr int P = r + 1;
+  constexpr int P = kPoints<r>;
   T taps[r * kBlock], points[P * kBlock];
   for (index i = 0; i < count * r; i += kBlock) {
     const index rows = count * r - i < kBlock ? count * r - i : kBlock;
@@ -58,7 +73,11 @@ void transform(index count, const T* w, T* u) {
       Vec<T> g[r], p[P];
       TENFOLD_UNROLL
       for (int k = 0; k < r; ++k) g[k] = load(taps + k * kBlock + lane);
-      tile_weights<T, P, r>(g, p);
+      if constexpr (kNine<r>) {
+        weights_nine<T>(g, p);
+      } else {
+        tile_weights<T, P, r>(g, p);
+      }
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(points + k * kBlock + lane, p[k]);
     }
@@ -69,16 +88,20 @@ void transform(index count, const T* w, T* u) {
 // ---- forward
 // -----------------------------------------------------------------------------------------------------
 
-// v[row][P][16] <-- points of two columns and what they look at
+// v[row][P][16] <-- points of a tile's columns and what they look at
 template <class T, int r>
 TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
-  constexpr int P = r + 1;
+  constexpr int P = kPoints<r>, kLooks = kOutputs<r> + r - 1;
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
     for (index row = 0; row < rows; ++row) {
-      Vec<T> d[P], line[P];
+      Vec<T> d[kLooks], line[P];
       TENFOLD_UNROLL
-      for (int k = 0; k < P; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
-      tile_looks<T, P>(d, line);
+      for (int k = 0; k < kLooks; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
+      if constexpr (kNine<r>) {
+        look_nine<T>(d, line);
+      } else {
+        tile_looks<T, P>(d, line);
+      }
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(v + (row * P + k) * kBlock + lane, line[k]);
     }
@@ -145,18 +168,13 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, const T* v, index v_c
   }
 }
 
-// All points of one row of outputs of some filters; beside(Constant<kh>) comes after each row of the first channel.
-template <class T, int r, int Filters, class Beside>
-TENFOLD_INLINE void sum_row(const LaneWinograd<T>& a, const T* v, index v_channel, const T* u, const T* bias,
-                            Vec<T> (&sum)[Filters][r + 1], const Beside& beside) {
-  constexpr int P = r + 1;
+// sum[f][k] += sum over channels and kh of u . v for Count points of one row of outputs; beside(Constant<kh>) comes after each
+// row of the first channel.
+template <class T, int r, int Filters, int Count, class Beside>
+TENFOLD_INLINE void sum_points(const LaneWinograd<T>& a, const T* v, index v_channel, const T* u,
+                               Vec<T> (&sum)[Filters][Count], const Beside& beside) {
+  constexpr int P = kPoints<r>;
   const index u_filter = a.channels * r * P;
-  TENFOLD_UNROLL
-  for (int f = 0; f < Filters; ++f) {
-    const Vec<T> start = bias ? splat(bias[f]) : Vec<T>{};
-    TENFOLD_UNROLL
-    for (int k = 0; k < P; ++k) sum[f][k] = k == 0 ? start : k == r ? start * point<T, r>(r) : Vec<T>{};
-  }
   const T* weights[Filters];
   TENFOLD_UNROLL
   for (int f = 0; f < Filters; ++f) weights[f] = u + f * u_filter;
@@ -165,7 +183,7 @@ TENFOLD_INLINE void sum_row(const LaneWinograd<T>& a, const T* v, index v_channe
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) TENFOLD_OPAQUE(weights[f]);
     TENFOLD_UNROLL
-    for (int k = 0; k < P; ++k) {
+    for (int k = 0; k < Count; ++k) {
       Vec<T> x = load(look + k * kBlock);
       pin<T>(x);
       TENFOLD_UNROLL
@@ -227,7 +245,14 @@ TENFOLD_INLINE void forward_strip(const LaneWinograd<T>& a, const T* v, index v_
       put_tile<T, 2, 2, 0>(a, f0 + f, top + 2 * i, left, 0, y[f]);
     }
   };
-  const auto go_on = [&] {
+  const auto sum_row = [&](const T* look, const auto& beside) __attribute__((always_inline)) {
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      const Vec<T> start = bias ? splat(bias[f]) : Vec<T>{};
+      TENFOLD_UNROLL
+      for (int k = 0; k < P; ++k) next[f][k] = k == 0 ? start : k == r ? start * point<T, r>(r) : Vec<T>{};
+    }
+    sum_points<T, r, Filters>(a, look, v_channel, u, next, beside);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) {
       TENFOLD_UNROLL
@@ -235,17 +260,14 @@ TENFOLD_INLINE void forward_strip(const LaneWinograd<T>& a, const T* v, index v_
     }
   };
   for (index i = 0; i < count; ++i, v += 2 * P * kBlock) {
-    sum_row<T, r, Filters>(a, v, v_channel, u, bias, next, [&](auto kh) __attribute__((always_inline)) {
+    sum_row(v, [&](auto kh) __attribute__((always_inline)) {
       constexpr int f = kh.value / kAfter;
       if (f < Filters && kh.value % kAfter == 0) make(f, 1);
       if (f < Filters && kh.value % kAfter == kAfter - 1) put(f, i - 1);
     });
-    go_on();
-    sum_row<T, r, Filters>(a, v + P * kBlock, v_channel, u, bias, next,
-                           [&](auto kh) __attribute__((always_inline)) {
-                             if (kh.value < Filters) make(kh.value, 0);
-                           });
-    go_on();
+    sum_row(v + P * kBlock, [&](auto kh) __attribute__((always_inline)) {
+      if (kh.value < Filters) make(kh.value, 0);
+    });
   }
   TENFOLD_UNROLL
   for (int f = 0; f < Filters; ++f) {
@@ -254,20 +276,118 @@ TENFOLD_INLINE void forward_strip(const LaneWinograd<T>& a, const T* v, index v_
   }
 }
 
+template <class T>
+TENFOLD_INLINE void hold_four(Vec<T>& a, Vec<T>& b, Vec<T>& c, Vec<T>& d) {
+  hold<T>(a);
+  hold<T>(b);
+  hold<T>(c);
+  hold<T>(d);
+}
+
+// forward_strip with nine points, four columns and two pooling windows. Sums of the first points become parts of outputs
+// beside those of the last points, which are pooled beside the next rows'. Returns false if there may have been a NaN, which
+// only `careful` pooling tells from numbers.
+template <class T, int r, int Filters, bool Pool>
+TENFOLD_INLINE bool forward_strip_of_four(const LaneWinograd<T>& a, const T* v, index v_channel, index f0,
+                                          index top, index count, index left, bool careful) {
+  constexpr int P = kPoints<r>, kLast = P - kNineFirst;
+  static_assert(Filters <= 2, "");
+  const T *const u = a.u + f0 * a.channels * r * P, *const bias = a.bias ? a.bias + f0 : nullptr;
+  Vec<T> first[Filters][kNineFirst], last[Filters][kLast] = {}, y[Filters][2][4] = {};
+  Vec<T> check = {};
+  T* to = nullptr;
+  unsigned char* codes = nullptr;
+  index windows[2] = {0, 0};
+  if constexpr (Pool) {
+    to = a.y + f0 * a.y_plane + top / 2 * a.y_row + left / 2 * kBlock;
+    codes = a.codes + f0 * a.code_plane + (top / 2 * a.pooled_w + left / 2) * kBlock;
+    TENFOLD_UNROLL
+    for (int w = 0; w < 2; ++w) windows[w] = left / 2 + w < a.pooled_w ? a.pooled_h - top / 2 : 0;
+  }
+  const index y_plane = a.y_plane, y_row = a.y_row, code_plane = a.code_plane, code_row = a.pooled_w * kBlock;
+  const bool relu = a.relu, pass_zero = a.pass_zero;
+  const auto begin = [&](int f, int h) __attribute__((always_inline)) {
+    Vec<T> made[4];
+    first_part_nine<T>(first[f], made);
+    hold_four<T>(made[0], made[1], made[2], made[3]);
+    y[f][h][0] = made[0], y[f][h][1] = made[1], y[f][h][2] = made[2], y[f][h][3] = made[3];
+  };
+  const auto finish = [&](int f, int h) __attribute__((always_inline)) {
+    Vec<T> made[4] = {y[f][h][0], y[f][h][1], y[f][h][2], y[f][h][3]};
+    add_last_part_nine<T>(last[f], made);
+    hold_four<T>(made[0], made[1], made[2], made[3]);
+    y[f][h][0] = made[0], y[f][h][1] = made[1], y[f][h][2] = made[2], y[f][h][3] = made[3];
+  };
+  const auto pool = [&](int f, index i, int w) __attribute__((always_inline)) {
+    if constexpr (Pool) {
+      if (static_cast<size_t>(i) >= static_cast<size_t>(windows[w])) return;
+      const Vec<T> pixels[4] = {y[f][0][2 * w], y[f][0][2 * w + 1], y[f][1][2 * w], y[f][1][2 * w + 1]};
+      const Pooled<T> pooled = __builtin_expect(careful, 0)
+                                   ? pool_four_by_comparisons(pixels, relu, pass_zero)
+                                   : pool_four_numbers(pixels, relu, pass_zero, check);
+      store(to + f * y_plane + i * y_row + w * kBlock, pooled.best);
+      store_codes<T>(codes + f * code_plane + i * code_row + w * kBlock, pooled.code);
+    } else if (i >= 0 && w == 1) {
+      put_tile<T, 2, 4, 0>(a, f0 + f, top + 2 * i, left, 0, y[f]);
+    }
+  };
+  const auto add_first = [&](const T* row, const auto& beside) __attribute__((always_inline)) {
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) {
+      TENFOLD_UNROLL
+      for (int k = 0; k < kNineFirst; ++k) first[f][k] = Vec<T>{};
+    }
+    sum_points<T, r, Filters>(a, row, v_channel, u, first, beside);
+  };
+  const auto add_last = [&](const T* row, int h, const auto& beside) __attribute__((always_inline)) {
+    TENFOLD_UNROLL
+    for (int f = 0; f < Filters; ++f) start_nine<T>(bias ? splat(bias[f]) : Vec<T>{}, last[f]);
+    sum_points<T, r, Filters>(a, row + kNineFirst * kBlock, v_channel, u + kNineFirst, last,
+                              [&](auto kh) __attribute__((always_inline)) {
+                                beside(kh);
+                                if (kh.value == 1) begin(0, h);
+                                if (Filters > 1 && kh.value == 3) begin(Filters - 1, h);
+                              });
+    for_constants<0, Filters>([&](auto f) __attribute__((always_inline)) { finish(f.value, h); });
+  };
+  for (index i = 0; i < count; ++i, v += 2 * P * kBlock) {
+    add_first(v, [&](auto kh) __attribute__((always_inline)) {
+      if (kh.value == 1) pool(0, i - 1, 0);
+      if (kh.value == 3) pool(0, i - 1, 1);
+    });
+    add_last(v, 0, [&](auto kh) __attribute__((always_inline)) {
+      if (Filters > 1 && kh.value == 0) pool(Filters - 1, i - 1, 0);
+      if (Filters > 1 && kh.value == 2) pool(Filters - 1, i - 1, 1);
+    });
+    add_first(v + P * kBlock, [](auto) {});
+    add_last(v + P * kBlock, 1, [](auto) {});
+  }
+  for_constants<0, Filters>([&](auto f) __attribute__((always_inline)) {
+    pool(f.value, count - 1, 0);
+    pool(f.value, count - 1, 1);
+  });
+  return !has_nan(check);
+}
+
 template <class T, int r, bool Pool>
 TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
-  constexpr int P = r + 1;
-  const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + 1) / 2;
+  constexpr int P = kPoints<r>, m = kOutputs<r>;
+  const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + m - 1) / m;
   for (index first = 0; first < pairs; first += a.tiles) {
     const index count = pairs - first < a.tiles ? pairs - first : a.tiles;
     const index rows = 2 * count + r - 1, v_channel = rows * P * kBlock;
     for (index j = 0; j < columns; ++j) {
       for (index c = 0; c < a.channels; ++c) {
-        look_at_rows<T, r>(a.x + c * a.x_plane + 2 * first * a.x_row + 2 * j * kBlock, a.x_row, rows,
+        look_at_rows<T, r>(a.x + c * a.x_plane + 2 * first * a.x_row + j * m * kBlock, a.x_row, rows,
                            a.scratch + c * v_channel);
       }
       in_pieces<kFilters<r>>(a.filters, [&](index f, auto filters) {
-        if constexpr (kManyRegisters && kLanes<T> == kBlock) {
+        if constexpr (kNine<r>) {
+          for (bool careful = false, whole = false; !whole; careful = true) {
+            whole = forward_strip_of_four<T, r, filters.value, Pool>(a, a.scratch, v_channel, f, 2 * first,
+                                                                     count, j * m, careful);
+          }
+        } else if constexpr (kManyRegisters && kLanes<T> == kBlock) {
           forward_strip<T, r, filters.value, Pool>(a, a.scratch, v_channel, f, 2 * first, count, 2 * j);
         } else {
           for (index i = 0; i < count; ++i) {
@@ -289,9 +409,7 @@ void forward(const LaneWinograd<T>& a) {
 template <class T>
 constexpr LaneRowWinogradKernels<T> make_table() {
   if constexpr (sizeof(T) == sizeof(float)) {
-    return {{forward<T, 3>, forward<T, 5>},
-            {transform<T, 3>, transform<T, 5>},
-            {kForwardCost[0], kForwardCost[1]}};
+    return {{forward<T, 3>, forward<T, 5>}, {transform<T, 3>, transform<T, 5>}, {kForward[0], kForward[1]}};
   } else {
     return {};
   }

@@ -14,24 +14,21 @@
 
 namespace tenfold {
 
-constexpr ptrdiff_t row_winograd_points(ptrdiff_t r) {
-  return r + 1;
-}
-
-// What it takes in multiply-adds of 16 lanes at the peak.
-struct LaneRowWinogradCost {
+// What a tile is, of two rows of `outputs` side by side, and what it takes in multiply-adds of 16 lanes at the peak.
+struct LaneRowWinogradForm {
+  ptrdiff_t outputs, points;
   double product;  // for each multiplication
   double look;     // for each line of points of x
-  double part;     // for each two outputs of a row, and filter
+  double part;     // for each row of outputs, and filter
 };
 
-// `pairs`: of outputs side by side.
-constexpr double row_winograd_cost(const LaneRowWinogradCost& cost, ptrdiff_t r, ptrdiff_t channels,
-                                   ptrdiff_t filters, ptrdiff_t pairs) {
-  const ptrdiff_t products = channels * filters * r * row_winograd_points(r);
-  return static_cast<double>(pairs) *
-         (static_cast<double>(products) * cost.product + static_cast<double>(channels) * cost.look +
-          static_cast<double>(filters) * cost.part);
+constexpr double row_winograd_cost(const LaneRowWinogradForm& form, ptrdiff_t r, ptrdiff_t channels,
+                                   ptrdiff_t filters, ptrdiff_t rows, ptrdiff_t columns) {
+  const ptrdiff_t products = channels * filters * r * form.points;
+  const ptrdiff_t lines = rows * ((columns + form.outputs - 1) / form.outputs);
+  return static_cast<double>(lines) *
+         (static_cast<double>(products) * form.product + static_cast<double>(channels) * form.look +
+          static_cast<double>(filters) * form.part);
 }
 
 // Index: lane_winograd_number. Only float's table is filled.
@@ -42,7 +39,7 @@ struct LaneRowWinogradKernels {
   void (*forward[2])(const LaneWinograd<T>& call);
   // u[i][r][P] <-- w[i][r][r] for i < count
   void (*transform[2])(ptrdiff_t count, const T* w, T* u);
-  LaneRowWinogradCost forward_cost[2];
+  LaneRowWinogradForm form[2];
 };
 TENFOLD_DECLARE_KERNELS(LaneRowWinogradKernels)
 

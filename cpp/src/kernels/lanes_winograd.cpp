@@ -1,6 +1,7 @@
 #include "kernels/lanes_winograd.h"
 
 #include "kernels/lanes_winograd_common.h"
+#include "kernels/winograd_nine_points.h"
 
 namespace tenfold {
 namespace TENFOLD_ISA {
@@ -474,9 +475,18 @@ void weight(const LaneWinograd<T>& a) {
 }
 
 template <class T>
+constexpr auto forward_of_five() -> void (*)(const LaneWinograd<T>&) {
+  if constexpr (kNineOnLanes) {
+    return nullptr;
+  } else {
+    return forward<T, 5>;
+  }
+}
+
+template <class T>
 constexpr LaneWinogradKernels<T> make_table() {
   if constexpr (sizeof(T) == sizeof(float)) {
-    return {{forward<T, 3>, forward<T, 5>},
+    return {{forward<T, 3>, forward_of_five<T>()},
             {input<T, 3>, input<T, 5>},
             {weight<T, 3>, weight<T, 5>},
             {transform<T, 3>, transform<T, 5>},

@@ -9,6 +9,7 @@
 #include "kernels/lanes.h"
 #include "kernels/lanes_conv.h"
 #include "kernels/lanes_dense.h"
+#include "kernels/lanes_nine_winograd.h"
 #include "kernels/lanes_pool.h"
 #include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_sparse.h"
@@ -55,9 +56,13 @@ class Blocks {
       const T* const w = stage.weight >= 0 ? static_cast<const T*>(inputs[stage.weight]) : nullptr;
       if (stage.forward_form == Form::winograd || stage.input_form == Form::winograd)
         kernels<LaneWinogradKernels, T>().transform[kernel_number(stage)](pairs, w, mine + stage.points);
+      T* const forward_points = mine + stage.forward_points;
       if (stage.forward_form == Form::rows)
-        kernels<LaneRowWinogradKernels, T>().transform[kernel_number(stage)](pairs, w,
-                                                                             mine + stage.row_points);
+        kernels<LaneRowWinogradKernels, T>().transform[kernel_number(stage)](pairs, w, forward_points);
+      if (stage.forward_form == Form::nine) {
+        kernels<LaneNineWinogradKernels, T>().transform(value(stage.in).channels, stage.features, w,
+                                                        forward_points);
+      }
       if (stage.input_form == Form::sparse)
         kernels<LaneSparseKernels, T>().pack[kernel_number(stage)](
             stage.sparse.rows, stage.features, value(stage.in).channels, w, mine + stage.sparse.weights);
@@ -383,7 +388,8 @@ class Blocks {
       conv.tiles = tile_scratch(stage, in).forward_tiles;
       if (stage.forward_form == Form::winograd)
         return kernels<LaneWinogradKernels, T>().forward[kernel_number(stage)](conv);
-      conv.u = mine + stage.row_points;
+      conv.u = mine + stage.forward_points;
+      if (stage.forward_form == Form::nine) return kernels<LaneNineWinogradKernels, T>().forward(conv);
       return kernels<LaneRowWinogradKernels, T>().forward[kernel_number(stage)](conv);
     }
     LaneConv<T> conv{};

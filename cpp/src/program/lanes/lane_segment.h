@@ -27,8 +27,8 @@ namespace tenfold {
 
 struct LaneLayer {
   enum class Kind { conv, linear, relu, max_pool, flatten };
-  // The last three: wherever the shape allows it.
-  enum class Algorithm { automatic, direct, winograd, row_winograd, sparse };
+  // The last four: wherever the shape allows it.
+  enum class Algorithm { automatic, direct, winograd, row_winograd, nine_winograd, sparse };
   Kind kind;
   Axis height, width;  // conv and max_pool, with output set
   index features = 0;  // conv and linear: output channels

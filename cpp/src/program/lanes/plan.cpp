@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "kernels/lanes_background.h"
-#include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_winograd.h"
 
 namespace tenfold {
@@ -116,9 +115,13 @@ int kernel_number(const Stage& stage) {
   return lane_winograd_number(stage.height.kernel);
 }
 
+const LaneRowWinogradForm& row_form(const Stage& stage) {
+  return kernels<LaneRowWinogradKernels, float>().form[kernel_number(stage)];
+}
+
 TileScratch tile_scratch(const Stage& stage, const Plane& in) {
   const index m = tile_side(stage.height.kernel), channels = in.channels, filters = stage.features;
-  const index look = stage.height.kernel - 1, P = row_winograd_points(stage.height.kernel);
+  const index look = stage.height.kernel - 1;
   // In even shares.
   const auto fit = [](index most_elements, index tile, index most) {
     const index shares = std::clamp<index>(most_elements / (tile * kLanes), 1, most);
@@ -131,8 +134,11 @@ TileScratch tile_scratch(const Stage& stage, const Plane& in) {
     vectors = s.forward_tiles * kWinogradPoints * channels + 6 * (s.forward_tiles * m + look) +
               12 * m * kMostFilters;
   } else if (stage.forward_form == Form::rows) {
+    const index P = row_form(stage).points;
     s.forward_tiles = fit(kRowScratch, 2 * P * channels, divide_up(stage.height.output, 2));
     vectors = channels * P * (2 * s.forward_tiles + look);
+  } else if (stage.forward_form == Form::nine) {
+    vectors = nine_scratch(channels, stage.width.output);
   }
   if (stage.input_form == Form::winograd)
     vectors = std::max(vectors, 6 * filters + kWinogradPoints * channels);
@@ -226,15 +232,22 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   };
 
   double forward = direct;
-  const bool pools = !stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0);
+  const bool pools = winograd.forward[number] != nullptr &&
+                     (!stage.pool || (m % stage.pool_height.kernel == 0 && m % stage.pool_width.kernel == 0));
   choose(stage.forward_form, forward, Form::winograd, pools && all_tiles,
          pools && may_choose && in.channels >= kMinSources[number],
          winograd_cost(winograd.forward_cost[number]));
   const bool pairs = !stage.pool || pools_four;
-  choose(
-      stage.forward_form, forward, Form::rows, pairs && all_rows, pairs && may_choose,
-      row_winograd_cost(kernels<LaneRowWinogradKernels, float>().forward_cost[number], layer.height.kernel,
-                        in.channels, stage.features, layer.height.output * divide_up(layer.width.output, 2)));
+  choose(stage.forward_form, forward, Form::rows, pairs && all_rows, pairs && may_choose,
+         row_winograd_cost(row_form(stage), layer.height.kernel, in.channels, stage.features,
+                           layer.height.output, layer.width.output));
+  const auto& nine = kernels<LaneNineWinogradKernels, float>();
+  const bool nine_fits = pairs && layer.height.kernel == 5 && nine.forward != nullptr;
+  choose(stage.forward_form, forward, Form::nine, nine_fits && winograds(LaneLayer::Algorithm::nine_winograd),
+         nine_fits && may_choose && in.channels >= kMinSources[number],
+         static_cast<double>(nine_tiles(layer.height.output).points() *
+                             nine_tiles(layer.width.output).points()) *
+             (channels * filters * nine.cost.product + channels * nine.cost.look + filters * nine.cost.part));
   if (!chain.training) return;
 
   double input = direct;
@@ -250,13 +263,22 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   if (stage.pool) choose_sparse(layer.algorithm, in, stage, weight, input);
 }
 
-// Whole tiles and pairs of rows look beyond the last output.
+// Whole tiles look beyond the last output.
 void pad_for_tiles(const Stage& stage, Plane& source) {
-  const index side = stage.any(Form::winograd) ? tile_side(stage.height.kernel)
-                     : stage.any(Form::rows)   ? 2
-                                               : 1;
-  source.pad_bottom += divide_up(stage.height.output, side) * side - stage.height.output;
-  source.pad_right += divide_up(stage.width.output, side) * side - stage.width.output;
+  index bottom = 0, right = 0;
+  const auto pad = [&](Form form, index tile_h, index tile_w) {
+    if (!stage.any(form)) return;
+    bottom = std::max(bottom, divide_up(stage.height.output, tile_h) * tile_h - stage.height.output);
+    right = std::max(right, divide_up(stage.width.output, tile_w) * tile_w - stage.width.output);
+  };
+  pad(Form::winograd, tile_side(stage.height.kernel), tile_side(stage.height.kernel));
+  if (kernel_number(stage) >= 0) pad(Form::rows, 2, row_form(stage).outputs);
+  if (stage.any(Form::nine)) {
+    bottom = std::max(bottom, nine_tiles(stage.height.output).outputs() - stage.height.output);
+    right = std::max(right, nine_tiles(stage.width.output).outputs() - stage.width.output);
+  }
+  source.pad_bottom += bottom;
+  source.pad_right += right;
 }
 // -- from layers to stages ---------------------------------------------------------------------------------------------
 
@@ -444,10 +466,12 @@ void place_conv(Plan& plan, int number) {
           std::max(plan.expanded, stage.features * stage.height.output * stage.width.output * kLanes);
   }
   const index pairs = stage.features * in.channels;
-  const index row_points = stage.height.kernel * row_winograd_points(stage.height.kernel);
   if (stage.forward_form == Form::winograd || stage.input_form == Form::winograd)
     stage.points = place(plan.points, pairs * kWinogradPoints);
-  if (stage.forward_form == Form::rows) stage.row_points = place(plan.points, pairs * row_points);
+  if (stage.forward_form == Form::rows)
+    stage.forward_points = place(plan.points, pairs * stage.height.kernel * row_form(stage).points);
+  if (stage.forward_form == Form::nine)
+    stage.forward_points = place(plan.points, nine_weights(in.channels, stage.features));
   plan.tiles = std::max(plan.tiles, tile_scratch(stage, in).elements);
   const bool sparse = stage.weight_form == Form::sparse;
   if (sparse) place_sparse(plan, stage, in);

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "kernels/lanes.h"
+#include "kernels/lanes_nine_winograd.h"
+#include "kernels/lanes_row_winograd.h"
 #include "kernels/lanes_sparse.h"
 #include "program/lanes/lane_segment.h"
 
@@ -37,8 +39,8 @@ struct Plane {
 };
 
 // How an operator of a convolution is computed: as the definition says; that, on the pixels that have a gradient; with
-// Winograd's points of tiles; with those of rows.
-enum class Form { direct, sparse, winograd, rows };
+// Winograd's 6 x 6 points of tiles; with those of rows; with nine an axis.
+enum class Form { direct, sparse, winograd, rows, nine };
 
 // What the sparse form of a convolution's gradients needs to know, see LaneSparse.
 struct SparseStage {
@@ -76,7 +78,7 @@ struct Stage {
   bool any(Form form) const { return forward_form == form || input_form == form || weight_form == form; }
   index tiles_h = 0, tiles_w = 0;  // Winograd's tiles
   index points = 0;                // offset of weights transformed for tiles among a member's: [F][C][36]
-  index row_points = 0;            // ... for rows: [F][C][r][P]
+  index forward_points = 0;        // ... for rows or with nine an axis
   SparseStage sparse;
   bool on_background = false;
   BackgroundStage background;
@@ -138,6 +140,7 @@ void rows_of_block(const Plan& plan, index b, const T* x, const index* order, in
 index tile_side(index r);
 // The number of the stage's kernels among those of Winograd's forms.
 int kernel_number(const Stage& stage);
+const LaneRowWinogradForm& row_form(const Stage& stage);
 
 // How many tiles Winograd's kernels take at a time, and the scratch that takes.
 struct TileScratch {
