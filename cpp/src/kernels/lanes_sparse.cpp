@@ -18,8 +18,8 @@ using PartVec = Vec<T, kPart<T>>;
 template <int r>
 constexpr int kParts = kManyRegisters ? (r == 3 ? 6 : 5) : (r == 3 ? 4 : 3);
 
-template <int r>
-constexpr int kInputParts = kManyRegisters ? kParts<r> : 5;
+// Parts of a run in the input gradient of its own, whose rows need not all stay there.
+constexpr int kInputParts = 5;
 
 // A pixel's gradient, and where its looks begin in the rows of its group of samples.
 template <class T>
@@ -88,9 +88,8 @@ TENFOLD_INLINE void add_weight(const SampleRows& rows, const List<T>& list, cons
 // dx[place + i * row + ..] += value * w[i][..]
 template <class T, int r, int Parts>
 TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const T* w, T* dx) {
-  constexpr int kFit = (kManyRegisters ? 25 : 12) / Parts,
-                kKept = kFit < r ? kFit : r;  // rows of weights in registers
-  const index pitch = rows.row;               // a copy: no store can change it
+  constexpr int kFit = 12 / Parts, kKept = kFit < r ? kFit : r;  // rows of weights in registers
+  const index pitch = rows.row;                                  // a copy: no store can change it
   PartVec<T> weight[r][Parts];
   const T* weights[r];
   TENFOLD_UNROLL
@@ -112,6 +111,45 @@ TENFOLD_INLINE void add_input(const SampleRows& rows, const List<T>& list, const
     }
   }
 }
+
+// Both for some rows of a window: one is bound by loads, the other by stores. It takes many registers.
+template <class T, int Rows, int Parts>
+TENFOLD_INLINE void add_both(const SampleRows& rows, const List<T>& list, const T* x, T* dw, const T* w,
+                             T* dx) {
+  const index pitch = rows.row, run = rows.run;
+  PartVec<T> acc[Rows][Parts], weight[Rows][Parts];
+  TENFOLD_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    TENFOLD_UNROLL
+    for (int j = 0; j < Parts; ++j) {
+      acc[i][j] = load<T, kPart<T>>(dw + i * run + j * kPart<T>);
+      weight[i][j] = load<T, kPart<T>>(w + i * run + j * kPart<T>);
+    }
+  }
+  const Entry<T>* entry = list.entries;
+  for (const Entry<T>* const end = entry + list.count; entry != end; ++entry) {
+    const T* look = x + entry->place;
+    T* into = dx + entry->place;
+    const PartVec<T> g = splat<T, kPart<T>>(entry->value);
+    TENFOLD_UNROLL
+    for (int i = 0; i < Rows; ++i, look += pitch, into += pitch) {
+      TENFOLD_OPAQUE(into);
+      TENFOLD_UNROLL
+      for (int j = 0; j < Parts; ++j) {
+        store<T, kPart<T>>(into + j * kPart<T>, load<T, kPart<T>>(into + j * kPart<T>) + g * weight[i][j]);
+        acc[i][j] += g * load<T, kPart<T>>(look + j * kPart<T>);
+      }
+    }
+  }
+  TENFOLD_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    TENFOLD_UNROLL
+    for (int j = 0; j < Parts; ++j) store<T, kPart<T>>(dw + i * run + j * kPart<T>, acc[i][j]);
+  }
+}
+// Rows of both that stay in registers.
+template <int r, int Parts>
+constexpr int kBothRows = 15 / Parts < r ? 15 / Parts : r;
 
 constexpr int kGroup = kListedSamples, kGroups = kBlock / kGroup;
 
@@ -318,20 +356,34 @@ void backward(const LaneSparse<T>& a) {
   for (index first = 0; first < a.windows_h; first += a.strip) {
     const index end = a.windows_h - first < a.strip ? a.windows_h : first + a.strip;
     for (index f = 0; f < a.filters; ++f) list_pixels<T>(a, f, first, end, lists);
+    const bool both = kManyRegisters && a.dx != nullptr;
     for (index g = 0; g < kGroups; ++g) {
       for (index f = 0; f < a.filters; ++f) {
         asking.take_turn();
         in_pieces<kParts<r>>(run / kPart<T>, [&](index j, auto parts) {
-          add_weight<T, r, parts.value>(a.rows, lists.of(g, f), x + j * kPart<T>,
-                                        a.dw + f * r * run + j * kPart<T>);
+          const List<T> list = lists.of(g, f);
+          T* const dw = a.dw + f * r * run + j * kPart<T>;
+          if (!both) return add_weight<T, r, parts.value>(a.rows, list, x + j * kPart<T>, dw);
+          if constexpr (kManyRegisters) {
+            constexpr int kRows = kBothRows<r, parts.value>;
+            const auto add = [&](index row, auto rows) __attribute__((always_inline)) {
+              const index look = row * a.rows.row + j * kPart<T>;
+              add_both<T, rows.value, parts.value>(a.rows, list, x + look, dw + row * run,
+                                                   a.w + (f * r + row) * run + j * kPart<T>, dx + look);
+            };
+            add(0, Constant<kRows>{});
+            if constexpr (kRows < r) add(kRows, Constant<r - kRows>{});
+          }
         });
       }
-      if (a.dx == nullptr) continue;
-      for (index f = 0; f < a.filters; ++f) {
-        in_pieces<kInputParts<r>>(run / kPart<T>, [&](index j, auto parts) {
-          add_input<T, r, parts.value>(a.rows, lists.of(g, f), a.w + f * r * run + j * kPart<T>,
-                                       dx + j * kPart<T>);
-        });
+      if constexpr (!kManyRegisters) {
+        if (a.dx == nullptr) continue;
+        for (index f = 0; f < a.filters; ++f) {
+          in_pieces<kInputParts>(run / kPart<T>, [&](index j, auto parts) {
+            add_input<T, r, parts.value>(a.rows, lists.of(g, f), a.w + f * r * run + j * kPart<T>,
+                                         dx + j * kPart<T>);
+          });
+        }
       }
     }
   }
@@ -370,7 +422,10 @@ void unpack(const SampleRows& rows, index filters, index channels, index parts, 
 
 template <class T>
 constexpr LaneSparseKernels<T> make_table() {
-  return {{backward<T, 3>, backward<T, 5>}, {pack<T, 3>, pack<T, 5>}, {unpack<T, 3>, unpack<T, 5>}};
+  return {{7168, kManyRegisters ? 4480 : 7168},
+          {backward<T, 3>, backward<T, 5>},
+          {pack<T, 3>, pack<T, 5>},
+          {unpack<T, 3>, unpack<T, 5>}};
 }
 
 }  // namespace

@@ -79,6 +79,8 @@ constexpr ptrdiff_t lane_sparse_scratch(const SampleRows& rows, ptrdiff_t filter
 
 template <class T>
 struct LaneSparseKernels {
+  // Elements of kListedSamples samples' x that stay in the first-level cache meanwhile, without and with dx.
+  ptrdiff_t near[2];
   // By kernel, see lane_winograd_number.
   void (*backward[2])(const LaneSparse<T>& call);
   // packed[F][r][run] <-- w[F][C][r][r], zeros in what is beyond C channels and r columns.

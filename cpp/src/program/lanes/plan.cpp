@@ -18,8 +18,6 @@ constexpr index kStripElements = 4096;
 constexpr index kDensePiece = 12;
 // ... of data with a background: one or two register tiles.
 constexpr index kBackgroundPiece = 32;
-// What pixels look at in the sparse form, for some windows and samples: 28 KB of floats.
-constexpr index kSparseLook = 7168;
 
 index up(index elements) {
   return divide_up(elements, kLanes) * kLanes;
@@ -441,7 +439,8 @@ void place_sparse(Plan& plan, Stage& stage, const Plane& in) {
   rows.row = in.cols() * rows.channels;
   rows.elements = in.rows() * rows.row;
   rows.sample = odd_lines(rows.elements + kRunPart - 1);  // a sample's last run ends behind it
-  const index look_rows = kSparseLook / (kListedSamples * rows.row) - (stage.height.kernel - 1);
+  const index near = kernels<LaneSparseKernels, float>().near[stage.input_form == Form::sparse ? 1 : 0];
+  const index look_rows = near / (kListedSamples * rows.row) - (stage.height.kernel - 1);
   const index fit = std::clamp<index>(look_rows / stage.pool_height.kernel, 1, stage.pool_height.output);
   sparse.strip = divide_up(stage.pool_height.output, divide_up(stage.pool_height.output, fit));
   make_sparse_tables(in, stage);
