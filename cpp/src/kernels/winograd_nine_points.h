@@ -19,14 +19,15 @@ constexpr int kNinePoints = 9, kNineFirst = 4;
 // Kernels on lanes use them where a block is one vector and registers are many.
 constexpr bool kNineOnLanes = TENFOLD_VECTOR_REGISTERS == 32 && TENFOLD_VECTOR_BYTES == 64;
 
-// B^T d of eight looks. Up to factors that the weights bear, +-a has the row (0 +-a 1 +-a/2 1/2 -+a/2 -1/2 0), +-b
+// B^T d of eight looks. Up to factors that the weights bear, +-a has the row (0 +-b 2 +-a 1 -+a -1 0), +-b
 // (0 -+b -1 +-b 1 +-2b 2 0), i (0 -1 -1 5/2 5/2 -1 -1 0), (0 -1 1 5/2 -5/2 -1 1 0) and (0 -1 0 5/2 0 -1 0 0),
 // 0 and infinity (1 0 -3/2 0 -3/2 0 1 0) and (0 1 0 -3/2 0 -3/2 0 1).
 template <class T>
 TENFOLD_INLINE void look_nine(const Vec<T>* d, Vec<T>* v) {
   constexpr T a = Points<T>::a, b = Points<T>::b;
-  const Vec<T> even_a = d[2] + (d[4] - d[6]) * T(0.5), odd_a = d[1] + (d[3] - d[5]) * T(0.5);
-  const Vec<T> even_b = (d[4] - d[2]) + d[6] * T(2), odd_b = (d[3] - d[1]) + d[5] * T(2);
+  // Additions instead of multiplications by 2, which would take a multiply-add's place.
+  const Vec<T> even_a = (d[2] + d[2]) + (d[4] - d[6]), odd_a = (d[1] + d[1]) + (d[3] - d[5]);
+  const Vec<T> even_b = (d[6] + d[6]) + (d[4] - d[2]), odd_b = (d[5] + d[5]) + (d[3] - d[1]);
   const Vec<T> even_i = d[4] * T(2.5) - (d[2] + d[6]), odd_i = d[3] * T(2.5) - (d[1] + d[5]);
   v[4] = (d[0] + d[6]) - (d[2] + d[4]) * T(1.5);
   v[5] = odd_i + even_i;
@@ -51,8 +52,8 @@ TENFOLD_INLINE void weights_nine(const Vec<T>* g, Vec<T>* u) {
   u[6] = imaginary * T(2.0 / 9);
   u[7] = (real + imaginary) * T(-2.0 / 9);
   u[8] = g[4];
-  u[0] = (even_a + odd_a) * T(4.0 / 9);
-  u[1] = (even_a - odd_a) * T(4.0 / 9);
+  u[0] = (even_a + odd_a) * T(2.0 / 9);
+  u[1] = (even_a - odd_a) * T(2.0 / 9);
   u[2] = (even_b + odd_b) * T(1.0 / 36);
   u[3] = (even_b - odd_b) * T(1.0 / 36);
 }
