@@ -17,10 +17,20 @@ constexpr LaneNineWinogradCost kCost = {1.15, 5, 2};
 template <int m>
 constexpr int kPoints = m == 4 ? kNinePoints : kSide;
 template <int m>
+constexpr int kKept = m == 4 ? kNineLooks : kSide;  // vectors of a line of looks
+template <int m>
 constexpr int kLooks = m + r - 1;
 template <int m>
 constexpr int kFirstPoint = m == 4 ? 0 : kNinePoints;  // among those of both sizes
 
+template <class T, int m>
+TENFOLD_INLINE void kept_looks(const Vec<T>* d, Vec<T>* v) {
+  if constexpr (m == 4) {
+    looks_nine<T>(d, v);
+  } else {
+    look_line<T>(d, v);
+  }
+}
 template <class T, int m>
 TENFOLD_INLINE void line_of_looks(const Vec<T>* d, Vec<T>* v) {
   if constexpr (m == 4) {
@@ -118,21 +128,28 @@ __attribute__((noinline)) void finish_pair(const LaneWinograd<T>& a, const Unfin
   }
 }
 
-// sum[f][k] += sum over c of u[c][First + k][f] * v[c][First + k] for some points of a column of `Points`.
-template <class T, int Filters, int Points, int First, int Count>
+// sum[f][k] += sum over c of u[c][k][f] * v[c][k] for Count points of a column.
+template <class T, int m, int Filters, int Count>
 TENFOLD_INLINE void sum_points(index channels, const T* u, const T* v, Vec<T> (&sum)[Filters][Count]) {
   _Pragma("GCC unroll 1") for (index c = 0; c < channels; ++c) {
     TENFOLD_OPAQUE(u);
     TENFOLD_OPAQUE(v);
-    TENFOLD_UNROLL
-    for (int k = 0; k < Count; ++k) {
-      Vec<T> x = load(v + (First + k) * kBlock);
-      pin<T>(x);
+    const auto add_point = [&](int k, Vec<T> x) __attribute__((always_inline)) {
       TENFOLD_UNROLL
-      for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(u[(First + k) * kBlock + f]), x, sum[f][k]);
+      for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(u[k * kBlock + f]), x, sum[f][k]);
+    };
+    if constexpr (m == 4) {
+      for_points_nine<T, Count>(v, kBlock, add_point);
+    } else {
+      TENFOLD_UNROLL
+      for (int k = 0; k < Count; ++k) {
+        Vec<T> x = load(v + k * kBlock);
+        pin<T>(x);
+        add_point(k, x);
+      }
     }
     u += kLinePoints * kBlock;
-    v += Points * kBlock;
+    v += kKept<m> * kBlock;
   }
 }
 
@@ -143,15 +160,15 @@ TENFOLD_INLINE void sum_column(index channels, const T* u, const T* v, T* lines)
   if constexpr (m == 4) {
     constexpr int kLast = kNinePoints - kNineFirst;
     Vec<T> first[Filters][kNineFirst] = {}, last[Filters][kLast] = {};
-    sum_points<T, Filters, kNinePoints, 0, kNineFirst>(channels, u, v, first);
+    sum_points<T, m, Filters>(channels, u, v, first);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) first_part_nine<T>(first[f], y[f]);
-    sum_points<T, Filters, kNinePoints, kNineFirst, kLast>(channels, u, v, last);
+    sum_points<T, m, Filters>(channels, u + kNineFirst * kBlock, v + kNineFirst * kBlock, last);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) add_last_part_nine<T>(last[f], y[f]);
   } else {
     Vec<T> sum[Filters][kSide] = {};
-    sum_points<T, Filters, kSide, 0, kSide>(channels, u, v, sum);
+    sum_points<T, m, Filters>(channels, u, v, sum);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) output_line<T, m>(sum[f], y[f]);
   }
@@ -179,23 +196,23 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, index columns, const 
       ++pair;
     }
     u += a.channels * kLinePoints * kBlock;
-    v += a.channels * kPoints<m> * kBlock;
+    v += a.channels * kKept<m> * kBlock;
   }
   for (; pair < pairs; ++pair) finish_pair<T, Pool>(a, before, pair);
 }
 
-// v[column of points][c][Points][16] of a row of tiles; `columns` holds the points of every column that they look at.
+// v[column of points][c][kept][16] of a row of tiles; `columns` holds the points of every column that they look at.
 template <class T, int m>
 TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, const NineTiles& across, T* v,
                                 T* columns) {
-  constexpr int P = kPoints<m>;
+  constexpr int P = kKept<m>;
   const index step = a.channels * P * kBlock;
   for (index c = 0; c < a.channels; ++c, from += a.x_plane, v += P * kBlock) {
     for (index column = 0; column < across.outputs() + r - 1; ++column) {
       Vec<T> d[kLooks<m>], line[P];
       TENFOLD_UNROLL
       for (int row = 0; row < kLooks<m>; ++row) d[row] = load(from + row * a.x_row + column * kBlock);
-      line_of_looks<T, m>(d, line);
+      kept_looks<T, m>(d, line);
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(columns + (column * P + k) * kBlock, line[k]);
     }
@@ -221,9 +238,9 @@ template <class T, bool Pool>
 TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
   const NineTiles down = nine_tiles(a.out_h), across = nine_tiles(a.out_w);
   T* const v = a.scratch;
-  T* const columns = v + a.channels * across.points() * kNinePoints * kBlock;
+  T* const columns = v + a.channels * across.points() * kNineLooks * kBlock;
   Lines<T>* const lines =
-      reinterpret_cast<Lines<T>*>(columns + (across.outputs() + r - 1) * kNinePoints * kBlock);
+      reinterpret_cast<Lines<T>*>(columns + (across.outputs() + r - 1) * kNineLooks * kBlock);
   Unfinished<T> before;
   index made = 0;
   const auto row_of_tiles = [&](index top, auto outputs) {
@@ -236,7 +253,7 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
         const bool wide = j < across.fours;
         const index first = wide ? 0 : kNinePoints;
         forward_tile<T, m, Pool>(a, wide ? kNinePoints : kSide, u + first * a.channels * kLinePoints * kBlock,
-                                 v + j * kNinePoints * a.channels * kPoints<m> * kBlock, filters, before,
+                                 v + j * kNinePoints * a.channels * kKept<m> * kBlock, filters, before,
                                  lines[made % 2]);
         before = {lines + made % 2, filters, f, m, top, 4 * j, wide};
         ++made;

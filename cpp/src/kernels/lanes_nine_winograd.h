@@ -31,7 +31,7 @@ constexpr ptrdiff_t nine_weights(ptrdiff_t channels, ptrdiff_t filters) {
 // Vectors of 16 of a call's scratch.
 constexpr ptrdiff_t nine_scratch(ptrdiff_t channels, ptrdiff_t out_w) {
   const NineTiles tiles = nine_tiles(out_w);
-  return 9 * (channels * tiles.points() + tiles.outputs() + 4) + 2 * kNineFilters * 4 * 9;
+  return 8 * (channels * tiles.points() + tiles.outputs() + 4) + 2 * kNineFilters * 4 * 9;
 }
 
 // What a point takes in multiply-adds of 16 lanes at the peak: `product` for each channel and filter, `look` for each channel

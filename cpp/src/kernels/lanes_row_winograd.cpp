@@ -14,6 +14,8 @@ template <int r>
 constexpr int kOutputs = kNine<r> ? 4 : 2;
 template <int r>
 constexpr int kPoints = kNine<r> ? kNinePoints : r + 1;
+template <int r>
+constexpr int kKept = kNine<r> ? kNineLooks : r + 1;  // vectors of a line of looks
 
 // The register tile: filters x two rows x some of the points.
 template <int r>
@@ -91,14 +93,14 @@ void transform(index count, const T* w, T* u) {
 // v[row][P][16] <-- points of a tile's columns and what they look at
 template <class T, int r>
 TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
-  constexpr int P = kPoints<r>, kLooks = kOutputs<r> + r - 1;
+  constexpr int P = kKept<r>, kLooks = kOutputs<r> + r - 1;
   for (index lane = 0; lane < kBlock; lane += kLanes<T>) {
     for (index row = 0; row < rows; ++row) {
       Vec<T> d[kLooks], line[P];
       TENFOLD_UNROLL
       for (int k = 0; k < kLooks; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
       if constexpr (kNine<r>) {
-        look_nine<T>(d, line);
+        looks_nine<T>(d, line);
       } else {
         tile_looks<T, P>(d, line);
       }
@@ -182,23 +184,30 @@ TENFOLD_INLINE void sum_points(const LaneWinograd<T>& a, const T* v, index v_cha
     TENFOLD_OPAQUE(look);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) TENFOLD_OPAQUE(weights[f]);
-    TENFOLD_UNROLL
-    for (int k = 0; k < Count; ++k) {
-      Vec<T> x = load(look + k * kBlock);
-      pin<T>(x);
+    const auto add_point = [&](int k, Vec<T> x) __attribute__((always_inline)) {
       TENFOLD_UNROLL
       for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(weights[f][k]), x, sum[f][k]);
+    };
+    if constexpr (kNine<r>) {
+      for_points_nine<T, Count>(look, kBlock, add_point);
+    } else {
+      TENFOLD_UNROLL
+      for (int k = 0; k < Count; ++k) {
+        Vec<T> x = load(look + k * kBlock);
+        pin<T>(x);
+        add_point(k, x);
+      }
     }
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) weights[f] += P;
   };
   for_constants<0, r>([&](auto kh) __attribute__((always_inline)) {
-    add(v + kh.value * P * kBlock);
+    add(v + kh.value * kKept<r> * kBlock);
     beside(kh);
   });
   for (index c = 1; c < a.channels; ++c) {
     v += v_channel;
-    _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh) add(v + kh * P * kBlock);
+    _Pragma("GCC unroll 1") for (index kh = 0; kh < r; ++kh) add(v + kh * kKept<r> * kBlock);
   }
 }
 
@@ -350,7 +359,7 @@ TENFOLD_INLINE bool forward_strip_of_four(const LaneWinograd<T>& a, const T* v, 
                               });
     for_constants<0, Filters>([&](auto f) __attribute__((always_inline)) { finish(f.value, h); });
   };
-  for (index i = 0; i < count; ++i, v += 2 * P * kBlock) {
+  for (index i = 0; i < count; ++i, v += 2 * kKept<r> * kBlock) {
     add_first(v, [&](auto kh) __attribute__((always_inline)) {
       if (kh.value == 1) pool(0, i - 1, 0);
       if (kh.value == 3) pool(0, i - 1, 1);
@@ -359,8 +368,8 @@ TENFOLD_INLINE bool forward_strip_of_four(const LaneWinograd<T>& a, const T* v, 
       if (Filters > 1 && kh.value == 0) pool(Filters - 1, i - 1, 0);
       if (Filters > 1 && kh.value == 2) pool(Filters - 1, i - 1, 1);
     });
-    add_first(v + P * kBlock, [](auto) {});
-    add_last(v + P * kBlock, 1, [](auto) {});
+    add_first(v + kKept<r> * kBlock, [](auto) {});
+    add_last(v + kKept<r> * kBlock, 1, [](auto) {});
   }
   for_constants<0, Filters>([&](auto f) __attribute__((always_inline)) {
     pool(f.value, count - 1, 0);
@@ -371,7 +380,7 @@ TENFOLD_INLINE bool forward_strip_of_four(const LaneWinograd<T>& a, const T* v, 
 
 template <class T, int r, bool Pool>
 TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
-  constexpr int P = kPoints<r>, m = kOutputs<r>;
+  constexpr int P = kKept<r>, m = kOutputs<r>;
   const index pairs = (a.out_h + 1) / 2, columns = (a.out_w + m - 1) / m;
   for (index first = 0; first < pairs; first += a.tiles) {
     const index count = pairs - first < a.tiles ? pairs - first : a.tiles;

@@ -15,6 +15,8 @@ namespace {
 // Points in this order: +-a; +-b; 0; the three products of +-i: real, imaginary and of both sums; infinity. The first four
 // and the last five make outputs of their own, which add up.
 constexpr int kNinePoints = 9, kNineFirst = 4;
+// What B^T d is kept as: of the three products of +-i the odd and the even part, whose sum and difference the first two are.
+constexpr int kNineLooks = 8;
 
 // Kernels on lanes use them where a block is one vector and registers are many.
 constexpr bool kNineOnLanes = TENFOLD_VECTOR_REGISTERS == 32 && TENFOLD_VECTOR_BYTES == 64;
@@ -23,21 +25,50 @@ constexpr bool kNineOnLanes = TENFOLD_VECTOR_REGISTERS == 32 && TENFOLD_VECTOR_B
 // (0 -+b -1 +-b 1 +-2b 2 0), i (0 -1 -1 5/2 5/2 -1 -1 0), (0 -1 1 5/2 -5/2 -1 1 0) and (0 -1 0 5/2 0 -1 0 0),
 // 0 and infinity (1 0 -3/2 0 -3/2 0 1 0) and (0 1 0 -3/2 0 -3/2 0 1).
 template <class T>
-TENFOLD_INLINE void look_nine(const Vec<T>* d, Vec<T>* v) {
+TENFOLD_INLINE void looks_nine(const Vec<T>* d, Vec<T>* v) {
   constexpr T a = Points<T>::a, b = Points<T>::b;
   // Additions instead of multiplications by 2, which would take a multiply-add's place.
   const Vec<T> even_a = (d[2] + d[2]) + (d[4] - d[6]), odd_a = (d[1] + d[1]) + (d[3] - d[5]);
   const Vec<T> even_b = (d[6] + d[6]) + (d[4] - d[2]), odd_b = (d[5] + d[5]) + (d[3] - d[1]);
-  const Vec<T> even_i = d[4] * T(2.5) - (d[2] + d[6]), odd_i = d[3] * T(2.5) - (d[1] + d[5]);
-  v[4] = (d[0] + d[6]) - (d[2] + d[4]) * T(1.5);
-  v[5] = odd_i + even_i;
-  v[6] = odd_i - even_i;
-  v[7] = odd_i;
-  v[8] = (d[1] + d[7]) - (d[3] + d[5]) * T(1.5);
   v[0] = even_a + odd_a * a;
   v[1] = even_a - odd_a * a;
   v[2] = even_b + odd_b * b;
   v[3] = even_b - odd_b * b;
+  v[4] = (d[0] + d[6]) - (d[2] + d[4]) * T(1.5);
+  v[5] = d[3] * T(2.5) - (d[1] + d[5]);
+  v[6] = d[4] * T(2.5) - (d[2] + d[6]);
+  v[7] = (d[1] + d[7]) - (d[3] + d[5]) * T(1.5);
+}
+// Calls use(k, point) for some of the points that v keeps, `step` elements apart: the last ones if Count is theirs.
+template <class T, int Count, class Use>
+TENFOLD_INLINE void for_points_nine(const T* v, index step, const Use& use) {
+  const auto at = [&](int k) __attribute__((always_inline)) {
+    Vec<T> x = load(v + k * step);
+    pin<T>(x);
+    return x;
+  };
+  if constexpr (Count == kNineFirst) {
+    _Pragma("GCC unroll 8") for (int k = 0; k < Count; ++k) use(k, at(k));
+  } else {
+    static_assert(Count == kNinePoints - kNineFirst, "");
+    use(0, at(0));
+    const Vec<T> odd = at(1), even = at(2);
+    use(1, odd + even);
+    use(2, odd - even);
+    use(3, odd);
+    use(4, at(3));
+  }
+}
+// B^T d
+template <class T>
+TENFOLD_INLINE void look_nine(const Vec<T>* d, Vec<T>* v) {
+  Vec<T> kept[kNineLooks];
+  looks_nine<T>(d, kept);
+  _Pragma("GCC unroll 8") for (int k = 0; k < 5; ++k) v[k] = kept[k];
+  v[5] = kept[5] + kept[6];
+  v[6] = kept[5] - kept[6];
+  v[7] = kept[5];
+  v[8] = kept[7];
 }
 
 // G g of five taps
