@@ -1,7 +1,7 @@
 """All threads against one: tenfold's and PyTorch's large layers, and a LeNet-5 step.
 
 The contestants of a row are the same call with one thread and with all of them; the multiply-add peak is probed with
-both as well, since two processors may share one core.
+both as well, in front of every row, since two processors may share one core, or another user's work one of them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tenfold import _core, models
 ONE = ", 1 thread"
 # Less work than this (0.2 s at a peak of 1 TFLOP/s, 2 ms at 100 GFLOP/s) is no large layer.
 LARGE_FLOPS = 2e8
+# Where a thread has less than this share of what it has alone, the machine is not ours alone.
+LEAST_PEAK_SCALING = 0.95
 MODELS = ("vgg16", "resnet50", "unet")
 BATCHES = (64, 256)
 
@@ -37,13 +39,21 @@ def with_one(set_threads: Callable[[int], object], threads: int, call: Call) -> 
     return run
 
 
-def probe_peaks(threads: int) -> tuple[float, float]:
-    """Return the multiply-add peak of one thread and of all, the better of some probes."""
+def peak_scaling(threads: int) -> float:
+    """Return how many times the multiply-add peak of one thread all have now, by the best of some probes of both."""
     peaks = []
-    for count in (1, threads):
+    for count in (1, threads):  # the last of them leaves all threads on
         tenfold.set_num_threads(count)
         peaks.append(max(_core.fma_peak(np.dtype(np.float32), PROBE_SECONDS) for _ in range(20)))
-    return peaks[0], peaks[1]
+    return peaks[1] / peaks[0]
+
+
+def facts(threads: int) -> dict[str, float]:
+    """Return what is known of a row's minute; say so if all threads have little more than one."""
+    now = peak_scaling(threads)
+    if now < LEAST_PEAK_SCALING * threads:
+        print(f"all {threads} threads have only {now:.2f} times the multiply-add peak of one now", flush=True)
+    return {"peak_scaling": now}
 
 
 def pairs(calls: dict[str, Call], threads: int) -> dict[str, Call]:
@@ -59,8 +69,6 @@ def pairs(calls: dict[str, Call], threads: int) -> dict[str, Call]:
 
 def works(threads: int, shapes: list[str] | None, batches: list[int] | None, quick: bool) -> Iterator[Work]:
     """Yield the large layers of some models, forward and backward, and LeNet-5's training step."""
-    one, every = probe_peaks(threads)  # the last of them leaves all threads on
-    facts = {"peak_scaling": every / one}
     for batch in batches or (BATCHES[:1] if quick else BATCHES):
         steps = max(2, (QUICK_IMAGES if quick else IMAGES) // batch)
         x, y = digits(steps * batch)
@@ -68,9 +76,8 @@ def works(threads: int, shapes: list[str] | None, batches: list[int] | None, qui
         if library("torch"):
             calls["torch"] = torch_epoch(torch_lenet5, x, y, batch, False, False)
         name = f"LeNet-5 step, batch {batch}"
-        yield Work(
-            "scaling", name, pairs(calls, threads), lenet_flops(batch), steps, {**facts, "batch": batch}
-        )
+        known = {**facts(threads), "batch": batch}
+        yield Work("scaling", name, pairs(calls, threads), lenet_flops(batch), steps, known)
     for layer in read(shapes or list(MODELS[:1] if quick else MODELS)):
         if layer.kind not in ("conv", "conv_transpose"):
             continue
@@ -79,6 +86,6 @@ def works(threads: int, shapes: list[str] | None, batches: list[int] | None, qui
             continue
         for direction, which in (("forward", 0), ("backward", 1)):
             calls = {name: made[0][name][which] for name in ("tenfold", "torch") if name in made[0]}
-            own = {**facts, "model": layer.model, "layer": layer.name, "direction": direction}
+            known = {**facts(threads), "model": layer.model, "layer": layer.name, "direction": direction}
             name = f"{layer.title} {direction}"
-            yield Work("scaling", name, pairs(calls, threads), made[1] * (1 + which), facts=own)
+            yield Work("scaling", name, pairs(calls, threads), made[1] * (1 + which), facts=known)
