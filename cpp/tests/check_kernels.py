@@ -152,8 +152,8 @@ def stack_traffic(lines: list[str]) -> list[str]:
 LEAST_MULTIPLY_ADDS = 4
 # Where register tiles are looked for.
 TILED = (
-    "gemm", "conv", "winograd", "lanes", "lanes_background", "lanes_nine_winograd", "lanes_row_winograd", "lanes_sparse",
-    "lanes_winograd",
+    "gemm", "conv", "winograd", "lanes", "lanes_background", "lanes_nine_winograd", "lanes_row_winograd",
+    "lanes_sparse", "lanes_winograd",
 )  # fmt: skip
 FILES = {"avx512": TILED, "avx2": TILED}
 

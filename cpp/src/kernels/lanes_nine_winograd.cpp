@@ -8,7 +8,8 @@ namespace TENFOLD_ISA {
 namespace {
 
 constexpr int r = 5;
-constexpr int kLinePoints = kNinePoints + kSide;  // of both sizes of tiles
+constexpr int kLinePoints = kNineLinePoints;
+static_assert(kLinePoints == kNinePoints + kSide, "");
 
 // Fitted to measurements on Zen 4.
 constexpr LaneNineWinogradCost kCost = {1.15, 5, 2};

@@ -24,9 +24,11 @@ constexpr NineTiles nine_tiles(ptrdiff_t outputs) {
   return {(outputs + 1) / 4, outputs % 4 == 1 || outputs % 4 == 2 ? 1 : 0};
 }
 
-constexpr ptrdiff_t kNineFilters = 16;  // transformed weights lie in blocks of so many filters
+constexpr ptrdiff_t kNineFilters = 16;     // transformed weights lie in blocks of so many filters
+constexpr ptrdiff_t kNineLinePoints = 15;  // of both sizes of tiles
 constexpr ptrdiff_t nine_weights(ptrdiff_t channels, ptrdiff_t filters) {
-  return (filters + kNineFilters - 1) / kNineFilters * kNineFilters * channels * 15 * 15;
+  return (filters + kNineFilters - 1) / kNineFilters * kNineFilters * channels * kNineLinePoints *
+         kNineLinePoints;
 }
 // Vectors of 16 of a call's scratch.
 constexpr ptrdiff_t nine_scratch(ptrdiff_t channels, ptrdiff_t out_w) {
