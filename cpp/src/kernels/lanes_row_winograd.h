@@ -1,12 +1,13 @@
-// Winograd's convolution along rows only, F(2, r) with r = 3 or 5, on blocks of 16 samples in the vector lanes
+// Winograd's convolution along rows only, F(m, r) with r = 3 or 5, on blocks of 16 samples in the vector lanes
 // (kernels/lanes.h has the layout), for windows of r x r with stride 1 and no dilation. Columns of the kernel are summed
 // as the definition says:
 //
-//   y[h][2j .. 2j + 1] = A^T sum_{c, kh} u[kh] . v[h + kh][j],      u[kh] = G w[kh],   v[h][j] = B^T x[h][2j .. 2j + r]
+//   y[h][mj .. mj + m - 1] = A^T sum_{c, kh} u[kh] . v[h + kh][j],   u[kh] = G w[kh],   v[h][j] = B^T x[h][mj .. mj + m + r - 2]
 //
-// with P = r + 1 points "." a line: two thirds (r = 3) or three fifths (r = 5) of the definition's multiplications, for
-// transforms that are cheap beside even one channel, and with little more rounding (docs/numerics.md). The points are
-// 0, 1, -1 and infinity; 0, +-sqrt(1/2), +-sqrt(2) and infinity.
+// with P points "." a line, for transforms that are cheap beside even one channel, and with little more rounding
+// (docs/numerics.md): F(2, 3) at 0, 1, -1 and infinity; F(2, 5) at 0, +-sqrt(1/2), +-sqrt(2) and infinity; where registers are
+// many and long, F(4, 5) at +-i besides, with nine points (kernels/winograd_nine_points.h). They take two thirds, three fifths
+// and 9 twentieths of the definition's multiplications.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -35,7 +36,7 @@ constexpr double row_winograd_cost(const LaneRowWinogradForm& form, ptrdiff_t r,
 template <class T>
 struct LaneRowWinogradKernels {
   // y, where call.u is [F][C][r][P]; two rows of outputs at a time, `tiles` such pairs between looks. x has rows and
-  // columns for an even number of outputs; pooling windows are 2 x 2. Scratch of C P (2 tiles + r - 1) vectors of 16.
+  // columns for whole tiles; pooling windows are 2 x 2. Scratch of C P (2 tiles + r - 1) vectors of 16.
   void (*forward[2])(const LaneWinograd<T>& call);
   // u[i][r][P] <-- w[i][r][r] for i < count
   void (*transform[2])(ptrdiff_t count, const T* w, T* u);

@@ -474,6 +474,7 @@ void weight(const LaneWinograd<T>& a) {
   }
 }
 
+// Nine points an axis take less (kernels/lanes_nine_winograd.h).
 template <class T>
 constexpr auto forward_of_five() -> void (*)(const LaneWinograd<T>&) {
   if constexpr (kNineOnLanes) {
