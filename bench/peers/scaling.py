@@ -49,10 +49,10 @@ def peak_scaling(threads: int) -> float:
 
 
 def facts(threads: int) -> dict[str, float]:
-    """Return what is known of a row's minute; say so if all threads have little more than one."""
+    """Return what is known of a row's minute; say so if a thread has clearly less than the peak that it has alone."""
     now = peak_scaling(threads)
     if now < LEAST_PEAK_SCALING * threads:
-        print(f"all {threads} threads have only {now:.2f} times the multiply-add peak of one now", flush=True)
+        print(f"{threads} threads have only {now:.2f} times the multiply-add peak of one now", flush=True)
     return {"peak_scaling": now}
 
 

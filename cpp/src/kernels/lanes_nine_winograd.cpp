@@ -8,8 +8,7 @@ namespace TENFOLD_ISA {
 namespace {
 
 constexpr int r = 5;
-constexpr int kLinePoints = kNineLinePoints;
-static_assert(kLinePoints == kNinePoints + kSide, "");
+static_assert(kNineLinePoints == kNinePoints + kSide && kNinePoints == 9 && kNineLooks == 8, "");
 
 // Fitted to measurements on Zen 4.
 constexpr LaneNineWinogradCost kCost = {1.15, 5, 2};
@@ -24,20 +23,15 @@ constexpr int kLooks = m + r - 1;
 template <int m>
 constexpr int kFirstPoint = m == 4 ? 0 : kNinePoints;  // among those of both sizes
 
-template <class T, int m>
-TENFOLD_INLINE void kept_looks(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (m == 4) {
-    looks_nine<T>(d, v);
-  } else {
-    look_line<T>(d, v);
-  }
-}
-template <class T, int m>
+// Every point of a line, or what they are kept as.
+template <class T, int m, bool Kept>
 TENFOLD_INLINE void line_of_looks(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (m == 4) {
-    look_nine<T>(d, v);
-  } else {
+  if constexpr (m != 4) {
     look_line<T>(d, v);
+  } else if constexpr (Kept) {
+    kept_looks_nine<T>(d, v);
+  } else {
+    look_nine<T>(d, v);
   }
 }
 template <class T>
@@ -65,21 +59,21 @@ void transform(index channels, index filters, const T* w, T* u) {
     const index rows = filters - f < kBlock ? filters - f : kBlock;
     for (index c = 0; c < channels; ++c) {
       to_lanes<T>(r * r, w + (f * channels + c) * r * r, channels * r * r, rows, taps);
-      Vec<T> lines[r][kLinePoints];  // w G^T
+      Vec<T> lines[r][kNineLinePoints];  // w G^T
       for (int kh = 0; kh < r; ++kh) {
         Vec<T> g[r];
         TENFOLD_UNROLL
         for (int kw = 0; kw < r; ++kw) g[kw] = load(taps + (kh * r + kw) * kBlock);
         line_of_weights<T>(g, lines[kh]);
       }
-      for (int column = 0; column < kLinePoints; ++column) {
-        Vec<T> g[r], points[kLinePoints];
+      for (int column = 0; column < kNineLinePoints; ++column) {
+        Vec<T> g[r], points[kNineLinePoints];
         TENFOLD_UNROLL
         for (int kh = 0; kh < r; ++kh) g[kh] = lines[kh][column];
         line_of_weights<T>(g, points);
-        T* const to = u + ((f / kBlock * kLinePoints + column) * channels + c) * kLinePoints * kBlock;
+        T* const to = u + ((f / kBlock * kNineLinePoints + column) * channels + c) * kNineLinePoints * kBlock;
         TENFOLD_UNROLL
-        for (int row = 0; row < kLinePoints; ++row) store(to + row * kBlock, points[row]);
+        for (int row = 0; row < kNineLinePoints; ++row) store(to + row * kBlock, points[row]);
       }
     }
   }
@@ -139,17 +133,8 @@ TENFOLD_INLINE void sum_points(index channels, const T* u, const T* v, Vec<T> (&
       TENFOLD_UNROLL
       for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(u[k * kBlock + f]), x, sum[f][k]);
     };
-    if constexpr (m == 4) {
-      for_points_nine<T, Count>(v, kBlock, add_point);
-    } else {
-      TENFOLD_UNROLL
-      for (int k = 0; k < Count; ++k) {
-        Vec<T> x = load(v + k * kBlock);
-        pin<T>(x);
-        add_point(k, x);
-      }
-    }
-    u += kLinePoints * kBlock;
+    for_points<T, m == 4, Count>(v, kBlock, add_point);
+    u += kNineLinePoints * kBlock;
     v += kKept<m> * kBlock;
   }
 }
@@ -196,7 +181,7 @@ TENFOLD_INLINE void forward_tile(const LaneWinograd<T>& a, index columns, const 
       if (pair < pairs) finish_pair<T, Pool>(a, before, pair);
       ++pair;
     }
-    u += a.channels * kLinePoints * kBlock;
+    u += a.channels * kNineLinePoints * kBlock;
     v += a.channels * kKept<m> * kBlock;
   }
   for (; pair < pairs; ++pair) finish_pair<T, Pool>(a, before, pair);
@@ -213,7 +198,7 @@ TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, const N
       Vec<T> d[kLooks<m>], line[P];
       TENFOLD_UNROLL
       for (int row = 0; row < kLooks<m>; ++row) d[row] = load(from + row * a.x_row + column * kBlock);
-      kept_looks<T, m>(d, line);
+      line_of_looks<T, m, true>(d, line);
       TENFOLD_UNROLL
       for (int k = 0; k < P; ++k) store(columns + (column * P + k) * kBlock, line[k]);
     }
@@ -223,7 +208,7 @@ TENFOLD_INLINE void look_at_row(const LaneWinograd<T>& a, const T* from, const N
         Vec<T> d[kLooks<n>], line[kPoints<n>];
         TENFOLD_UNROLL
         for (int q = 0; q < kLooks<n>; ++q) d[q] = load(p + q * P * kBlock);
-        line_of_looks<T, n>(d, line);
+        line_of_looks<T, n, false>(d, line);
         TENFOLD_UNROLL
         for (int q = 0; q < kPoints<n>; ++q) store(to + q * step, line[q]);
       }
@@ -249,13 +234,13 @@ TENFOLD_INLINE void forward_pooled(const LaneWinograd<T>& a) {
     look_at_row<T, m>(a, a.x + top * a.x_row, across, v, columns);
     for (index f = 0; f < a.filters; f += kNineFilters) {
       const index filters = a.filters - f < kNineFilters ? a.filters - f : kNineFilters;
-      const T* const u = a.u + f * kLinePoints * a.channels * kLinePoints + kFirstPoint<m> * kBlock;
+      const T* const u = a.u + f * kNineLinePoints * a.channels * kNineLinePoints + kFirstPoint<m> * kBlock;
       for (index j = 0; j < across.fours + across.twos; ++j) {
         const bool wide = j < across.fours;
         const index first = wide ? 0 : kNinePoints;
-        forward_tile<T, m, Pool>(a, wide ? kNinePoints : kSide, u + first * a.channels * kLinePoints * kBlock,
-                                 v + j * kNinePoints * a.channels * kKept<m> * kBlock, filters, before,
-                                 lines[made % 2]);
+        forward_tile<T, m, Pool>(
+            a, wide ? kNinePoints : kSide, u + first * a.channels * kNineLinePoints * kBlock,
+            v + j * kNinePoints * a.channels * kKept<m> * kBlock, filters, before, lines[made % 2]);
         before = {lines + made % 2, filters, f, m, top, 4 * j, wide};
         ++made;
       }

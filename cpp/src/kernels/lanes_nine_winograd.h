@@ -42,6 +42,13 @@ struct LaneNineWinogradCost {
   double product, look, part;
 };
 
+constexpr double nine_winograd_cost(const LaneNineWinogradCost& cost, ptrdiff_t channels, ptrdiff_t filters,
+                                    ptrdiff_t out_h, ptrdiff_t out_w) {
+  const double looks = static_cast<double>(channels), parts = static_cast<double>(filters);
+  return static_cast<double>(nine_tiles(out_h).points() * nine_tiles(out_w).points()) *
+         (looks * parts * cost.product + looks * cost.look + parts * cost.part);
+}
+
 // Filled for float where a block is one vector and registers are many; null otherwise.
 template <class T>
 struct LaneNineWinogradKernels {

@@ -100,7 +100,7 @@ TENFOLD_INLINE void look_at_rows(const T* x, index x_row, index rows, T* v) {
       TENFOLD_UNROLL
       for (int k = 0; k < kLooks; ++k) d[k] = load(x + row * x_row + k * kBlock + lane);
       if constexpr (kNine<r>) {
-        looks_nine<T>(d, line);
+        kept_looks_nine<T>(d, line);
       } else {
         tile_looks<T, P>(d, line);
       }
@@ -188,16 +188,7 @@ TENFOLD_INLINE void sum_points(const LaneWinograd<T>& a, const T* v, index v_cha
       TENFOLD_UNROLL
       for (int f = 0; f < Filters; ++f) sum[f][k] = fma<T>(splat(weights[f][k]), x, sum[f][k]);
     };
-    if constexpr (kNine<r>) {
-      for_points_nine<T, Count>(look, kBlock, add_point);
-    } else {
-      TENFOLD_UNROLL
-      for (int k = 0; k < Count; ++k) {
-        Vec<T> x = load(look + k * kBlock);
-        pin<T>(x);
-        add_point(k, x);
-      }
-    }
+    for_points<T, kNine<r>, Count>(look, kBlock, add_point);
     TENFOLD_UNROLL
     for (int f = 0; f < Filters; ++f) weights[f] += P;
   };

@@ -2,7 +2,8 @@
 // (kernels/lanes.h has the layout), for windows of r x r with stride 1 and no dilation. Columns of the kernel are summed
 // as the definition says:
 //
-//   y[h][mj .. mj + m - 1] = A^T sum_{c, kh} u[kh] . v[h + kh][j],   u[kh] = G w[kh],   v[h][j] = B^T x[h][mj .. mj + m + r - 2]
+//   y[h][mj .. mj + m - 1] = A^T sum_{c, kh} u[kh] . v[h + kh][j],
+//   u[kh] = G w[kh],   v[h][j] = B^T x[h][mj .. mj + m + r - 2]
 //
 // with P points "." a line, for transforms that are cheap beside even one channel, and with little more rounding
 // (docs/numerics.md): F(2, 3) at 0, 1, -1 and infinity; F(2, 5) at 0, +-sqrt(1/2), +-sqrt(2) and infinity; where registers are

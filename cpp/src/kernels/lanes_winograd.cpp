@@ -474,20 +474,10 @@ void weight(const LaneWinograd<T>& a) {
   }
 }
 
-// Nine points an axis take less (kernels/lanes_nine_winograd.h).
-template <class T>
-constexpr auto forward_of_five() -> void (*)(const LaneWinograd<T>&) {
-  if constexpr (kNineOnLanes) {
-    return nullptr;
-  } else {
-    return forward<T, 5>;
-  }
-}
-
 template <class T>
 constexpr LaneWinogradKernels<T> make_table() {
   if constexpr (sizeof(T) == sizeof(float)) {
-    return {{forward<T, 3>, forward_of_five<T>()},
+    return {{forward<T, 3>, kNineOnLanes ? nullptr : forward<T, 5>},
             {input<T, 3>, input<T, 5>},
             {weight<T, 3>, weight<T, 5>},
             {transform<T, 3>, transform<T, 5>},

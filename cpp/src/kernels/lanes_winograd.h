@@ -58,7 +58,8 @@ constexpr int lane_winograd_number(ptrdiff_t r) {
 // Only float's table is filled: float64 stays with the definition.
 template <class T>
 struct LaneWinogradKernels {
-  // y; null where there are nine points an axis (kernels/lanes_nine_winograd.h). Scratch of tiles * 36 C + 6 (tiles * m + r - 1) + 12 m kMostFilters vectors of 16.
+  // y; null where nine points an axis take less (kernels/lanes_nine_winograd.h). Scratch of
+  // tiles * 36 C + 6 (tiles * m + r - 1) + 12 m kMostFilters vectors of 16.
   void (*forward[2])(const LaneWinograd<T>& call);
   // Overwrites dx, all of its rows and columns; scratch of 6 F + 36 C vectors.
   void (*input[2])(const LaneWinograd<T>& call);

@@ -21,11 +21,11 @@ constexpr int kNineLooks = 8;
 // Kernels on lanes use them where a block is one vector and registers are many.
 constexpr bool kNineOnLanes = TENFOLD_VECTOR_REGISTERS == 32 && TENFOLD_VECTOR_BYTES == 64;
 
-// B^T d of eight looks. Up to factors that the weights bear, +-a has the row (0 +-b 2 +-a 1 -+a -1 0), +-b
+// B^T d of eight looks, as it is kept. Up to factors that the weights bear, +-a has the row (0 +-b 2 +-a 1 -+a -1 0), +-b
 // (0 -+b -1 +-b 1 +-2b 2 0), i (0 -1 -1 5/2 5/2 -1 -1 0), (0 -1 1 5/2 -5/2 -1 1 0) and (0 -1 0 5/2 0 -1 0 0),
 // 0 and infinity (1 0 -3/2 0 -3/2 0 1 0) and (0 1 0 -3/2 0 -3/2 0 1).
 template <class T>
-TENFOLD_INLINE void looks_nine(const Vec<T>* d, Vec<T>* v) {
+TENFOLD_INLINE void kept_looks_nine(const Vec<T>* d, Vec<T>* v) {
   constexpr T a = Points<T>::a, b = Points<T>::b;
   // Additions instead of multiplications by 2, which would take a multiply-add's place.
   const Vec<T> even_a = (d[2] + d[2]) + (d[4] - d[6]), odd_a = (d[1] + d[1]) + (d[3] - d[5]);
@@ -39,15 +39,15 @@ TENFOLD_INLINE void looks_nine(const Vec<T>* d, Vec<T>* v) {
   v[6] = d[4] * T(2.5) - (d[2] + d[6]);
   v[7] = (d[1] + d[7]) - (d[3] + d[5]) * T(1.5);
 }
-// Calls use(k, point) for some of the points that v keeps, `step` elements apart: the last ones if Count is theirs.
-template <class T, int Count, class Use>
-TENFOLD_INLINE void for_points_nine(const T* v, index step, const Use& use) {
+// Calls use(k, point) for Count points whose looks v keeps, `step` elements apart: of nine the first or the last ones.
+template <class T, bool Nine, int Count, class Use>
+TENFOLD_INLINE void for_points(const T* v, index step, const Use& use) {
   const auto at = [&](int k) __attribute__((always_inline)) {
     Vec<T> x = load(v + k * step);
     pin<T>(x);
     return x;
   };
-  if constexpr (Count == kNineFirst) {
+  if constexpr (!Nine || Count == kNineFirst) {
     _Pragma("GCC unroll 8") for (int k = 0; k < Count; ++k) use(k, at(k));
   } else {
     static_assert(Count == kNinePoints - kNineFirst, "");
@@ -63,7 +63,7 @@ TENFOLD_INLINE void for_points_nine(const T* v, index step, const Use& use) {
 template <class T>
 TENFOLD_INLINE void look_nine(const Vec<T>* d, Vec<T>* v) {
   Vec<T> kept[kNineLooks];
-  looks_nine<T>(d, kept);
+  kept_looks_nine<T>(d, kept);
   _Pragma("GCC unroll 8") for (int k = 0; k < 5; ++k) v[k] = kept[k];
   v[5] = kept[5] + kept[6];
   v[6] = kept[5] - kept[6];

@@ -243,9 +243,7 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
   const bool nine_fits = pairs && layer.height.kernel == 5 && nine.forward != nullptr;
   choose(stage.forward_form, forward, Form::nine, nine_fits && winograds(LaneLayer::Algorithm::nine_winograd),
          nine_fits && may_choose && in.channels >= kMinSources[number],
-         static_cast<double>(nine_tiles(layer.height.output).points() *
-                             nine_tiles(layer.width.output).points()) *
-             (channels * filters * nine.cost.product + channels * nine.cost.look + filters * nine.cost.part));
+         nine_winograd_cost(nine.cost, in.channels, stage.features, layer.height.output, layer.width.output));
   if (!chain.training) return;
 
   double input = direct;
@@ -263,18 +261,19 @@ void choose_forms(const LaneChain& chain, const LaneLayer& layer, const Plane& i
 
 // Whole tiles look beyond the last output.
 void pad_for_tiles(const Stage& stage, Plane& source) {
+  const index h = stage.height.output, w = stage.width.output;
   index bottom = 0, right = 0;
-  const auto pad = [&](Form form, index tile_h, index tile_w) {
-    if (!stage.any(form)) return;
-    bottom = std::max(bottom, divide_up(stage.height.output, tile_h) * tile_h - stage.height.output);
-    right = std::max(right, divide_up(stage.width.output, tile_w) * tile_w - stage.width.output);
+  const auto reach = [&](index rows, index columns) {
+    bottom = std::max(bottom, rows - h);
+    right = std::max(right, columns - w);
   };
-  pad(Form::winograd, tile_side(stage.height.kernel), tile_side(stage.height.kernel));
-  if (kernel_number(stage) >= 0) pad(Form::rows, 2, row_form(stage).outputs);
-  if (stage.any(Form::nine)) {
-    bottom = std::max(bottom, nine_tiles(stage.height.output).outputs() - stage.height.output);
-    right = std::max(right, nine_tiles(stage.width.output).outputs() - stage.width.output);
+  const auto whole = [](index outputs, index tile) { return divide_up(outputs, tile) * tile; };
+  if (stage.any(Form::winograd)) {
+    const index side = tile_side(stage.height.kernel);
+    reach(whole(h, side), whole(w, side));
   }
+  if (stage.any(Form::rows)) reach(whole(h, 2), whole(w, row_form(stage).outputs));
+  if (stage.any(Form::nine)) reach(nine_tiles(h).outputs(), nine_tiles(w).outputs());
   source.pad_bottom += bottom;
   source.pad_right += right;
 }
