@@ -1,6 +1,7 @@
 // Op (one eager operation) and Graph.
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "bindings.h"
 #include "tenfold/cpu.h"
@@ -20,6 +21,31 @@ struct EagerOp {
   TeamChoice choice;
   std::mutex choosing;
 };
+
+// The workspace of a call, which the calling thread keeps for its next one: the first touch of fresh memory goes through the
+// system, page by page, which takes longer than many a convolution. A call within a call has its own.
+class Workspace {
+ public:
+  explicit Workspace(std::size_t bytes) : buffer_(std::exchange(kept, Buffer())) {
+    if (buffer_.bytes() >= bytes) return;
+    buffer_ = Buffer();  // before there is another one
+    buffer_ = Buffer(bytes);
+  }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  ~Workspace() {
+    if (buffer_.bytes() > kept.bytes() && buffer_.bytes() <= kMostKept) kept = std::move(buffer_);
+  }
+
+  std::byte* data() const { return buffer_.data(); }
+
+ private:
+  static constexpr std::size_t kMostKept = std::size_t{64} << 20;
+  static thread_local Buffer kept;
+
+  Buffer buffer_;
+};
+thread_local Buffer Workspace::kept;
 
 std::vector<py::array> run_op(EagerOp& eager, const std::vector<py::array>& arrays, std::uint64_t seed) {
   const Op& op = *eager.op;
@@ -45,7 +71,7 @@ std::vector<py::array> run_op(EagerOp& eager, const std::vector<py::array>& arra
   ErrorSink errors;
   {
     py::gil_scoped_release release;
-    Buffer workspace(op.forward_workspace(num_threads()));
+    const Workspace workspace(op.forward_workspace(num_threads()));
     const ForwardCall call{inputs.data(),    outputs.data(), saved.empty() ? nullptr : saved.data(),
                            workspace.data(), {seed, 0},      &errors};
     if (op.is_view()) {

@@ -1,4 +1,7 @@
-"""Eager calls keep their operations, which nobody notices but the clock."""
+"""Eager calls keep their operations and workspaces, which nobody notices but the clock."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,3 +109,40 @@ def test_what_is_refused_is_refused_again(stride):
     for _ in range(2):
         with pytest.raises((TypeError, ValueError), match="stride"):
             F.conv2d(x, W, stride=stride)
+
+
+class Doubled(tenfold.Function):
+    """Eager calls, small and large, while another operation runs."""
+
+    def forward(self, x):
+        for channels in (64, 1, 64):
+            F.conv2d(
+                np.ones((1, channels, 40, 40), np.float32),
+                np.ones((32, channels, 3, 3), np.float32),
+                padding=1,
+            )
+        return 2 * x
+
+
+def test_workspaces_are_of_one_call_each():
+    """Convolutions that need kilobytes and megabytes, one after the other, in threads, and within each other."""
+    rng = np.random.default_rng(0)
+    layers = []
+    for n, c, f, size in ((1, 64, 64, 40), (1, 2, 3, 6), (2, 128, 32, 24), (1, 1, 1, 3), (4, 16, 48, 33)):
+        x = rng.standard_normal((n, c, size, size)).astype(np.float32)
+        w = rng.standard_normal((f, c, 3, 3)).astype(np.float32)
+        layers.append((x, w, F.conv2d(x, w, padding=1)))
+
+    def call(order):
+        for i in order:
+            x, w, expected = layers[i]
+            np.testing.assert_array_equal(F.conv2d(x, w, padding=1), expected)
+
+    orders = list(itertools.permutations(range(len(layers))))[::7]
+    for order in orders:
+        call(order)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(call, orders))
+    x, w, expected = layers[0]
+    y, _ = tenfold.vjp(lambda x: F.conv2d(Doubled()(x), w, padding=1), x)
+    np.testing.assert_array_equal(y, 2 * expected)
