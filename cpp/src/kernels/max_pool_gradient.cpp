@@ -131,14 +131,17 @@ bool max_backward_gathered(const PoolGeometry& g, index planes, const T* dy, con
       return max_backward_rows<3, kFirst, 3, 2, false>(g, planes - paired, dy + done, taps + done, out);
     });
   }
-  const auto rows = [&](auto width) __attribute__((always_inline)) {
-    constexpr int kTaps = decltype(width)::value;
-    return by_parity([&](auto first) __attribute__((always_inline)) {
-      return max_backward_rows<kTaps, decltype(first)::value, 0, 0, false>(g, planes, dy, taps, out);
-    });
-  };
-  if (w.kernel == 2) return rows(Number<2>{});
-  if (w.kernel == 3) return rows(Number<3>{});
+  // Other windows are rare enough in float64 not to have code of their own.
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const auto rows = [&](auto width) __attribute__((always_inline)) {
+      constexpr int kTaps = decltype(width)::value;
+      return by_parity([&](auto first) __attribute__((always_inline)) {
+        return max_backward_rows<kTaps, decltype(first)::value, 0, 0, false>(g, planes, dy, taps, out);
+      });
+    };
+    if (w.kernel == 2) return rows(Number<2>{});
+    if (w.kernel == 3) return rows(Number<3>{});
+  }
   return false;
 }
 #endif
