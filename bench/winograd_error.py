@@ -88,7 +88,7 @@ def forms(layer: Layer) -> dict[str, str]:
     if layer.stride == 2:
         return {"stride 2": "winograd"}
     if layer.kernel == 5:
-        return {"F(2x2, 5x5)": "winograd2"}
+        return {"F(2x2, 5x5)": "winograd2", "F(4x4, 5x5)": "winograd4"}
     return {"F(2x2)": "winograd2", "F(4x4)": "winograd4"}
 
 
@@ -135,12 +135,10 @@ def main(*, lanes: bool) -> None:
                     for direction, wanted in exact.items():
                         if direction == "input gradient" and kind != "normal":
                             continue  # it does not depend on the input
-                        if direction == "weight gradient" and (
-                            sign != "normal" or (layer.kernel == 5 and not lanes)
-                        ):
-                            continue  # nor this on the weights; 5x5 has no form of its own
-                        if algorithm == "auto" and np.array_equal(found[direction], direct[direction]):
-                            continue  # the direct form was chosen
+                        if direction == "weight gradient" and sign != "normal":
+                            continue  # nor this on the weights
+                        if np.array_equal(found[direction], direct[direction]):
+                            continue  # the direct form was chosen, or there is no other
 
                         def error(of: dict[str, np.ndarray]) -> float:
                             return float(np.max(np.abs(of[direction] - wanted)) / np.max(np.abs(wanted)))  # noqa: B023
@@ -190,20 +188,23 @@ def draws() -> None:
 
 
 def weight_gradient(x: np.ndarray, w: np.ndarray, dy: np.ndarray, stride: int, algorithm: str) -> np.ndarray:
-    """Return dw of a convolution with a padding of 1."""
-    _, pull = tenfold.vjp(lambda w: F.conv2d(x, w, stride=stride, padding=1, algorithm=algorithm), w)
+    """Return dw of a convolution whose padding makes outputs of the input's size over the stride."""
+    padding = (w.shape[-1] - 1) // 2
+    _, pull = tenfold.vjp(lambda w: F.conv2d(x, w, stride=stride, padding=padding, algorithm=algorithm), w)
     return pull(dy)[0]
 
 
 def gradients() -> None:
-    """Print the largest ratio to the direct form of the chosen weight gradient, where that is another one."""
+    """Print the largest ratios to the direct form of the chosen weight gradients, where that is another one."""
     sizes = ((2, 8), (8, 8), (16, 8), (64, 8), (3, 14), (12, 14), (40, 14), (1, 16), (2, 16), (4, 16), (8, 16),
              (16, 16), (32, 16), (64, 16), (5, 28), (1, 32), (2, 32), (4, 32), (16, 32), (1, 56))  # fmt: skip
-    layers, worst = 0, (0.0, "")
+    layers: dict[str, int] = {}
+    worst: dict[str, tuple[float, str]] = {}
     for (stride, kernel), (channels, filters), (images, size) in itertools.product(
-        ((1, 3), (2, 3), (2, 4)), ((16, 16), (32, 32), (16, 64), (64, 17), (128, 128)), sizes
+        ((1, 3), (1, 5), (2, 3), (2, 4)), ((16, 16), (32, 32), (16, 64), (64, 17), (128, 128)), sizes
     ):
-        layers += 1
+        window = f"{kernel}x{kernel} windows, stride {stride}"
+        layers[window] = layers.get(window, 0) + 1
         for kind, seed in itertools.product(("normal", "after ReLU", "positive"), range(4)):
             rng = np.random.default_rng(seed)
             z = rng.standard_normal((images, channels, stride * size, stride * size))
@@ -217,9 +218,12 @@ def gradients() -> None:
                 break
             exact = weight_gradient(*(a.astype(np.float64) for a in (x, w, dy)), stride, "im2col")
             ratio = error_of(chosen, exact) / error_of(direct, exact)
-            name = f"{images} x {channels} x {stride * size} x {stride * size} by {filters}, {kernel}x{kernel}, {kind}"
-            worst = max(worst, (ratio, name))
-    print(f"Largest ratio to direct of {layers} layers' weight gradients: {worst[0]:.2f} ({worst[1]})")
+            name = f"{images} x {channels} x {stride * size} x {stride * size} by {filters}, {kind}"
+            worst[window] = max(worst.get(window, (0.0, "")), (ratio, name))
+    for window, (ratio, name) in worst.items():
+        print(
+            f"Largest ratio to direct of {layers[window]} layers' weight gradients, {window}: {ratio:.2f} ({name})"
+        )
 
 
 if __name__ == "__main__":

@@ -171,12 +171,19 @@ class Known:
 
 
 _SQUARE = "a transform holds 6 x 6 vectors"  # forms 1 and 2 of kWinogradForms
+_NINE = "a transform holds 8 x 9 vectors"  # form 3
 _TURNED = "16 weights that are turned lie there"
 KNOWN = (
     Known("avx512", "winograd", r"\binput<\w+, [12]>", _SQUARE, 30),
     Known("avx512", "winograd", r"\bweights<\w+, 2>", _SQUARE, 61),
     Known("avx512", "winograd", r"\boutput<\w+, 1>", _SQUARE, 6),
     Known("avx512", "winograd", r"\blooks<\w+, 1>", _SQUARE, 28),
+    Known("avx512", "winograd", r"\binput<\w+, 3>", _NINE, 112),
+    Known("avx512", "winograd", r"\bweights<\w+, 3>", _NINE, 119),
+    Known("avx512", "winograd", r"\boutput<\w+, 3>", _NINE, 30),
+    Known("avx512", "winograd", r"\blooks<\w+, 3>", _NINE, 112),
+    Known("avx512", "winograd", r"\bgradients<\w+, 3>", _NINE, 32),
+    Known("avx512", "winograd", r"\btaps<\w+, 3>", _NINE, 48),
     Known("avx512", "lanes", r"\bconv_input<", "one vector of 33 waits on the stack", 2),
     Known("avx512", "lanes", r"\bconv_weight<double>", "one needless store", 1),
     Known("avx2", "winograd", r"\binput<\w+, 1>", _SQUARE, 157),
@@ -186,6 +193,12 @@ KNOWN = (
     Known("avx2", "winograd", r"\boutput<\w+, 1>", _SQUARE, 42),
     Known("avx2", "winograd", r"\boutput<\w+, 2>", _SQUARE, 6),
     Known("avx2", "winograd", r"\blooks<\w+, 1>", _SQUARE, 60),
+    Known("avx2", "winograd", r"\binput<\w+, 3>", _NINE, 146),
+    Known("avx2", "winograd", r"\bweights<\w+, 3>", _NINE, 151),
+    Known("avx2", "winograd", r"\boutput<\w+, 3>", _NINE, 51),
+    Known("avx2", "winograd", r"\blooks<\w+, 3>", _NINE, 190),
+    Known("avx2", "winograd", r"\bgradients<\w+, 3>", _NINE, 62),
+    Known("avx2", "winograd", r"\btaps<\w+, 3>", _NINE, 76),
     Known("avx2", "winograd", r"\bgradients<\w+, 1>", _SQUARE, 30),
     Known("avx2", "winograd", r"\btaps<\w+, 1>", _SQUARE, 14),
     Known("avx2", "lanes", r"\bcross_entropy<", "coefficients of the exponential are read there", 10),

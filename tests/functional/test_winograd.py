@@ -1,12 +1,12 @@
-"""Winograd's form of the 3x3 convolution, F(2x2) and F(4x4), of the 5x5 one, F(2x2), and when it is used.
+"""Winograd's form of 3x3 and 5x5 convolutions, F(2x2) and F(4x4), and when it is used.
 
 The error bound. An output is a sum of K = 9 C products and is compared with float64, relative to the largest
 magnitude of the outputs. F(2x2) multiplies by 0, +-1 and 1/2 only: every intermediate value is a short sum, and the
 bound of a plain sum of K terms holds. F(4x4) adds and subtracts numbers up to (1 + 5/2)^2 times the input before the
 products and recombines six of them with weights up to 2 sqrt(2) per axis after: rounding errors grow by a factor
 that docs/numerics.md measures (at most 3.2 times the direct form's over all layers and inputs tried); 4 times the
-bound of a plain sum leaves room, and a wrong coefficient or index is off by far more. The 5x5 form interpolates at the
-same points as F(4x4) and has the same bound.
+bound of a plain sum leaves room, and a wrong coefficient or index is off by far more. The 5x5 forms have the same
+bound: F(2x2) interpolates at the same points as F(4x4) of 3x3, F(4x4) at +-i besides, which errs less.
 """
 
 from __future__ import annotations
@@ -92,18 +92,21 @@ def five_by_five_fits(name):
     return all(n + sum(p) >= 5 for n, p in zip(size, pads))
 
 
+@pytest.mark.parametrize("algorithm", TILES)
 @pytest.mark.parametrize("name", [name for name in GEOMETRIES if five_by_five_fits(name)])
-def test_five_by_five_stays_within_the_bound(name, isa):
-    check_bounded(name, "winograd2", kernel=5)
+def test_five_by_five_stays_within_the_bound(name, algorithm, isa):
+    check_bounded(name, algorithm, kernel=5)
 
 
+@pytest.mark.parametrize("algorithm", TILES)
 @pytest.mark.parametrize("border", BORDERS)
-def test_five_by_five_with_every_border(border):
-    check_bounded("uneven_padding", "winograd2", np.float32, border, 1.5 if border == "constant" else 0.0, 5)
+def test_five_by_five_with_every_border(border, algorithm):
+    check_bounded("uneven_padding", algorithm, np.float32, border, 1.5 if border == "constant" else 0.0, 5)
 
 
-def test_five_by_five_in_float64(isa):
-    check_bounded("plain", "winograd2", np.float64, kernel=5)
+@pytest.mark.parametrize("algorithm", TILES)
+def test_five_by_five_in_float64(algorithm, isa):
+    check_bounded("plain", algorithm, np.float64, kernel=5)
 
 
 # reason: N, C, F, (H, W), kernel, pads, output padding of the transposed
@@ -327,15 +330,15 @@ def test_relu_that_is_fused():
         np.testing.assert_array_equal(net(x), np.maximum(F.conv2d(x, w, b, 1, pads, algorithm=algorithm), 0))
 
 
-def test_the_shape_chooses_the_tile():
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_shape_chooses_the_tile(kernel):
     """Winograd is one of the two, bit for bit: large images take 4x4, an output of 2x2 takes 2x2."""
     rng = np.random.default_rng(6)
-    w = rng.standard_normal((32, 32, 3, 3)).astype("f")
+    w = rng.standard_normal((32, 32, kernel, kernel)).astype("f")
     for size, expected in ((64, "winograd4"), (2, "winograd2")):
         x = rng.standard_normal((1, 32, size, size)).astype("f")
-        np.testing.assert_array_equal(
-            F.conv2d(x, w, padding=1, algorithm="winograd"), F.conv2d(x, w, padding=1, algorithm=expected)
-        )
+        chosen, wanted = (F.conv2d(x, w, padding=kernel // 2, algorithm=a) for a in ("winograd", expected))
+        np.testing.assert_array_equal(chosen, wanted)
 
 
 # Of the layers where the automatic choice is Winograd's form: 2.8 is the largest ratio that bench/winograd_error.py
@@ -351,9 +354,8 @@ def test_the_automatic_choice_errs_at_most_four_times_as_much(c, f, size, kernel
     w = (rng.standard_normal((f, c, kernel, kernel)) / np.sqrt(kernel**2 * c)).astype("f")
     if weights == "positive":
         w = np.abs(w)
-    forms = TILES if kernel == 3 else ["winograd2"]
-    results = {a: F.conv2d(x, w, padding=kernel // 2, algorithm=a) for a in ("auto", "direct", *forms)}
-    assert any(np.array_equal(results["auto"], results[a]) for a in forms), "not chosen for this layer"
+    results = {a: F.conv2d(x, w, padding=kernel // 2, algorithm=a) for a in ("auto", "direct", *TILES)}
+    assert any(np.array_equal(results["auto"], results[a]) for a in TILES), "not chosen for this layer"
     exact = F.conv2d(x.astype(float), w.astype(float), padding=kernel // 2, algorithm="im2col")
     errors = {a: largest_error(y, exact) for a, y in results.items()}
     assert errors["auto"] <= 4 * errors["direct"]
@@ -362,7 +364,8 @@ def test_the_automatic_choice_errs_at_most_four_times_as_much(c, f, size, kernel
 
 
 def weight_gradient(x, w, dy, algorithm):
-    return tenfold.vjp(lambda w: F.conv2d(x, w, padding=1, algorithm=algorithm), w)[1](dy)[0]
+    padding = w.shape[-1] // 2
+    return tenfold.vjp(lambda w: F.conv2d(x, w, padding=padding, algorithm=algorithm), w)[1](dy)[0]
 
 
 # Few images of some size: the direct form makes long sums.
@@ -374,20 +377,27 @@ SHORT_SUMS = [
     (8, 16, 64, 8), (16, 64, 64, 8), (64, 64, 17, 8), (4, 32, 32, 16), (16, 32, 32, 16), (40, 32, 32, 14),
     (8, 16, 16, 16), (4, 16, 16, 16), (1, 16, 32, 16), (8, 128, 128, 14),
 ]  # fmt: skip
+LONG_SUMS_OF_FIVE = [
+    (1, 48, 40, 20), (2, 64, 64, 27), (1, 32, 64, 56), (16, 64, 32, 31), (16, 16, 17, 32), (16, 32, 16, 32),
+]  # fmt: skip
+SHORT_SUMS_OF_FIVE = [(16, 32, 32, 8), (64, 64, 17, 8), (12, 16, 64, 14), (8, 16, 64, 16), (32, 16, 16, 16)]
 
 
 @pytest.mark.parametrize("kind", ["normal", "after_relu", "positive"])
-@pytest.mark.parametrize(("n", "c", "f", "size"), LONG_SUMS + SHORT_SUMS)
-def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, size, kind):
+@pytest.mark.parametrize(("n", "c", "f", "size", "kernel", "chosen"), [
+    *((*layer, 3, True) for layer in LONG_SUMS), *((*layer, 3, False) for layer in SHORT_SUMS),
+    *((*layer, 5, True) for layer in LONG_SUMS_OF_FIVE), *((*layer, 5, False) for layer in SHORT_SUMS_OF_FIVE),
+])  # fmt: skip
+def test_the_automatic_weight_gradient_errs_at_most_four_times_as_much(n, c, f, size, kernel, chosen, kind):
     rng = np.random.default_rng(9)
     x, dy = (rng.standard_normal((n, k, size, size)).astype("f") for k in (c, f))
     if kind == "after_relu":
         x = np.maximum(x, 0)
     elif kind == "positive":
         x, dy = np.abs(x), np.abs(dy)
-    w = np.ones((f, c, 3, 3), np.float32)
+    w = np.ones((f, c, kernel, kernel), np.float32)
     results = {a: weight_gradient(x, w, dy, a) for a in ("auto", "direct")}
-    if (n, c, f, size) in LONG_SUMS:
+    if chosen:
         forms = [weight_gradient(x, w, dy, a) for a in TILES]
         assert any(np.array_equal(results["auto"], of) for of in forms), "not chosen for this layer"
     exact = weight_gradient(x.astype(float), w.astype(float), dy.astype(float), "im2col")
@@ -445,9 +455,9 @@ REFUSED = {
 }  # fmt: skip
 
 
-def test_tiles_of_four_are_refused_for_five_by_five():
-    with pytest.raises(ValueError, match=r"conv2d: algorithm .*tiles of 4.*kernel_size \(5, 5\)"):
-        F.conv2d(X, np.ones((6, 4, 5, 5), np.float32), algorithm="winograd4")
+def test_tiles_of_four_are_refused_with_stride_two():
+    with pytest.raises(ValueError, match=r"conv2d: algorithm .*tiles of 4.*stride \(2, 2\)"):
+        F.conv2d(X, W, stride=2, padding=1, algorithm="winograd4")
 
 
 @pytest.mark.parametrize("algorithm", ["winograd", *TILES])

@@ -26,8 +26,8 @@ enum class ConvAlgorithm {
   im2col,     // pixels are packed into panels tap by tap: every geometry, best for few pixels and big weights
   direct,     // taps are shifted loads from the padded image: best for images of some size
   winograd,   // fewer multiplications: 2-D 3 x 3 and 5 x 5 windows of stride 1, dilation 1, one group
-  winograd2,  // the same with tiles of 2 x 2 outputs: 2.25 times fewer, more exact than direct
-  winograd4,  // with tiles of 4 x 4: 4 times fewer, less exact (docs/numerics.md)
+  winograd2,  // the same with tiles of 2 x 2 outputs: 3 x 3 windows take 2.25 times fewer, more exact than direct
+  winograd4,  // with tiles of 4 x 4: 4 times fewer, 3 x 3 windows less exact (docs/numerics.md)
 };
 // Throws InvalidArgument for an unknown name.
 ConvAlgorithm conv_algorithm_from(const std::string& name, const char* function);

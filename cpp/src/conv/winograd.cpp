@@ -11,8 +11,8 @@ namespace {
 // What all members share, at one time. Every item reads all of it: it stays in the last-level cache. It is not cut for less
 // than the most, since every stretch of tiles transforms the weights anew.
 constexpr index kSharedBytes = 8 * 1024 * 1024, kMostSharedBytes = 12 * 1024 * 1024;
-// Transformed tiles of an item: they stay in the second-level cache.
-constexpr index kBlockBytes = 512 * 1024;
+// Transformed tiles of an item: they stay in the second-level cache. Those of one panel may be more, up to a point.
+constexpr index kBlockBytes = 512 * 1024, kPanelBytes = 1536 * 1024;
 // Transformed weights of an item: of all its channels, and of those at a time that stay in the second-level
 // cache.
 constexpr index kGroupBytes = 768 * 1024;
@@ -28,6 +28,8 @@ constexpr index kStaged = 16;
 constexpr index kLeastSums = 32;
 // Items to aim at, so that several threads have even shares.
 constexpr index kItems = 16;
+// Sums of a register tile, at least: fewer wait for each other.
+constexpr index kLeastTile = 12;
 // Filters of a panel, at least, where more panels make the shares even.
 constexpr index kFewRows = 8;
 
@@ -42,7 +44,7 @@ WinogradProblem common_problem(const ConvGeometry& g) {
 int form_of(const WinogradProblem& p) {
   if (p.stride == 2)
     return (p.adjoint ? kWinogradAdjointForm : kWinogradStrideForm) + static_cast<int>(p.kernel) - 3;
-  return p.kernel == 5 ? 2 : p.tile == 4 ? 1 : 0;
+  return (p.kernel == 5 ? kWinogradFiveForm : 0) + (p.tile == 4 ? 1 : 0);
 }
 
 // Whether filters are shared out, and in how many stretches tiles follow each other then: all of their transforms, or
@@ -76,7 +78,7 @@ bool winograd_applies(const ConvGeometry& g, bool adjoint) {
 void require_winograd(const ConvGeometry& g, int tile) {
   const Window& w = g.window;
   const bool exists = winograd_applies(g, false) && winograd_applies(g, true);
-  if (exists && (tile == 0 || (w[1].stride == 1 && (tile == 2 || w[1].kernel == 3)))) return;
+  if (exists && (tile == 0 || w[1].stride == 1)) return;
   const auto pair = [&](index Axis::* member) {
     Shape shape;
     for (int i = 3 - w.rank; i < 3; ++i) shape.push_back(w[i].*member);
@@ -84,9 +86,8 @@ void require_winograd(const ConvGeometry& g, int tile) {
   };
   reject(
       g.function, "algorithm",
-      tile == 4 ? "of Winograd with tiles of 4 is for 2-D kernels of (3, 3) with stride 1"
-      : tile == 2
-          ? "of Winograd with tiles of 2 is for 2-D kernels of (3, 3) or (5, 5) with stride 1"
+      tile == 4
+          ? "of Winograd with tiles of 4 is for 2-D kernels of (3, 3) or (5, 5) with stride 1"
           : "of Winograd is for 2-D kernels of (3, 3) or (5, 5) with stride 1, and of (3, 3) or (4, 4) with "
             "stride 2 and an odd, constant padding",
       ", dilation 1 and groups 1; received kernel_size ", pair(&Axis::kernel), ", stride ",
@@ -176,7 +177,12 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const index lines = p.images * rows * divide_up(columns, lanes);
   const double elements = static_cast<double>(form.t * form.t);
   const double looks = std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, lanes));
-  const double of_weight = 16.0 / static_cast<double>(lanes) * (form.t == 4 ? 25 : form.r == 3 ? 40 : 60);
+  const index of_nine = lanes > 8 ? 135 : 110;
+  const double of_weight = 16.0 / static_cast<double>(lanes) *
+                           static_cast<double>(form.t == 9   ? of_nine
+                                               : form.t == 4 ? 25
+                                               : form.r == 3 ? 40
+                                                             : 60);
   const double again = static_cast<double>(sharing_of(p, form_of(tried), all, sizeof(float)).stretches);
   return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c,
           again * of_weight * c * f};
@@ -197,16 +203,17 @@ double direct_cost(const WinogradProblem& p) {
 }  // namespace
 
 int winograd_tile(const WinogradProblem& p) {
-  if (p.kernel == 5 || p.stride == 2) return 2;
+  if (p.stride == 2) return 2;
   return winograd_cost(p, 4).all() < winograd_cost(p, 2).all() ? 4 : 2;
 }
 
 int winograd_choice(const WinogradProblem& p) {
-  // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md).
+  // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md). With five
+  // taps tiles of four err less than those of two.
   constexpr index kLeastChannels = 8, kLeastChannelsOfFour = 16;
   constexpr double kClearly = 0.8;
   if (p.source_channels < kLeastChannels) return 0;
-  const int m = p.source_channels < kLeastChannelsOfFour ? 2 : winograd_tile(p);
+  const int m = p.kernel == 3 && p.source_channels < kLeastChannelsOfFour ? 2 : winograd_tile(p);
   return winograd_cost(p, m).all() < kClearly * direct_cost(p) ? m : 0;
 }
 
@@ -233,10 +240,14 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     axis.output = std::max<index>(0, (i == 0 ? TH_ : TW_) - 1) * step_ + 1;
     look_[i] = shift_forward(axis, p.border).phases[0];
   }
-  NR_ = static_cast<index>(gemm_.vectors) * gemm_.lanes;
   panels_ = divide_up(p.target_channels, gemm_.rows);
   const Sharing sharing = sharing_of(p, form_, tiles_, static_cast<index>(sizeof(T)));
   filters_out_ = sharing.filters_out;
+  const index of_vector = elements_ * p.source_channels * gemm_.lanes * static_cast<index>(sizeof(T));
+  index vectors = gemm_.vectors;
+  while (!filters_out_ && vectors * of_vector > kPanelBytes && (vectors - 1) * gemm_.rows >= kLeastTile)
+    --vectors;
+  NR_ = vectors * gemm_.lanes;
   // Even shares for two and four threads, rather than the tallest tiles.
   const auto even = [](index count) { return divide_up(count, 4) * 4; };
   if (filters_out_ && p.target_channels >= kFewRows * even(panels_)) panels_ = even(panels_);
@@ -509,7 +520,7 @@ void Winograd<T>::multiply(index p_begin, index p_end, index K, bool resume, con
       tile.a_step = rows;
       for (index q = 0; q < panels; ++q, b += v_panel(), sums += room) {
         const bool whole = q + 1 < panels;
-        const index vectors = whole ? gemm_.vectors : last_vectors;
+        const index vectors = whole ? NR_ / gemm_.lanes : last_vectors;
         tile.c = sums, tile.n = vectors * gemm_.lanes;
         outputs.more(asked);
         // One tile's parts follow each other: both operands are read on where they come from the third-level cache.

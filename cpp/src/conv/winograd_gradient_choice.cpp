@@ -33,7 +33,7 @@ double winograd_roundings(const ConvGeometry& g, int tile, index depth) {
   struct Roundings {
     double transforms, step;
   };
-  constexpr Roundings kForms[] = {{24, 0.7}, {64, 11}, {10, 1.5}, {8, 2.4}};
+  constexpr Roundings kForms[] = {{24, 0.7}, {64, 11}, {10, 1.5}, {8, 2.4}, {140, 3}};
   const auto& [transforms, step] = kForms[winograd_gradient_form(g, tile)];
   const index tiles = tiles_of(g, tile);
   return transforms + step * 0.5 * static_cast<double>(std::min(tiles, depth) + divide_up(tiles, depth));
@@ -88,12 +88,13 @@ double direct_cost(const ConvGeometry& g) {
 
 }  // namespace
 
-bool winograd_gradient_applies(const ConvGeometry& g) {
-  return winograd_applies(g, false) && g.window[1].kernel != 5;
+bool winograd_gradient_applies(const ConvGeometry& g, std::size_t element_size) {
+  return winograd_applies(g, false) && (g.window[1].kernel != 5 || element_size == sizeof(float));
 }
 
 int winograd_gradient_form(const ConvGeometry& g, int tile) {
   const Axis& a = g.window[1];
+  if (a.kernel == 5) return kWinogradGradientOfFive;
   return a.stride == 2 ? static_cast<int>(a.kernel) - 1 : tile == 2 ? 0 : 1;
 }
 
@@ -108,6 +109,7 @@ index winograd_gradient_depth(const ConvGeometry& g, int tile) {
 }
 
 int winograd_gradient_tile(const ConvGeometry& g) {
+  if (g.window[1].kernel == 5) return 4;
   return g.window[1].stride == 1 && winograd_cost(g, 4) < winograd_cost(g, 2) ? 4 : 2;
 }
 
@@ -118,7 +120,7 @@ int winograd_gradient_choice(const ConvGeometry& g) {
   int best = 0;
   double least = kClearly * direct_cost(g);
   for (int tile : {2, 4}) {
-    if (tile == 4 && g.window[1].stride == 2) continue;
+    if (tile == 4 ? g.window[1].stride == 2 : g.window[1].kernel == 5) continue;
     if (!errs_little(g, tile, winograd_gradient_depth(g, tile))) continue;
     const double cost = winograd_cost(g, tile);
     if (cost < least) least = cost, best = tile;

@@ -8,10 +8,10 @@ namespace tenfold {
 // Tiles that a register tile sums at a time, at most: two panels of them stay in the first-level cache.
 constexpr index kGradientDepth = 160;
 
-// Whether the form exists for a geometry: where Winograd's convolution does, but for 5 x 5 windows (whose taps from tiles
-// of 2 x 2 err more than 4 times as much as the direct form's).
-bool winograd_gradient_applies(const ConvGeometry& geometry);
-// The better tile (with stride 2 the only one, 2) for the weight gradient of a geometry, from its shape only; 0 where
+// Whether the form exists for a geometry: where Winograd's convolution does, but 5 x 5 windows have it in float32 only, with
+// tiles of 4 (from tiles of 2 their taps err more than 4 times as much as the direct form's).
+bool winograd_gradient_applies(const ConvGeometry& geometry, std::size_t element_size);
+// The better tile (with stride 2 2, of 5 x 5 windows 4) for the weight gradient of a geometry, from its shape only; 0 where
 // neither is clearly better than the other algorithms, or errs little enough.
 int winograd_gradient_choice(const ConvGeometry& geometry);
 // The faster tile, never 0.

@@ -2,6 +2,7 @@
 
 #include "kernels/shuffle.h"
 #include "kernels/vec.h"
+#include "kernels/winograd_nine_points.h"
 #include "kernels/winograd_points.h"
 
 #if defined(__SSE__)
@@ -55,7 +56,9 @@ TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
 // The same for a form.
 template <class T, int form>
 TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (form < kWinogradStrideForm) {
+  if constexpr (form == kWinogradFiveForm + 1) {
+    look_nine<T>(d, v);
+  } else if constexpr (form < kWinogradStrideForm) {
     tile_looks<T, kWinogradForms[form].t>(d, v);
   } else if constexpr (form == kWinogradStrideForm) {
     input_pair<T>(d[0], d[2], d[4], v);
@@ -77,7 +80,9 @@ TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
 template <class T, int form>
 TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form < kWinogradStrideForm) {
+  if constexpr (form == kWinogradFiveForm + 1) {
+    weights_nine<T>(g, u);
+  } else if constexpr (form < kWinogradStrideForm) {
     tile_weights<T, f.t, f.r>(g, u);
   } else {
     weight_pair<T>(g[0], g[2], u);
@@ -92,7 +97,10 @@ TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
 template <class T, int form>
 TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form < kWinogradStrideForm) {
+  if constexpr (form == kWinogradFiveForm + 1) {
+    first_part_nine<T>(s, y);
+    add_last_part_nine<T>(s + kNineFirst, y);
+  } else if constexpr (form < kWinogradStrideForm) {
     tile_outputs<T, f.m, f.t>(s, y);
   } else {
     const Vec<T> pair[2] = {s[0] + s[1], s[1] + s[2]};
@@ -113,7 +121,9 @@ TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
 template <class T, int form>
 TENFOLD_INLINE void form_gradient(const Vec<T>* y, Vec<T>* s) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form < kWinogradStrideForm) {
+  if constexpr (form == kWinogradFiveForm + 1) {
+    spread_nine<T>(y, s);
+  } else if constexpr (form < kWinogradStrideForm) {
     gradient_line<T, f.m>(y, s);
   } else {
     s[0] = s[3] = y[0];
@@ -126,7 +136,9 @@ TENFOLD_INLINE void form_gradient(const Vec<T>* y, Vec<T>* s) {
 template <class T, int form>
 TENFOLD_INLINE void form_taps(const Vec<T>* s, Vec<T>* g) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form < kWinogradStrideForm) {
+  if constexpr (form == kWinogradFiveForm + 1) {
+    taps_nine<T>(s, g);
+  } else if constexpr (form < kWinogradStrideForm) {
     tap_line<T, f.m>(s, g);
   } else {
     g[0] = s[0] + s[1];
@@ -146,22 +158,21 @@ TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
     Vec<T> next[4];
     load_fourths(p, d);
     load_fourths(p + 4, next);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int i = 4; i < looks; ++i) d[i] = next[i - 4];
   }
 }
 
-// Stores the first `left` lanes of t vectors `step` apart; returns where the next would go.
+// Stores the first `left` lanes of t vectors `step` apart.
 template <class T, int t>
-TENFOLD_INLINE T* put(const Vec<T>* v, index step, index left, T* out) {
+TENFOLD_INLINE void put(const Vec<T>* v, index step, index left, T* out) {
   if (left >= kLanes<T>) {
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int i = 0; i < t; ++i, out += step) store(out, v[i]);
   } else {
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int i = 0; i < t; ++i, out += step) store_first(out, v[i], left);
   }
-  return out;
 }
 
 // B^T (d B): by columns, as all looks are transformed, so that an element has the same bits wherever it lies.
@@ -169,10 +180,10 @@ template <class T, int form>
 TENFOLD_INLINE void put_looks(const Vec<T> (&lines)[kWinogradForms[form].looks][kWinogradForms[form].t],
                               index step, index left, T* first) {
   constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
-#pragma GCC unroll 8
+#pragma GCC unroll 9
   for (int c = 0; c < t; ++c, first += step) {
     Vec<T> column[looks], v[t];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
     form_input<T, form>(column, v);
     T* out = first;
@@ -189,7 +200,7 @@ void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to
     for (index i = 0; i < run->count; i += kLanes<T>) {
       const T* p = from + run->source + i * apart;
       Vec<T> lines[looks][t];  // d B
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int h = 0; h < looks; ++h) {
         Vec<T> d[looks + 1];
         load_looks<T, apart, looks>(p + h * pitch, d);
@@ -238,10 +249,10 @@ void gathered_input(const index* source, const T* from, index pitch, T* to, inde
   alignas(64) T gathered[(looks * looks + 3) * kLanes<T>];
   gather<T, looks>(source, from, pitch, gathered);
   Vec<T> lines[looks][t];  // d B
-#pragma GCC unroll 8
+#pragma GCC unroll 9
   for (int h = 0; h < looks; ++h) {
     Vec<T> d[looks];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int c = 0; c < looks; ++c) d[c] = load(gathered + (h * looks + c) * kLanes<T>);
     form_input<T, form>(d, lines[h]);
   }
@@ -262,18 +273,27 @@ void weights(index K, index rows, const T* taps, index k_step, index tap_step, T
         for (int h = 0; h < r; ++h) column[h] = load(g + (h * r + c) * tap_step);
         form_weights<T, form>(column, lines[c]);
       }
-      T* out = to + k * rows + f;
-      TENFOLD_OPAQUE(out);
-      // Lanes beyond the filters fall into the next k, which is written later.
+      // Lanes beyond the filters fall into the next k, which is written later; those of the last k must not be written, and
+      // come by way of `spare`: the transforms once more with stores of parts would be half of the code.
+      T* const first = to + k * rows + f;
       const index left = k + 1 < K ? kLanes<T> : rows - f;
-#pragma GCC unroll 8
+      alignas(64) T spare[t * t * kLanes<T>];
+      const bool whole = left >= kLanes<T>;
+      const index apart = whole ? step : kLanes<T>;
+      T* out = whole ? first : spare;
+      TENFOLD_OPAQUE(out);
+#pragma GCC unroll 9
       for (int h = 0; h < t; ++h) {
         Vec<T> row[r], u[t];
 #pragma GCC unroll 5
         for (int c = 0; c < r; ++c) row[c] = lines[c][h];
         form_weights<T, form>(row, u);
-        out = put<T, t>(u, step, left, out);
+#pragma GCC unroll 9
+        for (int c = 0; c < t; ++c, out += apart) store(out, u[c]);
       }
+      if (whole) continue;
+#pragma GCC unroll 1
+      for (index i = 0; i < t * t; ++i) store_first(first + i * step, load(spare + i * kLanes<T>), left);
     }
   }
 }
@@ -295,12 +315,12 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
     for (index i = 0; i < run->count; i += L) {
       const T* from = s + run->column + i;
       Vec<T> lines[t][m];  // [column of s][row of A^T s]
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int c = 0; c < t; ++c) {
         Vec<T> column[t];
         const T* p = from + c * step;
         TENFOLD_OPAQUE(p);
-#pragma GCC unroll 8
+#pragma GCC unroll 9
         for (int h = 0; h < t; ++h, p += t * step) column[h] = load(p);
         form_output<T, form>(column, lines[c]);
       }
@@ -310,7 +330,7 @@ void output(index runs, const WinogradRun* run, const T* s, index step, T bias, 
       for (int h = 0; h < m; ++h) {
         if (h >= run->rows) break;
         Vec<T> line[t], o[m];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
         for (int c = 0; c < t; ++c) line[c] = lines[c][h];
         form_output<T, form>(line, o);
 #pragma GCC unroll 4
@@ -350,23 +370,23 @@ TENFOLD_INLINE void transform_vectors(index tiles, index m, const T* rows, index
                                       index tile_step) {
   for (index i = 0; i < tiles; ++i, rows += m * kLanes<T>, to += tile_step) {
     Vec<T> lines[n][t];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int c = 0; c < n; ++c) {
       Vec<T> column[n];
       const T* p = rows + c * kLanes<T>;
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int r = 0; r < n; ++r, p += pitch) column[r] = load(p);
       line(column, lines[c]);
     }
     T* out = to;
     TENFOLD_OPAQUE(out);
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (int r = 0; r < t; ++r) {
       Vec<T> row[n], v[t];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int c = 0; c < n; ++c) row[c] = lines[c][r];
       line(row, v);
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int c = 0; c < t; ++c, out += step) store(out, v[c]);
     }
   }
@@ -392,21 +412,21 @@ void taps(index rows, index width, const T* s, index step, T* to) {
       const T* from = s + i * width + f;
       TENFOLD_OPAQUE(from);
       Vec<T> lines[t][r];  // [row of s][column of s G]
-#pragma GCC unroll 8
+#pragma GCC unroll 9
       for (int h = 0; h < t; ++h) {
         Vec<T> row[t];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
         for (int c = 0; c < t; ++c, from += step) row[c] = load(from);
         form_taps<T, form>(row, lines[h]);
       }
       T* out = to + i * (r * r) * width + f;
-#pragma GCC unroll 4
+#pragma GCC unroll 5
       for (int c = 0; c < r; ++c) {
         Vec<T> column[t], g[r];
-#pragma GCC unroll 8
+#pragma GCC unroll 9
         for (int h = 0; h < t; ++h) column[h] = lines[h][c];
         form_taps<T, form>(column, g);
-#pragma GCC unroll 4
+#pragma GCC unroll 5
         for (int h = 0; h < r; ++h) store(out + (h * r + c) * width, g[h]);
       }
     }
@@ -415,21 +435,27 @@ void taps(index rows, index width, const T* s, index step, T* to) {
 
 template <class T>
 constexpr WinogradKernels<T> make_table() {
-#define TENFOLD_FORMS(kernel) \
-  {kernel<T, 0>, kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>, kernel<T, 5>, kernel<T, 6>}
-#define TENFOLD_GRADIENT_FORMS(kernel)                                             \
-  {                                                                                \
-    kernel<T, kWinogradGradientForms[0]>, kernel<T, kWinogradGradientForms[1]>,    \
-        kernel<T, kWinogradGradientForms[2]>, kernel<T, kWinogradGradientForms[3]> \
+#define TENFOLD_FORMS(kernel)                              \
+  {kernel<T, 0>, kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, \
+   kernel<T, 4>, kernel<T, 5>, kernel<T, 6>, kernel<T, 7>}
+#define TENFOLD_GRADIENT_FORMS(kernel)                                         \
+  {kernel<T, kWinogradGradientForms[0]>, kernel<T, kWinogradGradientForms[1]>, \
+   kernel<T, kWinogradGradientForms[2]>, kernel<T, kWinogradGradientForms[3]>}
+  WinogradKernels<T> table = {kLanes<T>,
+                              TENFOLD_FORMS(input),
+                              TENFOLD_FORMS(gathered_input),
+                              TENFOLD_FORMS(weights),
+                              TENFOLD_FORMS(output),
+                              TENFOLD_GRADIENT_FORMS(looks),
+                              TENFOLD_GRADIENT_FORMS(gradients),
+                              TENFOLD_GRADIENT_FORMS(taps)};
+  if constexpr (sizeof(T) == sizeof(float)) {
+    constexpr int of_five = kWinogradGradientOfFive, form = kWinogradGradientForms[of_five];
+    table.looks[of_five] = looks<T, form>;
+    table.gradients[of_five] = gradients<T, form>;
+    table.taps[of_five] = taps<T, form>;
   }
-  return {kLanes<T>,
-          TENFOLD_FORMS(input),
-          TENFOLD_FORMS(gathered_input),
-          TENFOLD_FORMS(weights),
-          TENFOLD_FORMS(output),
-          TENFOLD_GRADIENT_FORMS(looks),
-          TENFOLD_GRADIENT_FORMS(gradients),
-          TENFOLD_GRADIENT_FORMS(taps)};
+  return table;
 }
 
 }  // namespace

@@ -20,8 +20,8 @@
 // so that a tile takes t * t products of t elements a line: 3 + 3 for four taps, 3 + 2 for three.
 //
 // The other matrices come from interpolation at 0, +-1 and infinity for t = 4, and at 0, +-sqrt(1/2), +-sqrt(2) and
-// infinity for t = 6: the numbers then stay near 1, and the error is several times less than at the usual
-// points 0, +-1, +-2 (docs/numerics.md).
+// infinity for t = 6, and at +-i besides for t = 9: the numbers then stay near 1, and the error is several times less than
+// at the usual points 0, +-1, +-2 (docs/numerics.md).
 #pragma once
 
 #include <stddef.h>
@@ -39,18 +39,21 @@ struct WinogradRun {
 };
 
 // Along an axis: r taps make m outputs of a tile from `looks` elements of the source, those of the next tile begin
-// `step` further, in t products.
+// `step` further, in t products: one for each look, and a third one for a pair of complex points.
 struct WinogradForm {
   ptrdiff_t m, r, step, looks, t;
 };
 // The forms there are, in the order of the tables below: stride 1, stride 2, and the
 // adjoint of stride 2.
-constexpr WinogradForm kWinogradForms[] = {{2, 3, 2, 4, 4}, {4, 3, 4, 6, 6}, {2, 5, 2, 6, 6}, {2, 3, 4, 5, 5},
-                                           {2, 4, 4, 6, 6}, {4, 3, 2, 3, 5}, {4, 4, 2, 4, 6}};
-constexpr int kWinogradFormCount = 7;
-constexpr int kWinogradStrideForm = 3, kWinogradAdjointForm = 5;  // + 1 for four taps
-// Those that the weight gradient has, in the order of its tables.
-constexpr int kWinogradGradientForms[] = {0, 1, 3, 4};
+constexpr WinogradForm kWinogradForms[] = {{2, 3, 2, 4, 4}, {4, 3, 4, 6, 6}, {2, 5, 2, 6, 6},
+                                           {4, 5, 4, 8, 9}, {2, 3, 4, 5, 5}, {2, 4, 4, 6, 6},
+                                           {4, 3, 2, 3, 5}, {4, 4, 2, 4, 6}};
+constexpr int kWinogradFormCount = 8;
+constexpr int kWinogradFiveForm = 2;                              // of five taps; + 1 with tiles of four
+constexpr int kWinogradStrideForm = 4, kWinogradAdjointForm = 6;  // + 1 for four taps
+// Those that the weight gradient has, in the order of its tables; that of five taps in float32 only.
+constexpr int kWinogradGradientForms[] = {0, 1, 4, 5, kWinogradFiveForm + 1};
+constexpr int kWinogradGradientFormCount = 5, kWinogradGradientOfFive = 4;
 
 template <class T>
 struct WinogradKernels {
@@ -77,14 +80,15 @@ struct WinogradKernels {
   // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * apart + c) * lanes], apart the
   // form's step or m; element j of its transform goes to the vector at to[j * step + i * tile_step].
   // v = B^T d B of the looks.
-  void (*looks[4])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
-                   ptrdiff_t tile_step);
+  void (*looks[kWinogradGradientFormCount])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
+                                            ptrdiff_t step, ptrdiff_t tile_step);
   // A dy A^T of m x m pixels.
-  void (*gradients[4])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to, ptrdiff_t step,
-                       ptrdiff_t tile_step);
+  void (*gradients[kWinogradGradientFormCount])(ptrdiff_t tiles, const T* rows, ptrdiff_t pitch, T* to,
+                                                ptrdiff_t step, ptrdiff_t tile_step);
   // taps[(i * r * r + tap) * width + f] <-- G^T s G of s[j * step + i * width + f], i < rows, f < width, a multiple
   // of lanes.
-  void (*taps[4])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step, T* taps);
+  void (*taps[kWinogradGradientFormCount])(ptrdiff_t rows, ptrdiff_t width, const T* s, ptrdiff_t step,
+                                           T* taps);
 };
 TENFOLD_DECLARE_KERNELS(WinogradKernels)
 

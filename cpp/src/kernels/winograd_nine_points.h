@@ -117,6 +117,35 @@ TENFOLD_INLINE void add_last_part_nine(const Vec<T>* s, Vec<T>* y) {
   y[2] = y[2] - real;
   y[3] = (y[3] + s[4]) - imaginary;
 }
+// A y of four pixels: what the two parts are the transpose of.
+template <class T>
+TENFOLD_INLINE void spread_nine(const Vec<T>* y, Vec<T>* s) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  const Vec<T> even_a = (y[0] + y[0]) + y[2], even_b = y[0] + (y[2] + y[2]);
+  const Vec<T> odd = y[1] * b, odd_a = odd + y[3] * a, odd_b = odd + y[3] * (4 * a);
+  s[0] = even_a + odd_a;
+  s[1] = even_a - odd_a;
+  s[2] = even_b + odd_b;
+  s[3] = even_b - odd_b;
+  s[4] = y[0];
+  s[5] = y[0] - y[2];
+  s[6] = y[1] - y[3];
+  s[7] = s[5] + s[6];
+  s[8] = y[3];
+}
+// G^T s, five taps
+template <class T>
+TENFOLD_INLINE void taps_nine(const Vec<T>* s, Vec<T>* g) {
+  constexpr T a = Points<T>::a, b = Points<T>::b;
+  const Vec<T> even_a = (s[0] + s[1]) * T(2.0 / 9), odd_a = (s[0] - s[1]) * (T(2.0 / 9) * a);
+  const Vec<T> even_b = (s[2] + s[3]) * T(1.0 / 36), odd_b = (s[2] - s[3]) * (T(1.0 / 36) * b);
+  const Vec<T> real = (s[5] - s[7]) * T(2.0 / 9), imaginary = (s[6] - s[7]) * T(2.0 / 9);
+  g[0] = (even_a + even_b) + (s[4] + real);
+  g[1] = (odd_a + odd_b) + imaginary;
+  g[2] = even_a * T(0.5) + even_b * T(2) - real;
+  g[3] = odd_a * T(0.5) + odd_b * T(2) - imaginary;
+  g[4] = even_a * T(0.25) + even_b * T(4) + (real + s[8]);
+}
 
 }  // namespace
 }  // namespace TENFOLD_ISA

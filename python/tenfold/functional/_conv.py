@@ -226,7 +226,7 @@ def conv2d(
     algorithm : {"auto", "im2col", "direct", "winograd", "winograd2", "winograd4"}
         Packed columns, shifted loads, or Winograd's form, which multiplies less: for 3x3 and 5x5 kernels with
         stride 1, and for 3x3 and 4x4 kernels with stride 2 and an odd, constant padding; dilation 1, one group.
-        With stride 1 its tiles are of 2x2 or, for 3x3, 4x4 outputs (``"winograd"``: whichever suits the shape).
+        With stride 1 its tiles are of 2x2 or 4x4 outputs (``"winograd"``: whichever suits the shape).
         ``"auto"`` chooses by the shapes, and takes images under dilated kernels apart so that it suits. Results
         differ in rounding, and near NaN and infinities: Winograd's form spreads these over whole tiles
         (docs/numerics.md).
