@@ -188,13 +188,14 @@ TENFOLD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> low) {
 // x = k ln 2 + r.
 #if defined(TENFOLD_ISA_avx512) || defined(TENFOLD_ISA_avx2)
 constexpr int kPowers = static_cast<int>(kLanes<float>);
+// The bits of 2^(j / kPowers), less j where kPowers k + j has it once it is shifted so that k meets the exponent.
 #if defined(TENFOLD_ISA_avx512)
-constexpr float kPowerOf[kPowers] = {
-    1.0f,        1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
-    1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f, 1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
+constexpr uint32_t kPowerOf[kPowers] = {
+    0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+    0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
 #else
-constexpr float kPowerOf[kPowers] = {1.0f,        1.09050775f, 1.18920708f, 1.29683959f,
-                                     1.41421354f, 1.54221082f, 1.68179286f, 1.8340081f};
+constexpr uint32_t kPowerOf[kPowers] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                                        0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
 #endif
 TENFOLD_INLINE Vec<float> exp_from_table(Vec<float> x) {
   typedef Unsigned<float>::vector Bits;
@@ -207,12 +208,13 @@ TENFOLD_INLINE Vec<float> exp_from_table(Vec<float> x) {
   const Vec<float> r =
       fma<float>(n, splat(2.12194440e-4f / kPowers), fma<float>(n, splat(-0.693359375f / kPowers), x));
 #if defined(TENFOLD_ISA_avx512)
-  const Vec<float> of_j =
-      (Vec<float>)_mm512_maskz_permutexvar_ps((__mmask16)-1, (__m512i)shifted, (__m512)load(kPowerOf));
+  const Bits of_j = (Bits)_mm512_maskz_permutexvar_epi32((__mmask16)-1, (__m512i)shifted,
+                                                         _mm512_loadu_si512(kPowerOf));
 #else
-  const Vec<float> of_j = (Vec<float>)_mm256_permutevar8x32_ps((__m256)load(kPowerOf), (__m256i)shifted);
+  const Bits of_j = (Bits)_mm256_permutevar8x32_epi32(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kPowerOf)), (__m256i)shifted);
 #endif
-  const Vec<float> power = (Vec<float>)((Bits)of_j + ((Bits)shifted >> kShift << kMantissa<float>));
+  const Vec<float> power = (Vec<float>)(of_j + ((Bits)shifted << (kMantissa<float> - kShift)));
   // exp(r) - 1 on |r| <= ln 2 / (2 kPowers), relative error of exp 9e-9 and 1e-9.
   const Vec<float> square = r * r;
   Vec<float> tail = fma<float>(r, splat(1.0f / 6), splat(0.5f));
