@@ -1,5 +1,6 @@
 #include "kernels/softmax.h"
 
+#include "kernels/line.h"
 #include "kernels/math.h"
 #include "kernels/sweep.h"
 
@@ -47,24 +48,32 @@ TENFOLD_INLINE index next_row(index r, index rows, index n) {
   return r + 1 < rows && n <= kMost ? n : 0;
 }
 
+// Parts of lines that are stored past the caches with work between them leave one by one.
+constexpr bool kPasses = TENFOLD_VECTOR_BYTES == kLineBytes;
+
 template <class T>
-void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum) {
+void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum, bool past) {
+  past = past && kPasses;
+  // Exponentials wait for their sum where they go, unless that is past the caches.
+  alignas(64) T scratch[kSoftmaxMostPast];
   T top = rows > 0 ? row_max(n, x) : T(0);
   for (index r = 0; r < rows; ++r, x += n, y += n) {
     const index ahead = next_row<T>(r, rows, n), then = next_row<T>(r + 1, rows, n) + ahead;
     const Vec<T> shift = splat(top);
+    T* const waiting = past ? scratch : y;
+    const T* const asked = past ? scratch : y + ahead;
     RunningMax<T> next;  // beside what waits for multiply-adds a maximum costs nothing
     const T total = row_sum<T>(n, [&](auto at, index i) __attribute__((always_inline)) {
       const Vec<T> e = at.only(exp_nonpositive_fast<T>(at.load(x + i) - shift));
-      at.store(y + i, e);
+      at.store(waiting + i, e);
       next.look(at, x + ahead + i);
       __builtin_prefetch(x + then + i);
-      __builtin_prefetch(y + ahead + i, 1);
+      __builtin_prefetch(asked + i, 1);
       return e;
     });
     const Vec<T> scale = splat(T(1) / total);
-    sweep<T>(
-        n, [&](auto at, index i) __attribute__((always_inline)) { at.store(y + i, at.load(y + i) * scale); });
+    produce<T>(n, y, past,
+               [&](auto at, index i) __attribute__((always_inline)) { return at.load(waiting + i) * scale; });
     if (largest != nullptr) largest[r] = top;
     if (log_sum != nullptr) log_sum[r] = log<T>(splat(total))[0];
     if (r + 1 < rows) top = ahead > 0 ? next.value() : row_max(n, x + n);
@@ -72,7 +81,8 @@ void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum)
 }
 
 template <class T>
-void log_softmax_rows(index rows, index n, const T* x, T* y) {
+void log_softmax_rows(index rows, index n, const T* x, T* y, bool past) {
+  past = past && kPasses;
   T top = rows > 0 ? row_max(n, x) : T(0);
   for (index r = 0; r < rows; ++r, x += n, y += n) {
     const index ahead = next_row<T>(r, rows, n), then = next_row<T>(r + 1, rows, n) + ahead;
@@ -84,8 +94,9 @@ void log_softmax_rows(index rows, index n, const T* x, T* y) {
       return at.only(exp_nonpositive_fast<T>(at.load(x + i) - shift));
     });
     const Vec<T> log_total = log<T>(splat(total));
-    sweep<T>(n, [&](auto at, index i)
-                    __attribute__((always_inline)) { at.store(y + i, at.load(x + i) - shift - log_total); });
+    produce<T>(n, y, past, [&](auto at, index i) __attribute__((always_inline)) {
+      return at.load(x + i) - shift - log_total;
+    });
     if (r + 1 < rows) top = ahead > 0 ? next.value() : row_max(n, x + n);
   }
 }

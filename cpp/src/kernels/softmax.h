@@ -4,6 +4,7 @@
 //   columns  n planes, `pitch` values apart; the lanes run along `width` neighbouring columns
 //
 // Every pointer has unit stride in the lanes' direction; nothing is aligned; y may be x, dx may be dy or y.
+// `past`: y, which is not x then, may leave past the caches (kernels/past.h).
 // Sums of a row or column are made in an order that depends on n alone.
 #pragma once
 
@@ -13,14 +14,17 @@
 
 namespace tenfold {
 
+// Elements of a row of softmax_rows that leaves past the caches, at most.
+constexpr ptrdiff_t kSoftmaxMostPast = 4096;
+
 template <class T>
 struct SoftmaxKernels {
   // y = exp(x - max) / sum. largest (max) and log_sum (log of exp(x - max) summed), one per row, are written where not null.
-  void (*softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, T* largest, T* log_sum);
+  void (*softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, T* largest, T* log_sum, bool past);
   void (*softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y, T* largest,
                           T* log_sum);
   // y = x - max - log(sum)
-  void (*log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y);
+  void (*log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const T* x, T* y, bool past);
   void (*log_softmax_columns)(ptrdiff_t width, ptrdiff_t n, ptrdiff_t pitch, const T* x, T* y);
   // dx = y (dy - <dy, y>)
   void (*softmax_rows_backward)(ptrdiff_t rows, ptrdiff_t n, const T* y, const T* dy, T* dx);

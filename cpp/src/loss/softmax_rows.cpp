@@ -12,6 +12,8 @@ namespace {
 constexpr index kShort = 32, kShortGradient = 12;
 constexpr index kWidth = 32;  // rows that are turned together
 constexpr index kGrain = 1024;
+// Elements of a row that leaves past the caches, at least: the parts of lines at its ends do not.
+constexpr index kLeastPast = 512;
 
 // compute(row, width, turned) for some rows at a time: `turned` holds n rows of kWidth elements of each source, and the
 // first one takes the results, which are turned back into y.
@@ -39,18 +41,19 @@ index softmax_grain(index n) {
 }
 
 template <class T>
-void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum) {
+void softmax_rows(index rows, index n, const T* x, T* y, T* largest, T* log_sum, bool past) {
   const auto& k = kernels<SoftmaxKernels, T>();
-  if (n > kShort) return k.softmax_rows(rows, n, x, y, largest, log_sum);
+  if (n > kShort)
+    return k.softmax_rows(rows, n, x, y, largest, log_sum, past && n >= kLeastPast && n <= kSoftmaxMostPast);
   turned<T>(rows, n, {x}, y, [&](index row, index width, auto& t) {
     k.softmax_columns(width, n, kWidth, t[0], t[0], at(largest, row), at(log_sum, row));
   });
 }
 
 template <class T>
-void log_softmax_rows(index rows, index n, const T* x, T* y) {
+void log_softmax_rows(index rows, index n, const T* x, T* y, bool past) {
   const auto& k = kernels<SoftmaxKernels, T>();
-  if (n > kShort) return k.log_softmax_rows(rows, n, x, y);
+  if (n > kShort) return k.log_softmax_rows(rows, n, x, y, past && n >= kLeastPast);
   turned<T>(rows, n, {x}, y, [&](index /*row*/, index width, auto& t) {
     k.log_softmax_columns(width, n, kWidth, t[0], t[0]);
   });
@@ -65,10 +68,10 @@ void log_softmax_rows_backward(index rows, index n, const T* y, const T* dy, T* 
   });
 }
 
-template void softmax_rows(index, index, const float*, float*, float*, float*);
-template void softmax_rows(index, index, const double*, double*, double*, double*);
-template void log_softmax_rows(index, index, const float*, float*);
-template void log_softmax_rows(index, index, const double*, double*);
+template void softmax_rows(index, index, const float*, float*, float*, float*, bool);
+template void softmax_rows(index, index, const double*, double*, double*, double*, bool);
+template void log_softmax_rows(index, index, const float*, float*, bool);
+template void log_softmax_rows(index, index, const double*, double*, bool);
 template void log_softmax_rows_backward(index, index, const float*, const float*, float*);
 template void log_softmax_rows_backward(index, index, const double*, const double*, double*);
 

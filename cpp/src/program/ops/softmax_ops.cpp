@@ -1,6 +1,7 @@
 // Softmax and its logarithm along one axis.
 #include "kernels/softmax.h"
 
+#include "kernels/past.h"
 #include "loss/softmax_rows.h"
 #include "program/ops/axis.h"
 #include "program/ops/op_base.h"
@@ -20,6 +21,10 @@ class AlongAxis : public Op {
   bool backward_needs_input(int) const override { return false; }
   bool backward_needs_output(int) const override { return true; }
   double work() const override { return 16.0 * static_cast<double>(inputs_[0].count()); }
+  // Whether y leaves past the caches: input and output together are three quarters of the largest one.
+  bool passes(const void* x, const void* y) const {
+    return x != y && passes_caches(inputs_[0].bytes() * 8 / 3);
+  }
 
   AxisView axes_;
 };
@@ -35,10 +40,11 @@ class SoftmaxOp final : public AlongAxis {
     const auto& k = kernels<SoftmaxKernels, T>();
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
+    const bool past = passes(x, y);
     axes_.share(
         team, softmax_grain(axes_.n),
         [&](index row, index rows) {
-          softmax_rows<T>(rows, axes_.n, x + row * axes_.n, y + row * axes_.n, nullptr, nullptr);
+          softmax_rows<T>(rows, axes_.n, x + row * axes_.n, y + row * axes_.n, nullptr, nullptr, past);
         },
         [&](index at, index width) {
           k.softmax_columns(width, axes_.n, axes_.inner, x + at, y + at, nullptr, nullptr);
@@ -74,9 +80,12 @@ class LogSoftmaxOp final : public AlongAxis {
     const auto& k = kernels<SoftmaxKernels, T>();
     const T* x = input<T>(call, 0);
     T* y = output<T>(call, 0);
+    const bool past = passes(x, y);
     axes_.share(
         team, softmax_grain(axes_.n),
-        [&](index row, index rows) { log_softmax_rows(rows, axes_.n, x + row * axes_.n, y + row * axes_.n); },
+        [&](index row, index rows) {
+          log_softmax_rows(rows, axes_.n, x + row * axes_.n, y + row * axes_.n, past);
+        },
         [&](index at, index width) { k.log_softmax_columns(width, axes_.n, axes_.inner, x + at, y + at); });
   }
 
