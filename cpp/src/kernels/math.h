@@ -207,12 +207,11 @@ TENFOLD_INLINE Vec<float> exp_from_table(Vec<float> x) {
   const Vec<float> n = shifted - Reduced<float>::kRound;
   const Vec<float> r =
       fma<float>(n, splat(2.12194440e-4f / kPowers), fma<float>(n, splat(-0.693359375f / kPowers), x));
+  const Vec<float> powers = load(reinterpret_cast<const float*>(kPowerOf));
 #if defined(TENFOLD_ISA_avx512)
-  const Bits of_j = (Bits)_mm512_maskz_permutexvar_epi32((__mmask16)-1, (__m512i)shifted,
-                                                         _mm512_loadu_si512(kPowerOf));
+  const Bits of_j = (Bits)_mm512_maskz_permutexvar_ps((__mmask16)-1, (__m512i)shifted, (__m512)powers);
 #else
-  const Bits of_j = (Bits)_mm256_permutevar8x32_epi32(
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kPowerOf)), (__m256i)shifted);
+  const Bits of_j = (Bits)_mm256_permutevar8x32_ps((__m256)powers, (__m256i)shifted);
 #endif
   const Vec<float> power = (Vec<float>)(of_j + ((Bits)shifted << (kMantissa<float> - kShift)));
   // exp(r) - 1 on |r| <= ln 2 / (2 kPowers), relative error of exp 9e-9 and 1e-9.
