@@ -80,6 +80,13 @@ struct Cut {
   index begin(index part) const { return part * each + std::min(part, longer); }
 };
 
+// The same with the longer parts between the others: members of a team, whose shares are some parts that follow each other, have
+// as much as each other.
+struct EvenCut {
+  index count = 0, parts = 1;
+  index begin(index part) const { return count * part / parts; }
+};
+
 // How one product is cut; made once per shape. It keeps the kernels of the ISA that was active when it was
 // made.
 template <class T>
@@ -97,12 +104,13 @@ struct GemmPlan {
   double time = 0;               // estimate without packing, in multiply-adds of a vector
   index n_bands = 0;             // bands of column panels, all of about the same size
   index m_cuts = 0, n_cuts = 0;  // items of a band, along its rows and along its columns
-  Cut by_panel, by_chunk, by_band, by_m_cut;  // groups of rows, K, column panels and row panels
+  Cut by_panel, by_chunk;        // groups of rows, K
+  EvenCut by_band, by_m_cut;     // column panels, row panels
 
   // From m_panels and n_panels.
   void set_items(index bands, index cuts_of_m, index cuts_of_n) {
     n_bands = bands, m_cuts = cuts_of_m, n_cuts = cuts_of_n;
-    by_band = Cut(n_panels, n_bands), by_m_cut = Cut(m_panels, m_cuts);
+    by_band = {n_panels, n_bands}, by_m_cut = {m_panels, m_cuts};
   }
 
   index row(index panel) const { return by_panel.begin(panel) * grain; }
