@@ -49,6 +49,7 @@ LAYERS = [
     Layer("40 images of 14x14", 40, 32, 32, 14),
     Layer("16 images of 8x8", 16, 64, 64, 8),
     Layer("64 images of 8x8", 64, 64, 64, 8),
+    Layer("5x5, 4 channels", 4, 4, 32, 40, 5),
     Layer("5x5, 16 channels", 4, 16, 32, 32, 5),
     Layer("AlexNet 2", 4, 64, 192, 27, 5),
     Layer("stride 2, 16 channels", 4, 16, 32, 32, 3, 2),

@@ -209,11 +209,15 @@ int winograd_tile(const WinogradProblem& p) {
 
 int winograd_choice(const WinogradProblem& p) {
   // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md). With five
-  // taps tiles of four err less than those of two.
+  // taps tiles of four, at nine points, err less than those of two.
   constexpr index kLeastChannels = 8, kLeastChannelsOfFour = 16;
   constexpr double kClearly = 0.8;
-  if (p.source_channels < kLeastChannels) return 0;
-  const int m = p.kernel == 3 && p.source_channels < kLeastChannelsOfFour ? 2 : winograd_tile(p);
+  const bool five = p.kernel == 5;
+  const index least = !five ? kLeastChannels : wide_vectors() ? 4 : 5;  // of five taps: by time, not by error
+  if (p.source_channels < least) return 0;
+  const int m = five && p.source_channels < kLeastChannels          ? 4
+                : !five && p.source_channels < kLeastChannelsOfFour ? 2
+                                                                    : winograd_tile(p);
   return winograd_cost(p, m).all() < kClearly * direct_cost(p) ? m : 0;
 }
 
