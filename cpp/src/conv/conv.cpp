@@ -220,16 +220,17 @@ Product<T> make_backward(const ConvGeometry& g, const ConvOptions& options) {
 // Tiles of the weight gradient in Winograd's form; 0: another form.
 template <class T>
 int winograd_gradient_tiles(const ConvGeometry& g, const ConvOptions& options) {
-  if (!winograd_gradient_applies(g, sizeof(T))) return 0;
+  const auto asked = [&](int tile) { return winograd_gradient_applies(g, tile, sizeof(T)) ? tile : 0; };
+  if (!winograd_gradient_applies(g, 0, sizeof(T))) return 0;
   switch (options.algorithm) {
     case ConvAlgorithm::automatic:
       return may_err_more<T>(options) ? winograd_gradient_choice(g) : 0;
     case ConvAlgorithm::winograd:
       return winograd_gradient_tile(g);
     case ConvAlgorithm::winograd2:
-      return g.window[1].kernel == 5 ? 0 : 2;
+      return asked(2);
     case ConvAlgorithm::winograd4:
-      return 4;
+      return asked(4);
     default:
       return 0;
   }

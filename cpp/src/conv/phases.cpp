@@ -79,7 +79,7 @@ bool phases_apply(const ConvGeometry& g, const ConvOptions& options, bool adjoin
 bool phases_gradient_applies(const ConvGeometry& g, const ConvOptions& options) {
   if (!suits(g, options, kProductsOfCopies)) return false;
   const ConvGeometry phase = phase_geometry(g);
-  return winograd_gradient_applies(phase, sizeof(float)) && winograd_gradient_choice(phase) != 0;
+  return winograd_gradient_applies(phase, 0, sizeof(float)) && winograd_gradient_choice(phase) != 0;
 }
 
 template <class T>

@@ -158,6 +158,12 @@ double gather_cost(int form, index tiles, index lanes) {
   return static_cast<double>(divide_up(tiles, lanes) * whole);
 }
 
+// Of the transform of a weight.
+double weight_cost(const WinogradForm& f, index lanes) {
+  const double nine = lanes > 8 ? 135 : 110;
+  return 16.0 / static_cast<double>(lanes) * (f.t == 4 ? 25 : f.t == 9 ? nine : f.r == 3 ? 40 : 60);
+}
+
 struct WinogradCost {
   double products, tiles, weights;  // of them and of their sums; of the transforms
   double all() const { return products + tiles + weights; }
@@ -177,15 +183,9 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const index lines = p.images * rows * divide_up(columns, lanes);
   const double elements = static_cast<double>(form.t * form.t);
   const double looks = std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, lanes));
-  const index of_nine = lanes > 8 ? 135 : 110;
-  const double of_weight = 16.0 / static_cast<double>(lanes) *
-                           static_cast<double>(form.t == 9   ? of_nine
-                                               : form.t == 4 ? 25
-                                               : form.r == 3 ? 40
-                                                             : 60);
   const double again = static_cast<double>(sharing_of(p, form_of(tried), all, sizeof(float)).stretches);
   return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c,
-          again * of_weight * c * f};
+          again * weight_cost(form, lanes) * c * f};
 }
 
 double direct_cost(const WinogradProblem& p) {

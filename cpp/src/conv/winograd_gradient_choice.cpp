@@ -88,8 +88,10 @@ double direct_cost(const ConvGeometry& g) {
 
 }  // namespace
 
-bool winograd_gradient_applies(const ConvGeometry& g, std::size_t element_size) {
-  return winograd_applies(g, false) && (g.window[1].kernel != 5 || element_size == sizeof(float));
+bool winograd_gradient_applies(const ConvGeometry& g, int tile, std::size_t element_size) {
+  if (!winograd_applies(g, false)) return false;
+  const Axis& a = g.window[1];
+  return a.kernel == 5 ? tile != 2 && element_size == sizeof(float) : a.stride == 1 || tile != 4;
 }
 
 int winograd_gradient_form(const ConvGeometry& g, int tile) {
@@ -109,8 +111,9 @@ index winograd_gradient_depth(const ConvGeometry& g, int tile) {
 }
 
 int winograd_gradient_tile(const ConvGeometry& g) {
-  if (g.window[1].kernel == 5) return 4;
-  return g.window[1].stride == 1 && winograd_cost(g, 4) < winograd_cost(g, 2) ? 4 : 2;
+  if (!winograd_gradient_applies(g, 2, sizeof(float))) return 4;
+  if (!winograd_gradient_applies(g, 4, sizeof(float))) return 2;
+  return winograd_cost(g, 4) < winograd_cost(g, 2) ? 4 : 2;
 }
 
 int winograd_gradient_choice(const ConvGeometry& g) {
@@ -120,7 +123,7 @@ int winograd_gradient_choice(const ConvGeometry& g) {
   int best = 0;
   double least = kClearly * direct_cost(g);
   for (int tile : {2, 4}) {
-    if (tile == 4 ? g.window[1].stride == 2 : g.window[1].kernel == 5) continue;
+    if (!winograd_gradient_applies(g, tile, sizeof(float))) continue;
     if (!errs_little(g, tile, winograd_gradient_depth(g, tile))) continue;
     const double cost = winograd_cost(g, tile);
     if (cost < least) least = cost, best = tile;

@@ -10,8 +10,9 @@ constexpr index kGradientDepth = 160;
 
 // Whether the form exists for a geometry: where Winograd's convolution does, but 5 x 5 windows have it in float32 only, with
 // tiles of 4 (from tiles of 2 their taps err more than 4 times as much as the direct form's).
-bool winograd_gradient_applies(const ConvGeometry& geometry, std::size_t element_size);
-// The better tile (with stride 2 2, of 5 x 5 windows 4) for the weight gradient of a geometry, from its shape only; 0 where
+// With stride 2 tiles are of 2. `tile`: 0 for any.
+bool winograd_gradient_applies(const ConvGeometry& geometry, int tile, std::size_t element_size);
+// The better tile for the weight gradient of a geometry in float32, from its shape only; 0 where
 // neither is clearly better than the other algorithms, or errs little enough.
 int winograd_gradient_choice(const ConvGeometry& geometry);
 // The faster tile, never 0.

@@ -72,7 +72,8 @@ struct GemmFetch {
   index step = 0;
 };
 
-// A count cut into parts that differ by at most one. It is divided once: a tile has no time for divisions.
+// A count cut into parts that differ by at most one. It is divided once: a tile has no time for divisions. The longer parts come
+// first.
 struct Cut {
   index each = 0, longer = 0;  // so much a part, and one more in the first so many
   Cut() = default;
@@ -80,8 +81,8 @@ struct Cut {
   index begin(index part) const { return part * each + std::min(part, longer); }
 };
 
-// The same with the longer parts between the others: members of a team, whose shares are some parts that follow each other, have
-// as much as each other.
+// The same with the longer parts between the others, for items: members of a team, whose shares are some items that follow each
+// other, have as much as each other.
 struct EvenCut {
   index count = 0, parts = 1;
   index begin(index part) const { return count * part / parts; }
@@ -349,7 +350,7 @@ class GemmDriver {
     const index n_cut = item % plan_.n_cuts, m_cut = item / plan_.n_cuts % plan_.m_cuts;
     const Band band = this->band(item / plan_.n_cuts / plan_.m_cuts);
     const index p_begin = plan_.by_m_cut.begin(m_cut), p_end = plan_.by_m_cut.begin(m_cut + 1);
-    const Cut by_n_cut(band.panels(), plan_.n_cuts);
+    const EvenCut by_n_cut{band.panels(), plan_.n_cuts};
     const index q_begin = band.begin + by_n_cut.begin(n_cut), q_end = band.begin + by_n_cut.begin(n_cut + 1);
     if (plan_.packs_end() && q_end == plan_.n_panels) pack_ragged();
     for (index chunk = begin_; chunk < end_; ++chunk) {

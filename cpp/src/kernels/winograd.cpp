@@ -56,7 +56,7 @@ TENFOLD_INLINE void tap_line(const Vec<T>* s, Vec<T>* g) {
 // The same for a form.
 template <class T, int form>
 TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
-  if constexpr (form == kWinogradFiveForm + 1) {
+  if constexpr (form == kWinogradNineForm) {
     look_nine<T>(d, v);
   } else if constexpr (form < kWinogradStrideForm) {
     tile_looks<T, kWinogradForms[form].t>(d, v);
@@ -80,7 +80,7 @@ TENFOLD_INLINE void form_input(const Vec<T>* d, Vec<T>* v) {
 template <class T, int form>
 TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form == kWinogradFiveForm + 1) {
+  if constexpr (form == kWinogradNineForm) {
     weights_nine<T>(g, u);
   } else if constexpr (form < kWinogradStrideForm) {
     tile_weights<T, f.t, f.r>(g, u);
@@ -97,7 +97,7 @@ TENFOLD_INLINE void form_weights(const Vec<T>* g, Vec<T>* u) {
 template <class T, int form>
 TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form == kWinogradFiveForm + 1) {
+  if constexpr (form == kWinogradNineForm) {
     first_part_nine<T>(s, y);
     add_last_part_nine<T>(s + kNineFirst, y);
   } else if constexpr (form < kWinogradStrideForm) {
@@ -121,7 +121,7 @@ TENFOLD_INLINE void form_output(const Vec<T>* s, Vec<T>* y) {
 template <class T, int form>
 TENFOLD_INLINE void form_gradient(const Vec<T>* y, Vec<T>* s) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form == kWinogradFiveForm + 1) {
+  if constexpr (form == kWinogradNineForm) {
     spread_nine<T>(y, s);
   } else if constexpr (form < kWinogradStrideForm) {
     gradient_line<T, f.m>(y, s);
@@ -136,7 +136,7 @@ TENFOLD_INLINE void form_gradient(const Vec<T>* y, Vec<T>* s) {
 template <class T, int form>
 TENFOLD_INLINE void form_taps(const Vec<T>* s, Vec<T>* g) {
   constexpr WinogradForm f = kWinogradForms[form];
-  if constexpr (form == kWinogradFiveForm + 1) {
+  if constexpr (form == kWinogradNineForm) {
     taps_nine<T>(s, g);
   } else if constexpr (form < kWinogradStrideForm) {
     tap_line<T, f.m>(s, g);

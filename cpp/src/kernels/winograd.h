@@ -49,10 +49,10 @@ constexpr WinogradForm kWinogradForms[] = {{2, 3, 2, 4, 4}, {4, 3, 4, 6, 6}, {2,
                                            {4, 5, 4, 8, 9}, {2, 3, 4, 5, 5}, {2, 4, 4, 6, 6},
                                            {4, 3, 2, 3, 5}, {4, 4, 2, 4, 6}};
 constexpr int kWinogradFormCount = 8;
-constexpr int kWinogradFiveForm = 2;                              // of five taps; + 1 with tiles of four
+constexpr int kWinogradFiveForm = 2, kWinogradNineForm = 3;       // of five taps, tiles of two and of four
 constexpr int kWinogradStrideForm = 4, kWinogradAdjointForm = 6;  // + 1 for four taps
 // Those that the weight gradient has, in the order of its tables; that of five taps in float32 only.
-constexpr int kWinogradGradientForms[] = {0, 1, 4, 5, kWinogradFiveForm + 1};
+constexpr int kWinogradGradientForms[] = {0, 1, 4, 5, kWinogradNineForm};
 constexpr int kWinogradGradientFormCount = 5, kWinogradGradientOfFive = 4;
 
 template <class T>
