@@ -38,6 +38,9 @@ GEOMETRIES = {
     "one_channel_and_filter": (1, 1, 1, (9, 9), ((1, 1), (1, 1))),
     "images_share_panels": (9, 2, 3, (7, 5), ((1, 1), (1, 1))),
     "row_of_a_panel_and_one": (1, 2, 3, (4, 130), ((1, 1), (1, 1))),
+    "rows_of_whole_vectors": (2, 2, 3, (11, 64), ((1, 1), (1, 1))),
+    "vectors_across_rows": (2, 2, 3, (15, 27), ((1, 1), (1, 1))),
+    "vectors_of_many_images": (23, 2, 3, (3, 4), ((1, 1), (1, 1))),
     "filters_beyond_panels": (1, 3, 37, (6, 5), ((1, 1), (1, 1))),
     "filters_shared_out": (1, 5, 70, (5, 6), ((1, 1), (1, 1))),
     "channels_staged_in_parts": (1, 37, 3, (9, 7), ((1, 1), (1, 1))),
@@ -139,6 +142,8 @@ STRIDED = {
     "one_output": (3, 2, 4, (2, 2), 4, ((1, 1), (1, 1)), 0),
     "one_row": (1, 2, 3, (2, 83), 4, ((1, 1), (1, 1)), 0),
     "row_of_a_panel_and_one": (1, 2, 3, (4, 260), 3, ((1, 1), (1, 1)), 0),
+    "rows_of_whole_vectors": (2, 2, 3, (10, 64), 3, ((1, 1), (1, 1)), 1),
+    "vectors_across_rows": (2, 2, 3, (14, 26), 4, ((1, 1), (1, 1)), 0),
     "images_share_panels": (9, 2, 3, (7, 5), 3, ((1, 1), (1, 1)), 0),
     "filters_shared_out": (1, 5, 70, (10, 12), 4, ((1, 1), (1, 1)), 0),
     "channels_and_filters_in_blocks": (2, 35, 70, (12, 18), 3, ((1, 1), (1, 1)), 0),
@@ -197,9 +202,10 @@ def test_float64_stays_within_its_bound(name, algorithm, isa):
 
 
 @pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("name", ["uneven_padding", "rows_of_whole_vectors", "vectors_of_many_images"])
 @pytest.mark.parametrize("algorithm", TILES)
-def test_every_border(algorithm, border):
-    check_bounded("uneven_padding", algorithm, np.float32, border, 1.5 if border == "constant" else 0.0)
+def test_every_border(algorithm, name, border):
+    check_bounded(name, algorithm, np.float32, border, 1.5 if border == "constant" else 0.0)
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -447,7 +453,7 @@ def test_stride_two_is_chosen_and_errs_little_more_than_direct(c, f, size, kerne
 @pytest.mark.parametrize(("reason", "c", "f", "size", "dtype"), [
     ("few_channels", 3, 64, 40, np.float32),
     ("few_filters", 64, 4, 40, np.float32),
-    ("few_pixels", 64, 64, 7, np.float32),
+    ("few_pixels", 64, 64, 3, np.float32),
     ("float64", 64, 64, 40, np.float64),
 ])  # fmt: skip
 def test_the_automatic_choice_leaves_the_rest_alone(reason, c, f, size, dtype):

@@ -24,6 +24,8 @@ constexpr index kWholeBytes = 384 * 1024;
 constexpr index kDepth = 512;
 // Channels whose taps are staged at a time, and those of a piece of the shared transform of tiles.
 constexpr index kStaged = 16;
+// Elements that are asked for ahead while looks are staged, at least: those of the next channels.
+constexpr index kAhead = 256;
 // Channels from which on asking for the outputs' lines is worth its instructions.
 constexpr index kLeastSums = 32;
 // Items to aim at, so that several threads have even shares.
@@ -146,23 +148,12 @@ index cost_lanes() {
   return wide_vectors() ? 16 : 8;
 }
 
-// Of the transform of so many looks of a channel: in runs of tiles of one row, of so many vectors, or gathered first.
-double run_cost(int form, index vectors) {
-  const WinogradForm& f = kWinogradForms[form];
-  return static_cast<double>(8 * f.t * f.t * vectors);
-}
-double gather_cost(int form, index tiles, index lanes) {
-  const WinogradForm& f = kWinogradForms[form];
-  const index whole = lanes > 8 ? 6 * f.t * f.t + f.looks * divide_up(f.looks, 4) * 2 * lanes
-                                : 8 * f.t * f.t + f.looks * 11 * lanes / 4;
-  return static_cast<double>(divide_up(tiles, lanes) * whole);
-}
-
-// Of the transform of a weight.
-double weight_cost(const WinogradForm& f, index lanes) {
-  const double nine = lanes > 8 ? 135 : 110;
-  return 16.0 / static_cast<double>(lanes) * (f.t == 4 ? 25 : f.t == 9 ? nine : f.r == 3 ? 40 : 60);
-}
+// Fitted to times of all forms: of moving a vector of looks, and of the transforms of a vector of looks, of outputs and
+// of weights, the last two in vectors of 16 lanes; those of looks and outputs for each of the tile's products.
+constexpr double kMove = 6, kLooks = 5, kOutputs = 8;
+constexpr double kWeights[kWinogradFormCount] = {12, 30, 36, 85, 14, 26, 14, 26};
+// Of the multiply-add peak that products reach.
+constexpr double kShare = 0.92;
 
 struct WinogradCost {
   double products, tiles, weights;  // of them and of their sums; of the transforms
@@ -180,12 +171,17 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   // A few tiles behind the last vector take as long as so many of a register tile's twelve rows.
   const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / 12 : 1;
   const double tiles = static_cast<double>(all / lanes) + rest;
-  const index lines = p.images * rows * divide_up(columns, lanes);
   const double elements = static_cast<double>(form.t * form.t);
-  const double looks = std::min(run_cost(form_of(tried), lines), gather_cost(form_of(tried), all, lanes));
+  const double vectors = static_cast<double>(divide_up(all, lanes));
+  const index row = columns % lanes == 0
+                        ? divide_up(columns * form.step + form.looks - form.step, lanes)
+                        : divide_up(form.looks, form.step) * divide_up(columns * form.step, lanes);
+  const double moves = static_cast<double>(p.images * rows * form.looks * row);
+  const double looks = kMove * moves + kLooks * elements * vectors;
   const double again = static_cast<double>(sharing_of(p, form_of(tried), all, sizeof(float)).stretches);
-  return {elements * (tiles * c * f + 8 * static_cast<double>(lines) * f), looks * c,
-          again * weight_cost(form, lanes) * c * f};
+  const double wide = 16 / static_cast<double>(lanes);
+  return {elements * (tiles * c / kShare + kOutputs * wide * vectors) * f, looks * c,
+          again * kWeights[form_of(tried)] * wide * c * f};
 }
 
 double direct_cost(const WinogradProblem& p) {
@@ -211,7 +207,7 @@ int winograd_choice(const WinogradProblem& p) {
   // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md). With five
   // taps tiles of four, at nine points, err less than those of two.
   constexpr index kLeastChannels = 8, kLeastChannelsOfFour = 16;
-  constexpr double kClearly = 0.8;
+  constexpr double kClearly = 0.86;
   const bool five = p.kernel == 5;
   const index least = !five ? kLeastChannels : wide_vectors() ? 4 : 5;  // of five taps: by time, not by error
   if (p.source_channels < least) return 0;
@@ -284,15 +280,20 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     block_ = std::min(block_, NR_ * std::max<index>(1, divide_up(tiles_, NR_ * kItems)));
     group_ = std::clamp<index>(elements(kSumBytes) / (panel_sums * (block_ / NR_)), 1, panels_);
   }
-  gathers_ =
-      gather_cost(form_, tiles_, k_.lanes) < run_cost(form_, p.images * TH_ * divide_up(TW_, k_.lanes));
-  // The last tiles' vectors look up to step * lanes further.
-  pitch_ = ((TW_ - 1) * step_ + looks_ + 15) / 16 * 16;
+  vectors_ = divide_up(block_, k_.lanes) * m_;
+  groups_ = divide_up(looks_, step_);
+  gap_ = TW_ % k_.lanes == 0 ? kGap : 0;
+  const index lines = tiles_ == 0 ? 0 : std::min((block_ - 2 + TW_) / TW_ + 1, p.images * TH_);
+  // Tiles of whole vectors, and those of the row below.
+  pitch_ = (divide_up(block_, k_.lanes) * k_.lanes + (TW_ < block_ ? (groups_ - 1) * TW_ : 0)) * step_;
+  pitch_ += (lines + groups_) * gap_ + (groups_ - 1) * step_ + k_.lanes;
+  pitch_ = divide_up(pitch_, 16) * 16;
   if (pitch_ * static_cast<index>(sizeof(T)) % 1024 == 0) pitch_ += 16;
-  if (tiles_ == 0) return;
-  const index lines = std::min((block_ - 2 + TW_) / TW_ + 1, p.images * TH_);
-  const index images = std::min((block_ - 2 + TH_ * TW_) / (TH_ * TW_) + 1, p.images);
-  staged_rows_ = lines * step_ + std::max<index>(0, looks_ - step_) * images;
+  const ShiftPhase& columns = look_[1];
+  const index outside =
+      static_cast<index>(columns.table.size()) - (columns.inside_end - columns.inside_begin);
+  const index pieces = p.border == Border::constant ? 1 : 1 + outside;
+  moves_ = looks_ * groups_ * ((lines + groups_) * (1 + pieces) + divide_up(pitch_, k_.lanes));
 }
 
 template <class T>
@@ -319,13 +320,13 @@ typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) c
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
   Scratch s;
-  s.rows = reinterpret_cast<T*>(take(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)));
-  s.sources = reinterpret_cast<index*>(take(gathers_ ? block_ : 0, sizeof(index)));
+  s.rows = reinterpret_cast<T*>(take(looks_ * groups_ * pitch_, sizeof(T)));
+  s.moves = reinterpret_cast<WinogradMove*>(take(moves_, sizeof(WinogradMove)));
   s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
   s.own = reinterpret_cast<T*>(take(own_elements(), sizeof(T)));
   s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
-  s.runs = reinterpret_cast<WinogradRun*>(take(block_ + block_ / NR_ + 1, sizeof(WinogradRun)));
-  s.first = reinterpret_cast<index*>(take(block_ / NR_ + 2, sizeof(index)));
+  s.runs = reinterpret_cast<WinogradRun*>(take(block_ + vectors_, sizeof(WinogradRun)));
+  s.first = reinterpret_cast<index*>(take(vectors_ + 1, sizeof(index)));
   return s;
 }
 
@@ -335,11 +336,10 @@ std::size_t Winograd<T>::scratch_bytes() const {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  return bytes(staged_rows_ * pitch_ + step_ * k_.lanes + 16, sizeof(T)) +
-         bytes(gathers_ ? block_ : 0, sizeof(index)) + bytes(kStaged * taps_room() * width, sizeof(T)) +
-         bytes(own_elements(), sizeof(T)) +
+  return bytes(looks_ * groups_ * pitch_, sizeof(T)) + bytes(moves_, sizeof(WinogradMove)) +
+         bytes(kStaged * taps_room() * width, sizeof(T)) + bytes(own_elements(), sizeof(T)) +
          bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
-         bytes(block_ + block_ / NR_ + 1, sizeof(WinogradRun)) + bytes(block_ / NR_ + 2, sizeof(index));
+         bytes(block_ + vectors_, sizeof(WinogradRun)) + bytes(vectors_ + 1, sizeof(index));
 }
 
 template <class T>
@@ -357,29 +357,79 @@ bool Winograd<T>::own(int members) const {
   return stretch_ >= tiles_ && again_ * (members - 1) <= kAgain && shared_bytes() <= kMostBytes;
 }
 
-// The runs of tiles begin .. end - 1, which begin a column panel; sources count from the first staged row.
+// The runs of the outputs of tiles begin .. end - 1: vector by vector, of what lies side by side in a row of an image.
 template <class T>
 void Winograd<T>::make_runs(index begin, index end, const Scratch& s) const {
-  const WinogradProblem& p = problem_;
-  const index plane = p.axes[0].output * p.axes[1].output;
-  index run = 0, staged = 0;
-  for (index tile = begin; tile < end;) {
-    const index column = tile - begin, q = column / NR_;
-    if (column % NR_ == 0) s.first[q] = run;
+  const Axis &height = problem_.axes[0], &width = problem_.axes[1];
+  const index L = k_.lanes, vectors = divide_up(end - begin, L) * m_;
+  index run = 0, vector = 0;
+  for (index tile = begin, count; tile < end; tile += count) {
     const index image = tile / (TH_ * TW_), th = tile / TW_ % TH_, tw = tile % TW_;
-    const index count = std::min({TW_ - tw, NR_ - column % NR_, end - tile});
-    WinogradRun& r = s.runs[run++];
-    r.column = q * v_panel() + column % NR_;
-    r.count = count;
-    r.room = NR_ - column % NR_;
-    r.source = staged * pitch_ + tw * step_;
-    r.target = image * p.target_channels * plane + th * m_ * p.axes[1].output + tw * m_;
-    r.rows = std::min(m_, p.axes[0].output - th * m_);
-    r.columns = std::min(count * m_, p.axes[1].output - tw * m_);
-    tile += count;
-    if (tw + count == TW_) staged += th + 1 == TH_ ? looks_ : step_;  // the next image's rows follow these
+    count = std::min(TW_ - tw, end - tile);
+    const index at = (tile - begin) * m_, pixels = std::min(count * m_, width.output - tw * m_);
+    const index target =
+        (image * problem_.target_channels * height.output + th * m_) * width.output + tw * m_ - at;
+    const index rows = std::min(m_, height.output - th * m_);
+    for (index i = at; i < at + pixels;) {
+      while (vector <= i / L) s.first[vector++] = run;
+      const index lane = i % L, lanes = std::min(L - lane, at + pixels - i);
+      s.runs[run++] = {target + i - lane, lane, lane + lanes, rows};
+      i += lanes;
+    }
   }
-  s.first[divide_up(end - begin, NR_)] = run;
+  while (vector <= vectors) s.first[vector++] = run;
+}
+
+// How the looks of tiles begin .. end - 1 are staged: tile after tile, as if they all lay in one row. What a look has beyond
+// its tile's own step x step elements belongs to the tile beside it or below, too, but for the last ones of a row and of an
+// image: where vectors of tiles go across such an end, it is staged once more.
+template <class T>
+typename Winograd<T>::Staging Winograd<T>::make_moves(index begin, index end, const Scratch& s) const {
+  const WinogradProblem& p = problem_;
+  const ShiftPhase &rows = look_[0], &columns = look_[1];
+  const index H = p.axes[0].size, W = p.axes[1].size, area = TH_ * TW_;
+  const bool in_rows = gap_ > 0 || begin / TW_ == (end - 1) / TW_;
+  const bool in_image = TW_ < end - begin && begin / area == (end - 1) / area;
+  const index lines = in_image ? step_ : looks_, beside = in_rows ? 1 : groups_;
+  Staging staging{0, in_image ? TW_ * step_ + gap_ : step_ * pitch_, in_rows ? step_ : lines * pitch_};
+  // Elements i < count, those from b to e of the source.
+  const auto add = [&](index source, index b, index e, index count, index to) {
+    for (index i = 0; i < count; i += k_.lanes) {
+      const auto below = [&](index at) { return (1u << std::clamp(at - i, index{0}, k_.lanes)) - 1; };
+      s.moves[staging.moves++] = {source + i, to + i, below(e) & ~below(b)};
+    }
+  };
+  const index last = in_image ? end + (groups_ - 1) * TW_ : end;
+  for (index tile = begin, count; tile < last; tile += count) {
+    const index image = std::min(tile, end - 1) / area, th = tile / TW_ - image * TH_, tw = tile % TW_;
+    count = std::min(TW_ - tw, last - tile);
+    const index needed = tile < end ? lines : std::min(lines, looks_ - step_);
+    for (index line = 0; line < needed; ++line) {
+      const index h = rows.table[static_cast<std::size_t>(th * step_ + line)];
+      for (index group = 0; group < beside; ++group) {
+        const index u = (tw + group) * step_, to = group * staging.right + line * pitch_ + place(begin, tile);
+        const index size = static_cast<index>(columns.table.size()) - u;
+        const index n = std::min(size, count * step_ + (in_rows ? looks_ - step_ : 0));
+        if (n <= 0) continue;
+        const index b = std::clamp(columns.inside_begin - u, index{0}, n);
+        const index e = std::clamp(columns.inside_end - u, b, n);
+        const index row = image * p.source_channels * H * W + h * W;
+        if (h < 0) {
+          add(0, 0, 0, n, to);
+        } else if (p.border == Border::constant) {
+          add(row + columns.first + u, b, e, n, to);
+        } else {
+          const auto single = [&](index i) {
+            add(row + columns.table[static_cast<std::size_t>(u + i)], 0, 1, 1, to + i);
+          };
+          for (index i = 0; i < b; ++i) single(i);
+          if (e > b) add(row + columns.first + u + b, 0, e - b, e - b, to + b);
+          for (index i = e; i < n; ++i) single(i);
+        }
+      }
+    }
+  }
+  return staging;
 }
 
 // u[element * u_apart + (k - k_begin) * rows + row] of a panel of filters
@@ -419,55 +469,23 @@ void Winograd<T>::transform_weights(index panel, index k_begin, index k_end, con
   }
 }
 
-// v[panel][element][channel][column] of tiles begin .. end - 1, whose runs are made; channels c_begin .. c_end
+// v[panel][element][channel][column] of tiles begin .. end - 1; channels c_begin .. c_end
 template <class T>
 void Winograd<T>::transform_tiles(index begin, index end, index c_begin, index c_end, const T* source,
                                   const Scratch& s, T* v) const {
-  const WinogradProblem& p = problem_;
-  const ShiftPhase &rows = look_[0], &columns = look_[1];
-  const index H = p.axes[0].size, W = p.axes[1].size;
-  const index runs = s.first[divide_up(end - begin, NR_)];
-  // Tiles of one row look at a part of it only.
-  const bool single = begin / TW_ == (end - 1) / TW_;
-  const index u_begin = single ? begin % TW_ * step_ : 0,
-              u_end = (single ? (end - 1) % TW_ : TW_ - 1) * step_ + looks_;
-  const index inside_begin = std::clamp(columns.inside_begin - u_begin, index{0}, u_end - u_begin);
-  const index inside_end = std::clamp(columns.inside_end - u_begin, inside_begin, u_end - u_begin);
-  const index* table = columns.table.data() + u_begin;
-  const T fill = static_cast<T>(p.fill);
+  const index plane = problem_.axes[0].size * problem_.axes[1].size, tiles = end - begin;
+  const T fill = static_cast<T>(problem_.fill);
+  const index ahead = plane > 0 ? plane * divide_up(kAhead, plane) : 0;
   const auto& transform = k_.input[form_];
-  const auto& gathered = k_.gathered_input[form_];
-  if (gathers_) {
-    index* at = s.sources;
-    for (index run = 0; run < runs; ++run) {
-      for (index i = 0; i < s.runs[run].count; ++i) *at++ = s.runs[run].source + i * step_;
-    }
-    // Lanes behind the last tile look where it looks.
-    for (index i = end - begin; i % k_.lanes != 0; ++i) s.sources[i] = s.sources[i - 1];
-  }
+  const Staging staging = make_moves(begin, end, s);
   for (index c = c_begin; c < c_end; ++c) {
-    T* to = s.rows + u_begin;
-    for (index line = begin / TW_; line <= (end - 1) / TW_;) {  // rows of tiles, image by image
-      const index image = line / TH_, th = line % TH_;
-      const index th_end = std::min(TH_, (end - 1) / TW_ + 1 - image * TH_);
-      const T* plane = source + (image * p.source_channels + c) * H * W;
-      for (index r = th * step_; r < (th_end - 1) * step_ + looks_; ++r, to += pitch_) {
-        const index h = rows.table[static_cast<std::size_t>(r)];
-        if (h < 0) {
-          conv_.fill(u_end - u_begin, fill, to);
-        } else {
-          conv_.pad_row(u_end - u_begin, table, inside_begin, inside_end, columns.first + u_begin, 1,
-                        plane + h * W, fill, to);
-        }
-      }
-      line += th_end - th;
+    k_.stage(staging.moves, s.moves, source + c * plane, ahead, fill, s.rows);
+    for (index i = 0, n; i < tiles; i += n) {
+      n = std::min(NR_ - i % NR_, tiles - i);
+      if (gap_ > 0) n = std::min(n, TW_ - (begin + i) % TW_);
+      transform(n, s.rows + place(begin, begin + i), pitch_, staging.down, staging.right,
+                v + i / NR_ * v_panel() + i % NR_ + c * NR_, v_step());
     }
-    if (!gathers_) {
-      transform(runs, s.runs, s.rows, pitch_, v + c * NR_, v_step());
-      continue;
-    }
-    for (index i = 0; i < end - begin; i += k_.lanes)
-      gathered(s.sources + i, s.rows, pitch_, v + i / NR_ * v_panel() + i % NR_ + c * NR_, v_step());
   }
 }
 
@@ -559,9 +577,9 @@ void Winograd<T>::transform_products(index p_begin, index p_end, index tiles, co
     for (index i = 0; i < rows; ++i) {
       const index f = row(p) + i;
       for (index q = 0; q < panels; ++q) {
-        const T* sums = s.sums + ((p - p_begin) * panels + q) * room + i * NR_;
-        transform(s.first[q + 1] - s.first[q], s.runs + s.first[q], sums - q * v_panel(), rows * NR_,
-                  bias ? bias[f] : T(0), problem_.activation, target + f * area, problem_.axes[1].output);
+        transform(std::min(NR_, tiles - q * NR_), s.first + q * NR_ / k_.lanes * m_, s.runs,
+                  s.sums + ((p - p_begin) * panels + q) * room + i * NR_, rows * NR_, bias ? bias[f] : T(0),
+                  problem_.activation, target + f * area, problem_.axes[1].output);
       }
     }
   }
@@ -575,7 +593,6 @@ void Winograd<T>::share_filters(const Team& team, index first, const Call& call,
   const auto place_of = [&](index begin) { return call.shared + (begin - first) / NR_ * v_panel(); };
   const auto transform_part = [&](index part) {
     const index begin = first + part / parts * block_, c = part % parts * kStaged;
-    make_runs(begin, end_of(begin), s);
     transform_tiles(begin, end_of(begin), c, std::min(C, c + kStaged), call.source, s, place_of(begin));
   };
   if (!call.each) team.for_each(blocks * parts, transform_part);
@@ -584,7 +601,8 @@ void Winograd<T>::share_filters(const Team& team, index first, const Call& call,
   team.for_each(groups, [&](index item) {
     const index p_begin = panels_ * item / groups, p_end = panels_ * (item + 1) / groups;
     const index filters = row(p_end) - row(p_begin);
-    for (index part = 0; !ready && part < blocks * parts; ++part) transform_part(part);
+    for (index begin = first; !ready && begin < last; begin += block_)
+      transform_tiles(begin, end_of(begin), 0, C, call.source, s, place_of(begin));
     ready = true;
     if (whole_) make_runs(first, last, s);
     for (index k = 0; k < C; k += room) {

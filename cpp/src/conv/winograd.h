@@ -62,13 +62,17 @@ class Winograd {
 
  private:
   struct Scratch {
-    T* rows;         // padded rows of a channel that a block of tiles looks at
-    index* sources;  // of the block's tiles
-    T* taps;         // of some channels, filters side by side
-    T* own;          // transformed tiles of a block, or transformed weights of some filters
-    T* sums;         // products [row panel][column panel][element][row][column]
+    T* rows;  // staged looks of a block of tiles at a channel
+    WinogradMove* moves;
+    T* taps;  // of some channels, filters side by side
+    T* own;   // transformed tiles of a block, or transformed weights of some filters
+    T* sums;  // products [row panel][column panel][element][row][column]
     WinogradRun* runs;
-    index* first;  // first[q]: the run that begins column panel q of the block
+    index* first;  // run of every vector of the block's outputs
+  };
+  // Of a block of tiles: its moves, and where looks go on (kernels/winograd.h).
+  struct Staging {
+    index moves, down, right;
   };
   struct Call {
     const T *source, *weight, *bias;
@@ -92,7 +96,12 @@ class Winograd {
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* at) const;
 
+  // Of the looks of a tile in a staged line, which begins with tile `begin`.
+  index place(index begin, index tile) const {
+    return (tile - begin) * step_ + (tile / TW_ - begin / TW_) * gap_;
+  }
   void make_runs(index begin, index end, const Scratch& s) const;
+  Staging make_moves(index begin, index end, const Scratch& s) const;
   void transform_weights(index panel, index k_begin, index k_end, const T* weight, const Scratch& s, T* u,
                          index u_apart) const;
   void transform_tiles(index begin, index end, index c_begin, index c_end, const T* source, const Scratch& s,
@@ -110,6 +119,8 @@ class Winograd {
   // Elements between transformed planes: planes a multiple of 4096 bytes apart would fight for the same cache
   // lines.
   static constexpr index kSkew = 16;
+  // Elements behind a row of staged looks: at least the looks' last ones, and whole cache lines.
+  static constexpr index kGap = 16;
 
   WinogradProblem problem_;
   const WinogradKernels<T>& k_;
@@ -122,14 +133,17 @@ class Winograd {
   index TH_, TW_, tiles_;           // tiles of an image by rows and columns; of all images
   index NR_, panels_, most_rows_;   // columns of a panel; panels of filters and the tallest of them
   index depth_ = 1;                 // channels summed at a time
-  bool gathers_ = false;            // looks of a vector of tiles are gathered: rows of tiles are too short
   bool filters_out_ = false;        // filters are shared out
   bool whole_ = false;              // ... and the products of all tiles exist at one time
   double again_ = 0;                // time of transforming once more what is shared, as a part of all
   index stretch_ = 1;               // ... tiles whose transforms exist at one time then
   index block_ = 1;                 // tiles of an item, or whose products exist at one time
   index group_ = 1;                 // filter panels whose products exist at one time
-  index pitch_ = 0, staged_rows_ = 0;
+  index vectors_ = 1;               // of outputs of a block, in a row
+  index groups_ = 1;                // of step_ elements of a look along an axis
+  index gap_ = 0;                   // behind a row of tiles, where vectors of tiles end with it
+  index pitch_ = 0;                 // of staged lines
+  index moves_ = 0;                 // of a block, at most
 };
 
 }  // namespace tenfold

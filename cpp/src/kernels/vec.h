@@ -217,6 +217,56 @@ TENFOLD_INLINE void store_first(T* p, Vec<T> v, index n) {
 #endif
 }
 
+// The lanes whose bit is set of what lies at p, `other` elsewhere; touches no memory beyond them.
+template <class T>
+TENFOLD_INLINE Vec<T> load_lanes(const T* p, unsigned lanes, Vec<T> other) {
+#if defined(TENFOLD_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_mask_loadu_ps((__m512)other, (__mmask16)lanes, p);
+  } else {
+    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)other, (__mmask8)lanes, p);
+  }
+#else
+  if (lanes == (1u << kLanes<T>)-1) return load(p);
+#if defined(TENFOLD_ISA_avx2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i bits = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
+    const __m256i mask =
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(lanes)), bits), bits);
+    return (Vec<T>)_mm256_blendv_ps((__m256)other, _mm256_maskload_ps(p, mask), (__m256)mask);
+  } else {
+    const __m256i bits = _mm256_set_epi64x(8, 4, 2, 1);
+    const __m256i mask = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(lanes), bits), bits);
+    return (Vec<T>)_mm256_blendv_pd((__m256d)other, _mm256_maskload_pd(p, mask), (__m256d)mask);
+  }
+#else
+  for (index i = 0; i < kLanes<T>; ++i) {
+    if (lanes >> i & 1) reinterpret_cast<T*>(&other)[i] = p[i];
+  }
+  return other;
+#endif
+#endif
+}
+// p[i] <-- lane i for 0 <= begin <= i < end <= kLanes; touches no memory beyond them.
+template <class T>
+TENFOLD_INLINE void store_between(T* p, Vec<T> v, index begin, index end) {
+#if defined(TENFOLD_ISA_avx512)
+  const unsigned lanes = ((1u << end) - 1) & ~((1u << begin) - 1);
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, (__mmask16)lanes, (__m512)v);
+  } else {
+    _mm512_mask_storeu_pd(p, (__mmask8)lanes, (__m512d)v);
+  }
+#elif defined(TENFOLD_ISA_avx2)
+  constexpr int parts = sizeof(T) / 4;
+  const __m256i from = _mm256_add_epi32(_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0),
+                                        _mm256_set1_epi32(static_cast<int>(begin) * parts));
+  store_first(p + begin, (Vec<T>)_mm256_permutevar8x32_ps((__m256)v, from), end - begin);
+#else
+  for (index i = begin; i < end; ++i) p[i] = reinterpret_cast<const T*>(&v)[i];
+#endif
+}
+
 // Hides from the compiler where a pointer or an index comes from. It would otherwise carry a pointer per plane through a
 // loop, or add up an address beforehand that a load adds up by itself, or keep what it has loaded for a look that overlaps
 // this one, in registers that the sums need.

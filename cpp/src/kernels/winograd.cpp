@@ -5,10 +5,6 @@
 #include "kernels/winograd_nine_points.h"
 #include "kernels/winograd_points.h"
 
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
-
 namespace tenfold {
 namespace TENFOLD_ISA {
 namespace {
@@ -148,115 +144,56 @@ TENFOLD_INLINE void form_taps(const Vec<T>* s, Vec<T>* g) {
   }
 }
 
-// Elements 0 .. looks - 1 of the looks of kLanes tiles that begin `step` apart; d has room for one more.
+// Elements 0 .. looks - 1 of the looks of kLanes tiles that begin `step` apart, every `step` of them `right` further; d has
+// room for one more.
 template <class T, int step, int looks>
-TENFOLD_INLINE void load_looks(const T* p, Vec<T>* d) {
+TENFOLD_INLINE void load_looks(const T* p, index right, Vec<T>* d) {
   if constexpr (step == 2) {
 #pragma GCC unroll 3
-    for (int i = 0; i < looks; i += 2) load_separated(p + i, d[i], d[i + 1]);
+    for (int i = 0; i < looks; i += 2, p += right) load_separated(p, d[i], d[i + 1]);
   } else {
     Vec<T> next[4];
     load_fourths(p, d);
-    load_fourths(p + 4, next);
+    load_fourths(p + right, next);
 #pragma GCC unroll 4
     for (int i = 4; i < looks; ++i) d[i] = next[i - 4];
   }
 }
 
-// Stores the first `left` lanes of t vectors `step` apart.
-template <class T, int t>
-TENFOLD_INLINE void put(const Vec<T>* v, index step, index left, T* out) {
-  if (left >= kLanes<T>) {
-#pragma GCC unroll 9
-    for (int i = 0; i < t; ++i, out += step) store(out, v[i]);
-  } else {
-#pragma GCC unroll 9
-    for (int i = 0; i < t; ++i, out += step) store_first(out, v[i], left);
-  }
-}
-
-// B^T (d B): by columns, as all looks are transformed, so that an element has the same bits wherever it lies.
-template <class T, int form>
-TENFOLD_INLINE void put_looks(const Vec<T> (&lines)[kWinogradForms[form].looks][kWinogradForms[form].t],
-                              index step, index left, T* first) {
-  constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
-#pragma GCC unroll 9
-  for (int c = 0; c < t; ++c, first += step) {
-    Vec<T> column[looks], v[t];
-#pragma GCC unroll 9
-    for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
-    form_input<T, form>(column, v);
-    T* out = first;
-    TENFOLD_OPAQUE(out);
-    put<T, t>(v, t * step, left, out);
+template <class T>
+void stage(index moves, const WinogradMove* move, const T* plane, index ahead, T fill, T* rows) {
+  const Vec<T> outside = splat(fill);
+  for (const WinogradMove* end = move + moves; move != end; ++move) {
+    __builtin_prefetch(plane + move->source + ahead);
+    store(rows + move->to, load_lanes(plane + move->source, move->lanes, outside));
   }
 }
 
 template <class T, int form>
-void input(index runs, const WinogradRun* run, const T* from, index pitch, T* to, index step) {
+void input(index tiles, const T* from, index pitch, index down, index right, T* to, index step) {
   constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
   constexpr int apart = kWinogradForms[form].step;
-  for (const WinogradRun* end = run + runs; run != end; ++run) {
-    for (index i = 0; i < run->count; i += kLanes<T>) {
-      const T* p = from + run->source + i * apart;
-      Vec<T> lines[looks][t];  // d B
+  for (index i = 0; i < tiles; i += kLanes<T>, from += apart * kLanes<T>) {
+    Vec<T> lines[looks][t];  // d B
 #pragma GCC unroll 9
-      for (int h = 0; h < looks; ++h) {
-        Vec<T> d[looks + 1];
-        load_looks<T, apart, looks>(p + h * pitch, d);
-        form_input<T, form>(d, lines[h]);
-      }
-      put_looks<T, form>(lines, step, run->room - i, to + run->column + i);
+    for (int h = 0; h < looks; ++h) {
+      Vec<T> d[looks + 1];
+      load_looks<T, apart, looks>(from + h % apart * pitch + h / apart * down, right, d);
+      form_input<T, form>(d, lines[h]);
+    }
+    T* first = to + i;
+#pragma GCC unroll 9
+    for (int c = 0; c < t; ++c, first += step) {
+      Vec<T> column[looks], v[t];
+#pragma GCC unroll 9
+      for (int h = 0; h < looks; ++h) column[h] = lines[h][c];
+      form_input<T, form>(column, v);
+      T* out = first;
+      TENFOLD_OPAQUE(out);
+#pragma GCC unroll 9
+      for (int h = 0; h < t; ++h, out += t * step) store(out, v[h]);
     }
   }
-}
-
-#if defined(__SSE__)
-// to[c * kLanes + i] <-- from[source[i] + c] for i, c < 4.
-TENFOLD_INLINE void turn_rows(const float* from, const index* source, float* to) {
-  __m128 a = _mm_loadu_ps(from + source[0]), b = _mm_loadu_ps(from + source[1]);
-  __m128 c = _mm_loadu_ps(from + source[2]), d = _mm_loadu_ps(from + source[3]);
-  _MM_TRANSPOSE4_PS(a, b, c, d);
-  _mm_storeu_ps(to, a);
-  _mm_storeu_ps(to + kLanes<float>, b);
-  _mm_storeu_ps(to + 2 * kLanes<float>, c);
-  _mm_storeu_ps(to + 3 * kLanes<float>, d);
-}
-#endif
-
-// to[(r * looks + c) * kLanes + i] <-- from[source[i] + r * pitch + c] for r, c < looks and every lane i.
-template <class T, int looks>
-TENFOLD_INLINE void gather(const index* source, const T* from, index pitch, T* to) {
-  for (int r = 0; r < looks; ++r, from += pitch, to += looks * kLanes<T>) {
-#if defined(__SSE__)
-    if constexpr (sizeof(T) == 4) {
-      // By fours; what those write behind a row's looks is written again with the next row.
-      for (int i = 0; i < kLanes<T>; i += 4) {
-        for (int c = 0; c < looks; c += 4) turn_rows(from + c, source + i, to + c * kLanes<T> + i);
-      }
-      continue;
-    }
-#endif
-    for (int i = 0; i < kLanes<T>; ++i) {
-      for (int c = 0; c < looks; ++c) to[c * kLanes<T> + i] = from[source[i] + c];
-    }
-  }
-}
-
-template <class T, int form>
-void gathered_input(const index* source, const T* from, index pitch, T* to, index step) {
-  constexpr int looks = kWinogradForms[form].looks, t = kWinogradForms[form].t;
-  alignas(64) T gathered[(looks * looks + 3) * kLanes<T>];
-  gather<T, looks>(source, from, pitch, gathered);
-  Vec<T> lines[looks][t];  // d B
-#pragma GCC unroll 9
-  for (int h = 0; h < looks; ++h) {
-    Vec<T> d[looks];
-#pragma GCC unroll 9
-    for (int c = 0; c < looks; ++c) d[c] = load(gathered + (h * looks + c) * kLanes<T>);
-    form_input<T, form>(d, lines[h]);
-  }
-  put_looks<T, form>(lines, step, kLanes<T>, to);
 }
 
 template <class T, int form>
@@ -306,61 +243,68 @@ TENFOLD_INLINE Vec<T> activate(Vec<T> v, ConvActivation activation) {
   return v;
 }
 
+// y[...] <-- m rows of m vectors of outputs, run by run. Never inlined: the rows' transform needs the registers.
+template <class T, int m>
+__attribute__((noinline)) void put_parts(const T* rows, const index* first, const WinogradRun* runs, T* y,
+                                         index pitch) {
+  constexpr index L = kLanes<T>;
+  for (int c = 0; c < m; ++c, rows += L) {
+    for (const WinogradRun *run = runs + first[c], *end = runs + first[c + 1]; run != end; ++run) {
+      T* to = y + run->target;
+      for (index h = 0; h < run->rows; ++h, to += pitch)
+        store_between(to, load(rows + h * m * L), run->begin, run->end);
+    }
+  }
+}
+
 template <class T, int form>
-void output(index runs, const WinogradRun* run, const T* s, index step, T bias, ConvActivation activation,
-            T* y, index pitch) {
+void output(index tiles, const index* first, const WinogradRun* runs, const T* s, index step, T bias,
+            ConvActivation activation, T* y, index pitch) {
   constexpr int m = kWinogradForms[form].m, t = kWinogradForms[form].t;
   constexpr index L = kLanes<T>;
-  for (const WinogradRun* end = run + runs; run != end; ++run) {
-    for (index i = 0; i < run->count; i += L) {
-      const T* from = s + run->column + i;
-      Vec<T> lines[t][m];  // [column of s][row of A^T s]
+  for (index i = 0; i < tiles; i += L, first += m) {
+    const WinogradRun *run = runs + first[0], *last = runs + first[m] - 1;
+    // All side by side, the usual case of wide images.
+    const bool whole =
+        last == run + m - 1 && last->target == run->target + (m - 1) * L && last->end - run->begin == L;
+    alignas(64) T parts[m * m * L];
+    Vec<T> lines[t][m];  // [column of s][row of A^T s]
 #pragma GCC unroll 9
-      for (int c = 0; c < t; ++c) {
-        Vec<T> column[t];
-        const T* p = from + c * step;
-        TENFOLD_OPAQUE(p);
+    for (int c = 0; c < t; ++c) {
+      Vec<T> column[t];
+      const T* p = s + i + c * step;
+      TENFOLD_OPAQUE(p);
 #pragma GCC unroll 9
-        for (int h = 0; h < t; ++h, p += t * step) column[h] = load(p);
-        form_output<T, form>(column, lines[c]);
-      }
-      T* to = y + run->target + i * m;
-      const index left = run->columns - i * m;
-#pragma GCC unroll 4
-      for (int h = 0; h < m; ++h) {
-        if (h >= run->rows) break;
-        Vec<T> line[t], o[m];
-#pragma GCC unroll 9
-        for (int c = 0; c < t; ++c) line[c] = lines[c][h];
-        form_output<T, form>(line, o);
-#pragma GCC unroll 4
-        for (int c = 0; c < m; ++c) o[c] = activate<T>(o[c] + splat(bias), activation);
-        if constexpr (m == 2) {
-          interleave<T>(o[0], o[1], o[0], o[1]);
-        } else {
-          Vec<T> low[2], high[2];
-          interleave<T>(o[0], o[2], low[0], high[0]);
-          interleave<T>(o[1], o[3], low[1], high[1]);
-          interleave<T>(low[0], low[1], o[0], o[1]);
-          interleave<T>(high[0], high[1], o[2], o[3]);
-        }
-        T* row = to + h * pitch;
-        if (left >= m * L) {
-#pragma GCC unroll 4
-          for (int c = 0; c < m; ++c) store(row + c * L, o[c]);
-        } else {
-#pragma GCC unroll 4
-          for (int c = 0; c < m; ++c) {
-            const index rest = left - c * L;
-            if (rest >= L) {
-              store(row + c * L, o[c]);
-            } else if (rest > 0) {
-              store_first(row + c * L, o[c], rest);
-            }
-          }
-        }
-      }
+      for (int h = 0; h < t; ++h, p += t * step) column[h] = load(p);
+      form_output<T, form>(column, lines[c]);
     }
+#pragma GCC unroll 4
+    for (int h = 0; h < m; ++h) {
+      Vec<T> line[t], o[m];
+#pragma GCC unroll 9
+      for (int c = 0; c < t; ++c) line[c] = lines[c][h];
+      form_output<T, form>(line, o);
+#pragma GCC unroll 4
+      for (int c = 0; c < m; ++c) o[c] = activate<T>(o[c] + splat(bias), activation);
+      if constexpr (m == 2) {
+        interleave<T>(o[0], o[1], o[0], o[1]);
+      } else {
+        Vec<T> low[2], high[2];
+        interleave<T>(o[0], o[2], low[0], high[0]);
+        interleave<T>(o[1], o[3], low[1], high[1]);
+        interleave<T>(low[0], low[1], o[0], o[1]);
+        interleave<T>(high[0], high[1], o[2], o[3]);
+      }
+      T* to = parts;
+      index apart = m * L;
+      if (whole) {
+        if (h >= run->rows) break;
+        to = y + run->target, apart = pitch;
+      }
+#pragma GCC unroll 4
+      for (int c = 0; c < m; ++c) store(to + h * apart + c * L, o[c]);
+    }
+    if (!whole) put_parts<T, m>(parts, first, runs, y, pitch);
   }
 }
 
@@ -442,8 +386,8 @@ constexpr WinogradKernels<T> make_table() {
   {kernel<T, kWinogradGradientForms[0]>, kernel<T, kWinogradGradientForms[1]>, \
    kernel<T, kWinogradGradientForms[2]>, kernel<T, kWinogradGradientForms[3]>}
   WinogradKernels<T> table = {kLanes<T>,
+                              stage<T>,
                               TENFOLD_FORMS(input),
-                              TENFOLD_FORMS(gathered_input),
                               TENFOLD_FORMS(weights),
                               TENFOLD_FORMS(output),
                               TENFOLD_GRADIENT_FORMS(looks),

@@ -31,13 +31,15 @@
 
 namespace tenfold {
 
-// `count` tiles side by side: columns column ... of the products, their look begins at `source`, their output
-// at `target`, where `rows` x `columns` outputs exist (the last tiles may reach beyond). What their transform writes into
-// the `room` columns from `column` on but for its own, the next run writes again, or nothing uses it.
+// Lanes begin .. end - 1 of a vector of outputs, those at y[target + h * pitch + lane] of the rows h < rows that exist.
 struct WinogradRun {
-  ptrdiff_t column, count, room, source, target, rows, columns;
+  ptrdiff_t target, begin, end, rows;
 };
-
+// A vector of staged looks, at `to`: lane i is element source + i of a plane where bit i of `lanes` is set.
+struct WinogradMove {
+  ptrdiff_t source, to;
+  unsigned lanes;
+};
 // Along an axis: r taps make m outputs of a tile from `looks` elements of the source, those of the next tile begin
 // `step` further, in t products: one for each look, and a third one for a pair of complex points.
 struct WinogradForm {
@@ -59,23 +61,23 @@ template <class T>
 struct WinogradKernels {
   ptrdiff_t lanes;
 
-  // to[j * step + run.column + i] <-- element j < t * t of v of the run's tile i, which looks at
-  // from[run.source + i * step + row * pitch + ...]. Reads up to form.step * lanes elements beyond a row's last look;
-  // writes whole vectors, as far as the run has room.
-  void (*input[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* from, ptrdiff_t pitch,
-                                    T* to, ptrdiff_t step);
-  // The same, to the same bits, of a vector of tiles that may lie anywhere: tile i < lanes looks at
-  // from[source[i] + row * pitch + ...]. Reads up to 3 elements beyond a row's last look.
-  void (*gathered_input[kWinogradFormCount])(const ptrdiff_t* source, const T* from, ptrdiff_t pitch, T* to,
-                                             ptrdiff_t step);
+  // rows[move.to + i] <-- plane[move.source + i] or, in the other lanes, `fill`, one move after the other. What lies `ahead`
+  // elements further is asked for meanwhile.
+  void (*stage)(ptrdiff_t moves, const WinogradMove* move, const T* plane, ptrdiff_t ahead, T fill, T* rows);
+  // to[j * step + i] <-- element j < t * t of v of tile i < tiles, whose look at (r, c) is
+  // from[i * form.step + r % form.step * pitch + r / form.step * down + c % form.step + c / form.step * right].
+  // Reads and writes whole vectors.
+  void (*input[kWinogradFormCount])(ptrdiff_t tiles, const T* from, ptrdiff_t pitch, ptrdiff_t down,
+                                    ptrdiff_t right, T* to, ptrdiff_t step);
   // to[j * step + k * rows + f] <-- element j of u of filter f < rows, from taps[k * k_step + tap * tap_step +
   // f]. The lanes beyond `rows` are read up to the next whole vector.
   void (*weights[kWinogradFormCount])(ptrdiff_t K, ptrdiff_t rows, const T* taps, ptrdiff_t k_step,
                                       ptrdiff_t tap_step, T* to, ptrdiff_t step);
-  // y[run.target + ...] <-- the outputs of the run's tiles from s[j * step + run.column + i]; reads whole
-  // vectors of s, writes only outputs that exist.
-  void (*output[kWinogradFormCount])(ptrdiff_t runs, const WinogradRun* run, const T* s, ptrdiff_t step,
-                                     T bias, ConvActivation activation, T* y, ptrdiff_t pitch);
+  // y[...] <-- the outputs of `tiles` tiles from s[j * step + i]: m rows of m vectors for each vector of tiles, of which
+  // the c-th has the runs first[c] .. first[c + 1] - 1. Reads whole vectors of s.
+  void (*output[kWinogradFormCount])(ptrdiff_t tiles, const ptrdiff_t* first, const WinogradRun* runs,
+                                     const T* s, ptrdiff_t step, T bias, ConvActivation activation, T* y,
+                                     ptrdiff_t pitch);
 
   // The weight gradient's. Pixel (r, c) of tile i is the vector at rows[r * pitch + (i * apart + c) * lanes], apart the
   // form's step or m; element j of its transform goes to the vector at to[j * step + i * tile_step].
