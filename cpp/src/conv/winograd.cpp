@@ -155,6 +155,13 @@ constexpr double kWeights[kWinogradFormCount] = {12, 30, 36, 85, 14, 26, 14, 26}
 // Of the multiply-add peak that products reach.
 constexpr double kShare = 0.92;
 
+// Vectors' time of a product with so many columns: a few behind the last vector are summed for themselves.
+double vectors_of(index columns) {
+  const index lanes = cost_lanes(), behind = columns % lanes;
+  const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / kGemmMaxFew : 1;
+  return static_cast<double>(columns / lanes) + rest;
+}
+
 struct WinogradCost {
   double products, tiles, weights;  // of them and of their sums; of the transforms
   double all() const { return products + tiles + weights; }
@@ -167,10 +174,7 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const index rows = divide_up(p.axes[0].output, form.m), columns = divide_up(p.axes[1].output, form.m);
   const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
   const index lanes = cost_lanes();
-  const index all = p.images * rows * columns, behind = all % lanes;
-  // A few tiles behind the last vector take as long as so many of a register tile's twelve rows.
-  const double rest = behind <= kGemmMaxFew ? static_cast<double>(behind) / 12 : 1;
-  const double tiles = static_cast<double>(all / lanes) + rest;
+  const index all = p.images * rows * columns;
   const double elements = static_cast<double>(form.t * form.t);
   const double vectors = static_cast<double>(divide_up(all, lanes));
   const index row = columns % lanes == 0
@@ -180,20 +184,24 @@ WinogradCost winograd_cost(const WinogradProblem& p, int tile) {
   const double looks = kMove * moves + kLooks * elements * vectors;
   const double again = static_cast<double>(sharing_of(p, form_of(tried), all, sizeof(float)).stretches);
   const double wide = 16 / static_cast<double>(lanes);
-  return {elements * (tiles * c / kShare + kOutputs * wide * vectors) * f, looks * c,
+  return {elements * (vectors_of(all) * c / kShare + kOutputs * wide * vectors) * f, looks * c,
           again * kWeights[form_of(tried)] * wide * c * f};
 }
 
 double direct_cost(const WinogradProblem& p) {
-  const double share = p.stride == 1 ? 0.8 : 0.75;  // of the multiply-add peak
+  const double share = p.stride == 1 ? 0.8 : 0.75, unfolded_share = 0.85;  // of the multiply-add peak
   // Of a tap of a weight, with what it takes to share it; those of a strided adjoint are packed one by one.
   const bool one_by_one = p.stride == 2 && p.adjoint;
-  const double packing = wide_vectors() ? (one_by_one ? 5 : 1.3) : (one_by_one ? 17 : 4.5);
+  const double packing = wide_vectors() ? (one_by_one ? 5 : 1.3) : (one_by_one ? 17 : 4.5),
+               unfolded_packing = 1;
+  const double unfolding = 20;  // a vector of looks at a tap
+  const double c = static_cast<double>(p.source_channels), f = static_cast<double>(p.target_channels);
   const index outputs = p.images * p.axes[0].output * p.axes[1].output;
   // Every tap of an adjoint makes every second output along both axes.
   const double columns = static_cast<double>(divide_up(one_by_one ? outputs / 4 : outputs, cost_lanes()));
-  return static_cast<double>(p.kernel * p.kernel) * (columns / share + packing) *
-         static_cast<double>(p.source_channels) * static_cast<double>(p.target_channels);
+  const double direct = (columns / share + packing) * f;
+  const double unfolded = (vectors_of(outputs) / unfolded_share + unfolded_packing) * f + unfolding * columns;
+  return static_cast<double>(p.kernel * p.kernel) * c * (one_by_one ? direct : std::min(direct, unfolded));
 }
 
 }  // namespace
