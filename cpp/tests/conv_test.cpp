@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <initializer_list>
 #include <limits>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "conv/phases.h"
@@ -273,6 +275,64 @@ TEST(Convolution, ALateMemberTouchesNothing) {
                                       [&](const Team& team, std::byte* space) {
                                         conv.weight_gradient(team, x.data(), dy.data(), dw.data(), space);
                                       });
+  }
+  set_num_threads(before);
+}
+
+// Winograd's forms share out and copy what they transform by the size of the team.
+TEST(Convolution, KeepsToItsWorkspaceInEveryTeam) {
+  const Case cases[] = {
+      {"eight parts of the weight gradient", 5, 8, 8, 1, {64, 64}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"four parts", 3, 16, 8, 1, {64, 60}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"two parts of few tiles", 1, 16, 16, 1, {52, 56}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"groups of filters", 1, 40, 128, 1, {15, 14}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+      {"chunks of all", 2, 24, 40, 1, {9, 11}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+  };
+  const int before = num_threads();
+  for (const Case& c : cases) {
+    const ConvGeometry g = geometry_of(c, Border::constant);
+    const auto count = [](const Shape& shape) { return checked_count(shape, "test", "shape"); };
+    const auto x = integers<float>(count(g.input_shape()), 1),
+               w = integers<float>(count(g.weight_shape()), 2);
+    const auto dy = integers<float>(count(g.output_shape()), 4);
+    for (const ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+      ConvOptions options;
+      options.algorithm = algorithm;
+      const Convolution<float> conv(g, options);
+      std::vector<float> y(dy.size()), dx(x.size()), dw(w.size()), alone[3];
+      for (const int threads : {1, 2, 3, 5, 10}) {
+        SCOPED_TRACE(std::string(c.reason) + ", threads " + std::to_string(threads));
+        set_num_threads(threads);
+        const auto check_run = [&](std::size_t bytes, const auto& run) {
+          constexpr std::size_t kBehind = 4096;
+          const std::byte mark{0xA5};
+          const Buffer workspace(bytes + kBehind);
+          std::byte* const behind = workspace.data() + bytes;
+          std::fill(behind, behind + kBehind, mark);
+          std::atomic<bool> over{false};  // the member whose copies are the last does everything
+          parallel(1e9, [&](const Team& team) {
+            const bool last = team.rank() + 1 == team.size();
+            while (!last && !over) std::this_thread::yield();
+            run(team, workspace.data());
+            if (last) over = true;
+          });
+          EXPECT_EQ(std::count(behind, behind + kBehind, mark), std::ptrdiff_t{kBehind});
+        };
+        check_run(conv.apply_workspace(threads), [&](const Team& team, std::byte* space) {
+          conv.apply(team, x.data(), w.data(), nullptr, y.data(), space);
+        });
+        check_run(conv.adjoint_workspace(threads), [&](const Team& team, std::byte* space) {
+          conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), space);
+        });
+        check_run(conv.weight_gradient_workspace(threads), [&](const Team& team, std::byte* space) {
+          conv.weight_gradient(team, x.data(), dy.data(), dw.data(), space);
+        });
+        if (threads == 1) alone[0] = y, alone[1] = dx, alone[2] = dw;
+        EXPECT_EQ(y, alone[0]);
+        EXPECT_EQ(dx, alone[1]);
+        EXPECT_EQ(dw, alone[2]);
+      }
+    }
   }
   set_num_threads(before);
 }

@@ -84,9 +84,14 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
     larger = divide_up(larger, 2);
   }
 
-  const index tiles = lines_ * TW_;
-  while (parts_ < kParts && 2 * parts_ * part_step() <= elements(kPartsBytes) &&
-         tiles >= 2 * parts_ * kGradientDepth && lines_ >= 2 * parts_)
+  // Two parts of few tiles, where what two members would transform for each other is more than both parts' sums.
+  const index C = geometry_.channels, F = geometry_.filters, tiles = lines_ * TW_;
+  const auto enough = [&] {
+    return tiles >= 2 * parts_ * kGradientDepth ||
+           (parts_ == 1 && tiles >= kGradientDepth && tiles * (C + F) >= 4 * C * F);
+  };
+  while (parts_ < kParts && 2 * parts_ * part_step() <= elements(kPartsBytes) && enough() &&
+         lines_ >= 2 * parts_)
     parts_ *= 2;
   const index of_line = std::max<index>(1, elements_ * TW_ * (blocks_ * L + panels_ * width_));
   const index lines = std::max<index>(1, divide_up(lines_, parts_));
@@ -107,6 +112,18 @@ template <class T>
 std::size_t WinogradGradient<T>::tiles_bytes() const {
   const auto bytes = [](index count) { return align_up(static_cast<std::size_t>(count) * sizeof(T)); };
   return bytes(elements_ * v_step()) + bytes(elements_ * u_step());
+}
+
+// Lines that one member has written travel to the others, and back before they are written again: it takes less to transform
+// x once more, as long as it stays in the cache and is little of the work, and the shares are even.
+template <class T>
+bool WinogradGradient<T>::takes_filters(int members) const {
+  constexpr std::size_t kMostBytes = 3 * 1024 * 1024;
+  constexpr index kFilters = 64;  // whose products take seven times as long as transforming x
+  const index share = divide_up(filter_groups(), members) * filters_ * width_;
+  return chunks_ == 1 && geometry_.filters >= kFilters * (members - 1) &&
+         19 * share * members <= 20 * geometry_.filters &&
+         static_cast<std::size_t>(elements_ * v_step()) * sizeof(T) <= kMostBytes;
 }
 
 template <class T>
@@ -141,8 +158,10 @@ typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(std::byte*
 
 template <class T>
 std::size_t WinogradGradient<T>::workspace(int threads) const {
-  const auto copies = static_cast<std::size_t>(std::min<index>(threads, parts_));
-  return sums_bytes() + copies * tiles_bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
+  int copies = 1;  // a team may turn out smaller
+  for (int members = 2; members <= threads; ++members) copies = std::max(copies, copies_of_tiles(members));
+  return sums_bytes() + static_cast<std::size_t>(copies) * tiles_bytes() +
+         static_cast<std::size_t>(threads) * scratch_bytes();
 }
 
 // pixels[row][column][l] <-- source[l][first_row + row][column] through the look's tables; zeros for channels <= l.
@@ -222,7 +241,7 @@ void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece
 // sums[element][channel panel][filter panel] of an item (+)= v u over a chunk's tiles.
 template <class T>
 void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const {
-  const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
+  const index f_groups = filter_groups(), c_group = item / f_groups, f_group = item % f_groups;
   const index L = k_.lanes, tiles = (chunk.end - chunk.begin) * TW_, slices = divide_up(tiles, depth_);
   const index first = c_group * group_, last = std::min(blocks_, first + group_);
   const index q_begin = f_group * filters_, q_end = std::min(panels_, q_begin + filters_);
@@ -255,7 +274,7 @@ void WinogradGradient<T>::multiply(index item, const Chunk& chunk, const T* v, c
 // dw[f][c][tap] <-- the taps of an item's sums.
 template <class T>
 void WinogradGradient<T>::finish(index item, const T* sums, T* dw, const Scratch& s) const {
-  const index f_groups = divide_up(panels_, filters_), c_group = item / f_groups, f_group = item % f_groups;
+  const index f_groups = filter_groups(), c_group = item / f_groups, f_group = item % f_groups;
   const index L = k_.lanes, C = geometry_.channels;
   const index c_begin = c_group * group_ * L, c_end = std::min(C, c_begin + group_ * L),
               run = taps_ * (c_end - c_begin);
@@ -282,24 +301,41 @@ void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, 
                    [&](index begin, index end) { conv_.fill(end - begin, 0, dw + begin); });
     return;
   }
-  const bool alone = takes_parts(team.size());
+  const auto copies = static_cast<std::size_t>(copies_of_tiles(team.size())),
+             rank = static_cast<std::size_t>(team.rank());
   T* const sums = reinterpret_cast<T*>(workspace);
   std::byte* const tiles = workspace + sums_bytes();
-  std::byte* const scratch = tiles + static_cast<std::size_t>(alone ? team.size() : 1) * tiles_bytes();
-  T* const v =
-      reinterpret_cast<T*>(tiles + (alone ? static_cast<std::size_t>(team.rank()) * tiles_bytes() : 0));
+  T* const v = reinterpret_cast<T*>(tiles + (copies > 1 ? rank : 0) * tiles_bytes());
   T* const u = v + align_up(static_cast<std::size_t>(elements_ * v_step()) * sizeof(T)) / sizeof(T);
-  const Scratch s = scratch_of(scratch + static_cast<std::size_t>(team.rank()) * scratch_bytes());
+  const Scratch s = scratch_of(tiles + copies * tiles_bytes() + rank * scratch_bytes());
   const index pieces = blocks_ + panels_, chunks = chunks_ / parts_;
   const auto sums_of = [&](index part, index item) {
     return sums + part * part_step() + item * elements_ * item_step();
   };
-  if (alone) {
+  if (takes_parts(team.size())) {
     team.for_each(parts_, [&](index part) {
       for (index i = part * chunks; i < (part + 1) * chunks; ++i) {
         const Chunk c = chunk(i);
         for (index j = 0; j < strips(c) * pieces; ++j) transform(c, j / pieces, j % pieces, x, dy, v, u, s);
         for (index item = 0; item < items(); ++item) multiply(item, c, v, u, sums_of(part, item));
+      }
+    });
+  } else if (takes_filters(team.size())) {
+    const Chunk c = chunk(0);
+    const auto transform_pieces = [&](index begin, index end) {
+      for (index strip = 0; strip < strips(c); ++strip) {
+        for (index piece = begin; piece < end; ++piece) transform(c, strip, piece, x, dy, v, u, s);
+      }
+    };
+    bool ready = false;
+    team.for_each(filter_groups(), [&](index group) {
+      if (!ready) transform_pieces(0, blocks_);
+      ready = true;
+      const index first = group * filters_;
+      transform_pieces(blocks_ + first, blocks_ + std::min(panels_, first + filters_));
+      for (index item = group; item < items(); item += filter_groups()) {
+        multiply(item, c, v, u, s.sums);
+        finish(item, s.sums, dw, s);
       }
     });
   } else {

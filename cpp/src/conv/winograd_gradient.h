@@ -22,7 +22,8 @@ namespace tenfold {
 //   sums[part][item][element] ...
 //
 // A member takes whole parts where these give all members about as much to do: it reads no tile that another one
-// transformed. Else all of them transform a chunk and share out its items.
+// transformed. So it does where it takes whole groups of filters, and transforms x for itself. Else all of them transform a
+// chunk and share out its items.
 template <class T>
 class WinogradGradient {
  public:
@@ -49,8 +50,14 @@ class WinogradGradient {
   bool takes_parts(int members) const {
     return parts_ > 1 && 5 * parts_ >= 4 * members * divide_up(parts_, members);
   }
+  bool takes_filters(int members) const;
+  int copies_of_tiles(int members) const {
+    return takes_parts(members) || takes_filters(members) ? members : 1;
+  }
   bool keeps_sums() const { return chunks_ > 1; }  // else an item's stay in its member's cache
-  index items() const { return divide_up(blocks_, group_) * divide_up(panels_, filters_); }
+  index channel_groups() const { return divide_up(blocks_, group_); }
+  index filter_groups() const { return divide_up(panels_, filters_); }
+  index items() const { return channel_groups() * filter_groups(); }
   index part_step() const { return items() * elements_ * item_step(); }  // between the sums of parts
   std::size_t tiles_bytes() const;                                       // v and u
   std::size_t sums_bytes() const;
