@@ -215,14 +215,18 @@ int winograd_choice(const WinogradProblem& p) {
   // Short sums: the direct form's error is so small that four times of it is not enough (docs/numerics.md). With five
   // taps tiles of four, at nine points, err less than those of two.
   constexpr index kLeastChannels = 8, kLeastChannelsOfFour = 16;
-  constexpr double kClearly = 0.86;
+  // Few channels of a batch have forms in lanes besides, which are faster than the direct one.
+  constexpr index kFewChannels = 8;
+  constexpr double kClearly = 0.86, kClearlyOfFew = 0.6;
+  const bool in_lanes =
+      std::min(p.source_channels, p.target_channels) < kFewChannels && p.images >= cost_lanes();
   const bool five = p.kernel == 5;
   const index least = !five ? kLeastChannels : wide_vectors() ? 4 : 5;  // of five taps: by time, not by error
   if (p.source_channels < least) return 0;
   const int m = five && p.source_channels < kLeastChannels          ? 4
                 : !five && p.source_channels < kLeastChannelsOfFour ? 2
                                                                     : winograd_tile(p);
-  return winograd_cost(p, m).all() < kClearly * direct_cost(p) ? m : 0;
+  return winograd_cost(p, m).all() < (in_lanes ? kClearlyOfFew : kClearly) * direct_cost(p) ? m : 0;
 }
 
 template <class T>
