@@ -227,7 +227,8 @@ TENFOLD_INLINE Vec<T> load_lanes(const T* p, unsigned lanes, Vec<T> other) {
     return (Vec<T>)_mm512_mask_loadu_pd((__m512d)other, (__mmask8)lanes, p);
   }
 #else
-  if (lanes == (1u << kLanes<T>)-1) return load(p);
+  constexpr unsigned all = ~(~0u << kLanes<T>);
+  if (lanes == all) return load(p);
 #if defined(TENFOLD_ISA_avx2)
   if constexpr (sizeof(T) == 4) {
     const __m256i bits = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
