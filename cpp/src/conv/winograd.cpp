@@ -234,7 +234,6 @@ Winograd<T>::Winograd(const WinogradProblem& problem)
     : problem_(problem),
       k_(kernels<WinogradKernels, T>()),
       gemm_(kernels<GemmKernels, T>()),
-      conv_(kernels<ConvKernels, T>()),
       form_(form_of(problem)),
       m_(kWinogradForms[form_].m),
       r_(kWinogradForms[form_].r),
@@ -322,36 +321,46 @@ index Winograd<T>::own_elements() const {
   return elements_ * u_step(group_ * most_rows_, whole_ ? depth_ : problem_.source_channels);
 }
 
+// Bytes of the buffers of a Scratch, in order.
 template <class T>
-typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) const {
-  at += static_cast<std::size_t>(rank) * scratch_bytes();
-  const auto take = [&at](index count, std::size_t size) {
-    std::byte* taken = at;
-    at += align_up(static_cast<std::size_t>(count) * size);
-    return taken;
-  };
-  const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  Scratch s;
-  s.rows = reinterpret_cast<T*>(take(looks_ * groups_ * pitch_, sizeof(T)));
-  s.moves = reinterpret_cast<WinogradMove*>(take(moves_, sizeof(WinogradMove)));
-  s.taps = reinterpret_cast<T*>(take(kStaged * taps_room() * width, sizeof(T)));
-  s.own = reinterpret_cast<T*>(take(own_elements(), sizeof(T)));
-  s.sums = reinterpret_cast<T*>(take(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)));
-  s.runs = reinterpret_cast<WinogradRun*>(take(block_ + vectors_, sizeof(WinogradRun)));
-  s.first = reinterpret_cast<index*>(take(vectors_ + 1, sizeof(index)));
-  return s;
-}
-
-template <class T>
-std::size_t Winograd<T>::scratch_bytes() const {
+std::array<std::size_t, 7> Winograd<T>::scratch_layout() const {
   const auto bytes = [](index count, std::size_t size) {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   const index width = divide_up(most_rows_, k_.lanes) * k_.lanes;
-  return bytes(looks_ * groups_ * pitch_, sizeof(T)) + bytes(moves_, sizeof(WinogradMove)) +
-         bytes(kStaged * taps_room() * width, sizeof(T)) + bytes(own_elements(), sizeof(T)) +
-         bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)) +
-         bytes(block_ + vectors_, sizeof(WinogradRun)) + bytes(vectors_ + 1, sizeof(index));
+  return {bytes(looks_ * groups_ * pitch_, sizeof(T)),
+          bytes(moves_, sizeof(WinogradMove)),
+          bytes(kStaged * taps_room() * width, sizeof(T)),
+          bytes(own_elements(), sizeof(T)),
+          bytes(group_ * (block_ / NR_) * elements_ * most_rows_ * NR_, sizeof(T)),
+          bytes(block_ + vectors_, sizeof(WinogradRun)),
+          bytes(vectors_ + 1, sizeof(index))};
+}
+
+template <class T>
+std::size_t Winograd<T>::scratch_bytes() const {
+  std::size_t total = 0;
+  for (std::size_t bytes : scratch_layout()) total += bytes;
+  return total;
+}
+
+template <class T>
+typename Winograd<T>::Scratch Winograd<T>::scratch_of(int rank, std::byte* at) const {
+  at += static_cast<std::size_t>(rank) * scratch_bytes();
+  std::array<std::byte*, 7> buffers;
+  const auto layout = scratch_layout();
+  for (std::size_t i = 0; i < layout.size(); ++i) {
+    buffers[i] = at;
+    at += layout[i];
+  }
+  const auto elements = [&](std::size_t i) { return reinterpret_cast<T*>(buffers[i]); };
+  return {elements(0),
+          reinterpret_cast<WinogradMove*>(buffers[1]),
+          elements(2),
+          elements(3),
+          elements(4),
+          reinterpret_cast<WinogradRun*>(buffers[5]),
+          reinterpret_cast<index*>(buffers[6])};
 }
 
 template <class T>

@@ -93,6 +93,7 @@ class Winograd {
   // travel to the others, and back before they are written again, which takes longer unless it is much of the work.
   bool own(int members) const;
   index own_elements() const;
+  std::array<std::size_t, 7> scratch_layout() const;
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* at) const;
 
@@ -125,7 +126,6 @@ class Winograd {
   WinogradProblem problem_;
   const WinogradKernels<T>& k_;
   const GemmKernels<T>& gemm_;
-  const ConvKernels<T>& conv_;
   std::array<ShiftPhase, 2> look_;  // padded position -> source position
   int form_;                        // of kWinogradForms, with ...
   index m_, r_, step_, looks_;      // ... its numbers

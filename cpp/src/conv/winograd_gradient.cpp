@@ -84,7 +84,7 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
     larger = divide_up(larger, 2);
   }
 
-  // Two parts of few tiles, where what two members would transform for each other is more than both parts' sums.
+  // Two parts of few tiles, where what two members would transform for each other is twice both parts' sums.
   const index C = geometry_.channels, F = geometry_.filters, tiles = lines_ * TW_;
   const auto enough = [&] {
     return tiles >= 2 * parts_ * kGradientDepth ||

@@ -40,6 +40,7 @@ struct WinogradMove {
   ptrdiff_t source, to;
   unsigned lanes;
 };
+
 // Along an axis: r taps make m outputs of a tile from `looks` elements of the source, those of the next tile begin
 // `step` further, in t products: one for each look, and a third one for a pair of complex points.
 struct WinogradForm {
