@@ -34,7 +34,11 @@ index lines_that_stay(index pitch) {
 template <class T>
 struct Choice {
   GemmPlan<T> plan;
-  double time = 0;  // packing included
+  double time = 0;     // packing included
+  double packing = 0;  // the part of it that every member of a team has for itself
+
+  // Of two members, in the time of one: which form is faster is asked for a team.
+  double in_team() const { return time + packing; }
 };
 
 // What reading an A with panels of so many rows takes, and a B, each time.
@@ -83,14 +87,15 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   plan.b_direct = b.column == 1 && b_passes <= b_pack;
   plan.turned = turned;
   cut_into_items(plan);
+  const double packing = plan.b_direct ? 0 : b_size / lanes * b_pack;
   double time = plan.time + a_size / lanes * (plan.a_direct ? a_passes : costs.pack_a) +
-                b_size / lanes * (plan.b_direct ? b_passes : b_pack);
+                (plan.b_direct ? b_size / lanes * b_passes : packing);
   if (plan.ragged()) {
     const double vectors = static_cast<double>(plan.ragged_width()) / lanes;
     time += vectors * ((plan.packs_end() ? kPackRagged * depth : 0) +
                        plan.kernels->ragged_store * static_cast<double>(m * plan.chunks));
   }
-  return {plan, time};
+  return {plan, time, packing};
 }
 
 // The same in tiles of any height, or in flat ones.
@@ -99,7 +104,7 @@ Choice<T> plan_tiles(index m, index n, index k, MatrixLayout a, MatrixLayout b, 
   const Choice<T> any = plan_tiles<T>(m, n, k, a, b, 1, turned, kGemmMaxRows);
   if (tallest_tile<T>(a) == kGemmMaxRows) return any;
   const Choice<T> flat = plan_tiles<T>(m, n, k, a, b, 1, turned, tallest_tile<T>(a));
-  return flat.time < any.time ? flat : any;
+  return flat.in_team() < any.in_team() ? flat : any;
 }
 
 // to[i][kk] <-- from[i * row + kk * column]
@@ -248,8 +253,9 @@ StridedPlan<T> plan_strided(index m, index n, index k, MatrixLayout a, MatrixLay
 
   Choice<T> turned = plan_tiles<T>(n, m, k, {b.column, b.row}, {a.column, a.row}, true);
   const index squares = turned.plan.chunks * turned.plan.m_panels * divide_up(m, index{kernels.lanes});
-  turned.time += static_cast<double>(squares * kernels.lanes) * kernels.costs.turn;
-  if (turned.time < best.time) best = turned, plan.form = ProductForm::transposed;
+  turned.time += static_cast<double>(squares * kernels.lanes) *
+                 (m * n > kNear<T> ? kernels.costs.turn_far : kernels.costs.turn);
+  if (turned.in_team() < best.in_team()) best = turned, plan.form = ProductForm::transposed;
 
   if (m > 0 && n > 0) {
     StridedPlan<T> dots = plan;

@@ -40,13 +40,13 @@ constexpr GemmCosts measured_costs() {
   costs.across = 0, costs.across_aliased = 2, costs.along_aliased = 0;
   costs.apart = 2048, costs.deep = costs.large = index{1} << 30;
   costs.b_apart = 0.11, costs.b_aliased = 0.6;
-  costs.turn = 6, costs.stream_rows = 16;
+  costs.turn = 6, costs.turn_far = 18, costs.stream_rows = 16;
 #else
   costs.pack_a = 30, costs.pack_b = 8;
   costs.across = 2.5, costs.across_aliased = 7, costs.along_aliased = 1;
   costs.apart = 1024, costs.deep = 400, costs.large = 112 * 1024;
   costs.b_apart = 1.6, costs.b_aliased = 3.6;
-  costs.turn = 30, costs.stream_rows = 64;
+  costs.turn = costs.turn_far = 30, costs.stream_rows = 64;
 #endif
   return costs;
 }

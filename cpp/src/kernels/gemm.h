@@ -85,8 +85,8 @@ struct GemmCosts {
   // alias.
   ptrdiff_t apart, deep, large;
   double b_apart, b_aliased;
-  // To write C in the transposed form, of a square that has it.
-  double turn;
+  // To write C in the transposed form, of a square that has it; the same of a large C.
+  double turn, turn_far;
   // Rows, at most, that are worth a pass of their sums for each part of a B that no cache holds.
   ptrdiff_t stream_rows;
 };
