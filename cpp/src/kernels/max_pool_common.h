@@ -56,6 +56,16 @@ TENFOLD_INLINE void store_bits(T* p, Bits<T> bits, Vec<T> v) {
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>(bits), (__m512d)v);
   }
 }
+// The lower or the upper half of v: a store of half a vector seldom runs into the next line.
+template <bool kUpper, class T>
+TENFOLD_INLINE void store_half(T* p, Bits<T> bits, Vec<T> v) {
+  const __m256 half = _mm512_maskz_extractf32x8_ps(0xff, (__m512)v, kUpper);
+  if constexpr (sizeof(T) == 4) {
+    _mm256_mask_storeu_ps(p, static_cast<__mmask8>(bits), half);
+  } else {
+    _mm256_mask_storeu_pd(p, static_cast<__mmask8>(bits), (__m256d)half);
+  }
+}
 template <class T>
 TENFOLD_INLINE Vec<T> blend(Bits<T> bits, Vec<T> yes, Vec<T> no) {
   if constexpr (sizeof(T) == 4) {

@@ -41,9 +41,10 @@ TENFOLD_INLINE Bits<T> unordered(Vec<T> a, Vec<T> b) {
 template <class T>
 struct Block {
   index first, column;
-  Bits<T> columns[2], outputs[2];  // lanes to load; lanes to store, of the first and of the second plane
-  Mask<T> tap[kMostTaps];          // the lanes of a tap
-  Mask<T> number[kMostTaps];       // which taps these are, where a lane looks at another one
+  Bits<T> columns[2],
+      outputs[2];             // lanes to load; lanes to store, of the first and of the second plane's half
+  Mask<T> tap[kMostTaps];     // the lanes of a tap
+  Mask<T> number[kMostTaps];  // which taps these are, where a lane looks at another one
   template <class P>
   __attribute__((always_inline)) Mask<T> name(index k) const {
     return kTapNumbers<P> ? number[k] : tap[k];
@@ -59,10 +60,10 @@ void make_block(const PoolAxis& w, index first, index outputs, index column, boo
   block.columns[0] = first_bits<T>(w.size - column);
   block.columns[1] = two_planes ? block.columns[0] : first_bits<T>(w.size - column - n);
   block.outputs[0] = first_bits<T>(outputs);
-  block.outputs[1] = two_planes ? static_cast<Bits<T>>(block.outputs[0] << outputs) : Bits<T>{0};
-  // Lanes of the second plane repeat the first one's, n further; what is in lanes without an output is not stored.
-  const Mask<T> second = two_planes ? iota<T>() >= splat_int<T>(outputs) : Mask<T>{};
-  const Mask<T> output = splat_int<T>(first) + iota<T>() - (second & splat_int<T>(outputs));
+  block.outputs[1] = two_planes ? block.outputs[0] : Bits<T>{0};
+  // The upper half repeats the lower one for the second plane, n further; what is in lanes without an output is not stored.
+  const Mask<T> second = two_planes ? iota<T>() >= splat_int<T>(n / 2) : Mask<T>{};
+  const Mask<T> output = splat_int<T>(first) + iota<T>() - (second & splat_int<T>(n / 2));
   const Mask<T> lane = output * splat_int<T>(w.stride) - splat_int<T>(w.pad + column);
   const Mask<T> begin = splat_int<T>(-column), end = splat_int<T>(w.size - column);
   Mask<T> later = {}, later_number = {};
@@ -78,6 +79,24 @@ void make_block(const PoolAxis& w, index first, index outputs, index column, boo
   }
   for (index k = 0; k < w.kernel; ++k) block.tap[k] += second & splat_int<T>(n);
 }
+
+// What a block has of its first taps, for registers: an array of them would be read from memory in every row.
+template <class T>
+struct FewTaps {
+  template <class P>
+  __attribute__((always_inline)) static FewTaps of(const Block<T>& block) {
+    return {block.columns[0],
+            block.columns[1],
+            block.tap[0],
+            block.tap[1],
+            block.tap[2],
+            block.template name<P>(0),
+            block.template name<P>(1),
+            block.template name<P>(2)};
+  }
+  Bits<T> columns0, columns1;
+  Mask<T> tap0, tap1, tap2, name0, name1, name2;
+};
 
 // Maxima and their positions.
 template <class T>
@@ -98,17 +117,20 @@ struct Maxima {
 
 // The maxima over one row, whose columns lie at x and at `second`; what lies `ahead` is read soon. Without kNan, NaN is not looked for but noted.
 template <int kTaps, bool kNan, class P, class T>
-TENFOLD_INLINE Maxima<T> across(const Block<T>& block, index kernel, const T* x, const T* second,
-                                index position, index ahead, Bits<T>& nan) {
-  const Vec<T> a = load_bits<T>(block.columns[0], x), b = load_bits<T>(block.columns[1], second);
+TENFOLD_INLINE Maxima<T> across(const Block<T>& block, const FewTaps<T>& few, index kernel, const T* x,
+                                const T* second, index position, index ahead, Bits<T>& nan) {
+  const Vec<T> a = load_bits<T>(few.columns0, x), b = load_bits<T>(few.columns1, second);
   __builtin_prefetch(x + ahead, 0, 2);
   __builtin_prefetch(second + ahead, 0, 2);
   if constexpr (!kNan) nan |= unordered<T>(a, b);
-  Maxima<T> maxima{pick<T>(a, block.tap[0], b), block.template name<P>(0)};
-  const index taps = kTaps > 0 ? kTaps : kernel;
-#pragma GCC unroll 3
-  for (index k = 1; k < taps; ++k) {
-    maxima.template take<kNan, P>(pick<T>(a, block.tap[k], b), block.template name<P>(k));
+  Maxima<T> maxima{pick<T>(a, few.tap0, b), few.name0};
+  if constexpr (kTaps > 0) {
+    maxima.template take<kNan, P>(pick<T>(a, few.tap1, b), few.name1);
+    if constexpr (kTaps > 2) maxima.template take<kNan, P>(pick<T>(a, few.tap2, b), few.name2);
+  } else {
+    for (index k = 1; k < kernel; ++k) {
+      maxima.template take<kNan, P>(pick<T>(a, block.tap[k], b), block.template name<P>(k));
+    }
   }
   if constexpr (__is_same(P, Position)) maxima.at += splat_int<T>(position);
   return maxima;
@@ -120,20 +142,20 @@ struct Offsets {
   index columns, outputs, ahead;
 };
 
-// Output rows begin .. end - 1 of one block.
-template <int kTaps, bool kNan, class T, class P>
+// Output rows begin .. end - 1 of one block; kTwo: of two planes.
+template <int kTaps, bool kTwo, bool kNan, class T, class P>
 TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index begin, index end, const T* x,
                              const Offsets& offsets, T* y, P* positions);
 
 // Rows that hold a NaN.
-template <int kTaps, class T, class P>
+template <bool kTwo, class T, class P>
 __attribute__((noinline)) void max_down_nan(const PoolGeometry& g, const Block<T>& block, index begin,
                                             index end, const T* x, const Offsets& offsets, T* y,
                                             P* positions) {
-  max_down<0, true>(g, block, begin, end, x, offsets, y, positions);
+  max_down<0, kTwo, true>(g, block, begin, end, x, offsets, y, positions);
 }
 
-template <int kTaps, bool kNan, class T, class P>
+template <int kTaps, bool kTwo, bool kNan, class T, class P>
 TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index begin, index end, const T* x,
                              const Offsets& offsets, T* y, P* positions) {
   const PoolAxis &h = g.h, &w = g.w;
@@ -141,8 +163,10 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
   Maxima<T> last = {};
   Bits<T> nan = 0;
   // The permutations count lanes of the second plane as columns behind those of the first.
-  const Mask<T> second = (Mask<T>)blend<T>(block.outputs[1], (Vec<T>)splat_int<T>(kLanes<T>), Vec<T>{});
+  const Mask<T> second =
+      kTwo ? (iota<T>() >= splat_int<T>(kLanes<T> / 2)) & splat_int<T>(kLanes<T>) : Mask<T>{};
   const Bits<T> outputs0 = block.outputs[0], outputs1 = block.outputs[1];
+  const FewTaps<T> few = FewTaps<T>::template of<P>(block);
   x += block.column;
   y += begin * w.output + block.first;
   positions = later(positions, begin * w.output + block.first);
@@ -151,7 +175,7 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
     if (oh < h.inner_begin || oh >= h.inner_end) rows = taps_inside(h, oh);
     const auto row = [&](index r) __attribute__((always_inline)) {
       const T* at = x + r * w.size;
-      return across<kTaps, kNan, P>(block, w.kernel, at, at + offsets.columns, r * w.size + block.column,
+      return across<kTaps, kNan, P>(block, few, w.kernel, at, at + offsets.columns, r * w.size + block.column,
                                     offsets.ahead, nan);
     };
     Maxima<T> maxima = rows.first == carried ? last : row(rows.first);
@@ -171,19 +195,26 @@ TENFOLD_INLINE void max_down(const PoolGeometry& g, const Block<T>& block, index
       for (index k = 1; k < rows.count; ++k) next(k);
     }
     if (rows.count > 1) carried = rows.first + (rows.count - 1) * h.dilation;
-    store_bits<T>(y, outputs0, maxima.best);
-    if (outputs1) store_bits<T>(y + offsets.outputs, outputs1, maxima.best);
-    if constexpr (kKept<P>) {
-      const Mask<T> at = kTapNumbers<P> ? maxima.at : maxima.at - second;
-      store_positions_bits<T>(positions, outputs0, at);
-      if (outputs1) store_positions_bits<T>(positions + offsets.outputs, outputs1, at);
+    const Mask<T> at = kTapNumbers<P> ? maxima.at : maxima.at - second;
+    if constexpr (kTwo) {
+      store_half<false>(y, outputs0, maxima.best);
+      store_half<true>(y + offsets.outputs, outputs1, maxima.best);
+      if constexpr (kKept<P>) {
+        constexpr int kHalf = kLanes<T> / 2;
+        store_positions_bits<T>(positions, outputs0, at);
+        store_positions_bits<T>(positions + offsets.outputs - kHalf, static_cast<Bits<T>>(outputs1 << kHalf),
+                                at);
+      }
+    } else {
+      store_bits<T>(y, outputs0, maxima.best);
+      if constexpr (kKept<P>) store_positions_bits<T>(positions, outputs0, at);
     }
   }
   if constexpr (!kNan) {
     if (nan) {
       y -= end * w.output + block.first;
       positions = later(positions, -(end * w.output + block.first));
-      max_down_nan<kTaps>(g, block, begin, end, x - block.column, offsets, y, positions);
+      max_down_nan<kTwo>(g, block, begin, end, x - block.column, offsets, y, positions);
     }
   }
 }
@@ -196,9 +227,8 @@ TENFOLD_INLINE void max_two_planes(const PoolGeometry& g, index planes, const T*
   make_block<kTapNumbers<P>>(g.w, 0, g.w.output, 0, true, block);
   for (index p = 0; p < planes; p += 2) {
     if (p + 1 == planes) block.columns[1] = block.outputs[1] = 0;
-    // The second plane's lanes begin behind the first one's.
-    max_down<kTaps, false>(g, block, 0, g.h.output, x + p * in, {in, out - g.w.output, 2 * in}, y + p * out,
-                           later(positions, p * out));
+    max_down<kTaps, true, false>(g, block, 0, g.h.output, x + p * in, {in, out, 2 * in}, y + p * out,
+                                 later(positions, p * out));
   }
 }
 
@@ -243,7 +273,7 @@ TENFOLD_INLINE void max_blocks(const PoolGeometry& g, const Blocks& cut, index p
     for (index begin = 0; begin < h.output; begin += strip) {
       const index end = least(begin + strip, h.output);
       const auto down = [&](const Block<T>& block) __attribute__((always_inline)) {
-        max_down<kTaps, false>(g, block, begin, end, x, {n, 0, ahead}, y, positions);
+        max_down<kTaps, false, false>(g, block, begin, end, x, {n, 0, ahead}, y, positions);
       };
       for (index i = 0; i < 1 + cut.inner + cut.right; ++i) {
         const bool inside = 0 < i && i <= cut.inner;

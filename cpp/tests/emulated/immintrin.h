@@ -222,6 +222,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
 #define _mm512_mask_loadu_pd(no, mask, p) TENFOLD_512::load(no, mask, p)
 #define _mm512_mask_storeu_ps(p, mask, v) TENFOLD_512::store(p, mask, v)
 #define _mm512_mask_storeu_pd(p, mask, v) TENFOLD_512::store(p, mask, v)
+#define _mm256_mask_storeu_ps(p, mask, v) TENFOLD_512::store(p, mask, v)
+#define _mm256_mask_storeu_pd(p, mask, v) TENFOLD_512::store(p, mask, v)
 #define _mm512_mask_storeu_epi64(p, mask, v) \
   TENFOLD_512::store(reinterpret_cast<int64_t*>(p), mask, (TENFOLD_512::Int64s)(v))
 #define _mm_maskz_loadu_epi8(mask, p) \
@@ -293,6 +295,8 @@ static inline unsigned equal_bytes(unsigned mask, __m128i a, __m128i b) {
   TENFOLD_512::each<__m512>([four_ = (four)](int lane) { return four_[lane % 4]; })
 #define _mm512_extractf32x4_ps(v, part) TENFOLD_512::extract<__m128>(v, part)
 #define _mm512_extractf32x8_ps(v, part) TENFOLD_512::extract<__m256>(v, part)
+#define _mm512_maskz_extractf32x8_ps(mask, v, part) \
+  TENFOLD_512::move(__m256{}, mask, TENFOLD_512::extract<__m256>(v, part))
 
 #define _mm512_cvtepi8_epi32(bytes) \
   ((__m512i)TENFOLD_512::widen<TENFOLD_512::Int32s>((TENFOLD_512::Bytes)(bytes)))
