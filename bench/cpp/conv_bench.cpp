@@ -89,7 +89,7 @@ class Layer {
         case What::input_gradient:
           return conv_.adjoint(team, dy_.data(), w_.data(), nullptr, dx_.data(), workspace_.data());
         case What::weight_gradient:
-          return conv_.weight_gradient(team, x_.data(), dy_.data(), dw_.data(), workspace_.data());
+          return conv_.weight_gradient(team, x_.data(), dy_.data(), dw_.data(), nullptr, workspace_.data());
       }
     });
   }

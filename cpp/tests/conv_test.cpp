@@ -169,6 +169,9 @@ void check(const Case& c, Border border, std::initializer_list<ConvAlgorithm> al
   std::vector<T> expected_y(dy.size()), expected_dx(x.size()), expected_dw(w.size());
   reference_convolution(g, 2, x.data(), w.data(), bias.data(), expected_y.data());
   reference_convolution_backward(g, 2, x.data(), w.data(), dy.data(), expected_dx.data(), expected_dw.data());
+  std::vector<T> expected_db(bias.size());
+  for (std::size_t i = 0; i < dy.size(); ++i)
+    expected_db[i / static_cast<std::size_t>(g.window.output_count()) % bias.size()] += dy[i];
 
   for (const ConvAlgorithm algorithm : algorithms) {
     SCOPED_TRACE(std::string(c.reason) + " " + name_of(border) + " " +
@@ -177,14 +180,14 @@ void check(const Case& c, Border border, std::initializer_list<ConvAlgorithm> al
     options.algorithm = algorithm;
     options.border_value = 2;
     const Convolution<T> conv(g, options);
-    std::vector<T> y(dy.size()), dx(x.size()), dw(w.size());
+    std::vector<T> y(dy.size()), dx(x.size()), dw(w.size()), db(bias.size());
     const int threads = num_threads();
     const Buffer workspace(std::max({conv.apply_workspace(threads), conv.adjoint_workspace(threads),
                                      conv.weight_gradient_workspace(threads)}));
     parallel(1e9, [&](const Team& team) {
       conv.apply(team, x.data(), w.data(), bias.data(), y.data(), workspace.data());
       conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), workspace.data());
-      conv.weight_gradient(team, x.data(), dy.data(), dw.data(), workspace.data());
+      conv.weight_gradient(team, x.data(), dy.data(), dw.data(), db.data(), workspace.data());
     });
     // The automatic choice for these may be a form of Winograd's whose numbers are no integers.
     const bool free =
@@ -196,6 +199,7 @@ void check(const Case& c, Border border, std::initializer_list<ConvAlgorithm> al
     };
     expect_close("y", y, expected_y, tolerance(phases_apply(g, options, false)));
     expect_close("dx", dx, expected_dx, tolerance(phases_apply(g, options, true)));
+    expect_close("db", db, expected_db, 0);
     // Where another form is chosen for the weight gradient, it is exact.
     const bool winograd_gradient =
         dilated ? phases_gradient_applies(g, options)
@@ -262,7 +266,7 @@ TEST(Convolution, ALateMemberTouchesNothing) {
     const auto x = integers<float>(count(g.input_shape()), 1),
                w = integers<float>(count(g.weight_shape()), 2);
     const auto bias = integers<float>(g.filters, 3), dy = integers<float>(count(g.output_shape()), 4);
-    std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
+    std::vector<float> y(dy.size()), dx(x.size()), dw(w.size()), db(bias.size());
     expect_untouched_by_a_late_member("apply", conv.apply_workspace(2),
                                       [&](const Team& team, std::byte* space) {
                                         conv.apply(team, x.data(), w.data(), bias.data(), y.data(), space);
@@ -271,10 +275,10 @@ TEST(Convolution, ALateMemberTouchesNothing) {
                                       [&](const Team& team, std::byte* space) {
                                         conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), space);
                                       });
-    expect_untouched_by_a_late_member("weight_gradient", conv.weight_gradient_workspace(2),
-                                      [&](const Team& team, std::byte* space) {
-                                        conv.weight_gradient(team, x.data(), dy.data(), dw.data(), space);
-                                      });
+    expect_untouched_by_a_late_member(
+        "weight_gradient", conv.weight_gradient_workspace(2), [&](const Team& team, std::byte* space) {
+          conv.weight_gradient(team, x.data(), dy.data(), dw.data(), db.data(), space);
+        });
   }
   set_num_threads(before);
 }
@@ -299,7 +303,8 @@ TEST(Convolution, KeepsToItsWorkspaceInEveryTeam) {
       ConvOptions options;
       options.algorithm = algorithm;
       const Convolution<float> conv(g, options);
-      std::vector<float> y(dy.size()), dx(x.size()), dw(w.size()), alone[3];
+      std::vector<float> y(dy.size()), dx(x.size()), dw(w.size()), db(static_cast<std::size_t>(g.filters)),
+          alone[4];
       for (const int threads : {1, 2, 3, 5, 10}) {
         SCOPED_TRACE(std::string(c.reason) + ", threads " + std::to_string(threads));
         set_num_threads(threads);
@@ -325,12 +330,13 @@ TEST(Convolution, KeepsToItsWorkspaceInEveryTeam) {
           conv.adjoint(team, dy.data(), w.data(), nullptr, dx.data(), space);
         });
         check_run(conv.weight_gradient_workspace(threads), [&](const Team& team, std::byte* space) {
-          conv.weight_gradient(team, x.data(), dy.data(), dw.data(), space);
+          conv.weight_gradient(team, x.data(), dy.data(), dw.data(), db.data(), space);
         });
-        if (threads == 1) alone[0] = y, alone[1] = dx, alone[2] = dw;
+        if (threads == 1) alone[0] = y, alone[1] = dx, alone[2] = dw, alone[3] = db;
         EXPECT_EQ(y, alone[0]);
         EXPECT_EQ(dx, alone[1]);
         EXPECT_EQ(dw, alone[2]);
+        EXPECT_EQ(db, alone[3]);
       }
     }
   }

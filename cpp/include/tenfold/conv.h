@@ -75,8 +75,8 @@ class Convolution {
   void adjoint(const Team& team, const T* y, const T* w, const T* bias, T* x, std::byte* workspace) const;
   std::size_t adjoint_workspace(int threads) const;
 
-  // dw (F, C / G, kernel) from x and dy.
-  void weight_gradient(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
+  // dw (F, C / G, kernel) from x and dy, and the gradient of the bias, db (F), which may be null.
+  void weight_gradient(const Team& team, const T* x, const T* dy, T* dw, T* db, std::byte* workspace) const;
   std::size_t weight_gradient_workspace(int threads) const;
 
  private:

@@ -106,6 +106,12 @@ using WeightProduct =
     OneOf<WeightGradient<T>, WinogradGradient<T>, WholeWindowGradient<T>, SampledGradient<T>, LaneGradient<T>,
           DepthwiseWeightGradient<T>, PhasedGradient<T>>;
 
+// Whether a form of a WeightProduct makes the gradient of the bias too.
+template <class Form, class = void>
+constexpr bool takes_bias = false;
+template <class Form>
+constexpr bool takes_bias<Form, std::enable_if_t<Form::kTakesBias>> = true;
+
 template <class Any>
 std::size_t workspace_of(const Any& product, int threads) {
   return std::visit([&](const auto& form) { return form->workspace(threads); }, product);
@@ -385,9 +391,18 @@ std::size_t Convolution<T>::adjoint_workspace(int threads) const {
 }
 
 template <class T>
-void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw,
+void Convolution<T>::weight_gradient(const Team& team, const T* x, const T* dy, T* dw, T* db,
                                      std::byte* workspace) const {
-  run(parts_->weights(), team, x, dy, dw, workspace);
+  const auto by_form = [&](const auto& form) {
+    if constexpr (takes_bias<std::decay_t<decltype(*form)>>) {
+      form->run(team, x, dy, dw, db, workspace);
+    } else {
+      form->run(team, x, dy, dw, workspace);
+      const ConvGeometry& g = parts_->geometry;
+      if (db) bias_gradient(team, g.images, g.filters, g.window.output_count(), dy, db);
+    }
+  };
+  std::visit(by_form, parts_->weights());
 }
 template <class T>
 std::size_t Convolution<T>::weight_gradient_workspace(int threads) const {

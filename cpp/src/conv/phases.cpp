@@ -247,7 +247,7 @@ void PhasedGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
   T* const dy_phases = reinterpret_cast<T*>(workspace + images_.input_bytes());
   images_.split_input(team, x, fill_, x_phases);
   images_.split_output(team, dy, dy_phases);
-  inner_.weight_gradient(team, x_phases, dy_phases, dw,
+  inner_.weight_gradient(team, x_phases, dy_phases, dw, nullptr,
                          workspace + images_.input_bytes() + images_.output_bytes());
 }
 

@@ -307,7 +307,7 @@ void SampledGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, s
   workspace += room_for<T>(x_, x_planes_);
   const T* const inner_dy = gather(team, y_, y_planes_, dy, reinterpret_cast<T*>(workspace));
   workspace += room_for<T>(y_, y_planes_);
-  inner_.weight_gradient(team, inner_x, inner_dy, dw, workspace);
+  inner_.weight_gradient(team, inner_x, inner_dy, dw, nullptr, workspace);
 }
 
 template class SampledProduct<float>;

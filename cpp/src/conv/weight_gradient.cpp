@@ -1,6 +1,6 @@
 #include "conv/weight_gradient.h"
 
-#include "tenfold/memory.h"
+#include <algorithm>
 
 namespace tenfold {
 namespace {
@@ -111,6 +111,7 @@ WeightGradient<T>::WeightGradient(std::array<ShiftAxis, 3> forward_axes, index i
   if (chunks_ > images) strip = std::min(strip, divide_up(grid * std::max<index>(1, images), chunks_));
   source_.set_strip(divide_up(grid, divide_up(grid, strip)));
   chunks_ = std::clamp<index>(chunks_, 1, std::max<index>(1, images * source_.strips()));
+  bias_ = {chunks_, groups * filters};
 
   offset_.reserve(static_cast<std::size_t>(channels_per_block_ * taps_));
   for (index c = 0; c < channels_per_block_; ++c) {
@@ -128,7 +129,7 @@ std::size_t WeightGradient<T>::scratch_bytes() const {
     return align_up(static_cast<std::size_t>(count) * size);
   };
   return bytes(source_.scratch_elements(), sizeof(T)) + bytes(dot_ ? 0 : kPixelBlock * width_, sizeof(T)) +
-         2 * bytes(pixels_, sizeof(index));
+         bytes(dot_ ? 0 : width_, sizeof(T)) + 2 * bytes(pixels_, sizeof(index));
 }
 
 template <class T>
@@ -142,6 +143,7 @@ typename WeightGradient<T>::Scratch WeightGradient<T>::scratch_of(int rank, std:
   Scratch s;
   s.source = reinterpret_cast<T*>(take(source_.scratch_elements(), sizeof(T)));
   s.packed = reinterpret_cast<T*>(take(dot_ ? 0 : kPixelBlock * width_, sizeof(T)));
+  s.of_block = reinterpret_cast<T*>(take(dot_ ? 0 : width_, sizeof(T)));
   s.position = reinterpret_cast<index*>(take(pixels_, sizeof(index)));
   s.dy_row = reinterpret_cast<index*>(take(pixels_, sizeof(index)));
   return s;
@@ -149,15 +151,15 @@ typename WeightGradient<T>::Scratch WeightGradient<T>::scratch_of(int rank, std:
 
 template <class T>
 std::size_t WeightGradient<T>::workspace(int threads) const {
-  return align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)) +
-         static_cast<std::size_t>(threads) * scratch_bytes();
+  return slots_bytes() + bias_.bytes() + static_cast<std::size_t>(threads) * scratch_bytes();
 }
 
 template <class T>
-void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, T* db,
+                            std::byte* workspace) const {
   T* slots = reinterpret_cast<T*>(workspace);
-  const Scratch s =
-      scratch_of(team.rank(), workspace + align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)));
+  std::byte* const bias_slots = workspace + slots_bytes();
+  const Scratch s = scratch_of(team.rank(), workspace + slots_bytes() + bias_.bytes());
   const index plane = source_.source_plane();
   const T* end = x + images_ * groups_ * channels_ * plane;
   const index strips = source_.strips(), units = images_ * strips;
@@ -173,6 +175,11 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
     } else {
       slot += first * taps_ * width_;
     }
+    double* bias = db && block == 0 ? bias_.of(bias_slots, chunk) + g * filters_ : nullptr;
+    if (bias) {
+      const auto begins = [&](index b) { return dot_ ? b * filters_ : std::min(filters_, b * width_); };
+      std::fill(bias + begins(block_begin), bias + begins(block_end), 0.0);
+    }
     const index from = units * chunk / chunks_, to = units * (chunk + 1) / chunks_;
     bool resume = false;
     for (index unit = from; unit < to; ++unit) {
@@ -186,10 +193,10 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
                               (unit + 1) % strips * source_.strip());
       }
       if (dot_) {
-        dot(s, strip, channels, base, dy + (n * groups_ + g) * filters_ * pixels_, slot, resume, ahead);
+        dot(s, strip, channels, base, dy + (n * groups_ + g) * filters_ * pixels_, slot, bias, resume, ahead);
       } else {
         outer(s, strip, channels, block_begin, block_end, base, strip_of_dy(dy, g, unit),
-              unit + 1 < to ? strip_of_dy(dy, g, unit + 1) : nullptr, slot, resume, ahead);
+              unit + 1 < to ? strip_of_dy(dy, g, unit + 1) : nullptr, slot, bias, resume, ahead);
       }
       resume = true;
     }
@@ -204,12 +211,13 @@ void WeightGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, st
     }
   });
   reduce(team, slots, dw);
+  if (db) bias_.add(team, bias_slots, db);
 }
 
 // slot[f][c][tap][lane] += dy[f] * look[c][tap] over the pixels of the strip
 template <class T>
 void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const T* base, const T* dy,
-                            T* slot, bool resume, Ahead<T> ahead) const {
+                            T* slot, double* bias, bool resume, Ahead<T> ahead) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid}, first[3] = {0, 0, 0};
   first[t] = strip;
@@ -237,7 +245,9 @@ void WeightGradient<T>::dot(const Scratch& s, index strip, index channels, const
       k_.dot[m](std::min(k_.dot_taps[m], looks - j), rows, columns, dy + f * pixels_, pixels_, s.dy_row, base,
                 offset_.data() + j, s.position, slot + f * stride + j * k_.lanes, stride, resume);
     }
-    f += m;
+    // The rows of a strip follow one another in dy (strip_of_dy).
+    for (const index end = f + m; f < end; ++f)
+      if (bias) bias[f] += static_cast<double>(k_.sum(rows * columns, dy + f * pixels_ + s.dy_row[0]));
   }
 }
 
@@ -252,7 +262,7 @@ const T* WeightGradient<T>::strip_of_dy(const T* dy, index group, index unit) co
 template <class T>
 void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, index block_begin,
                               index block_end, const T* base, const T* dy, const T* next_dy, T* slot,
-                              bool resume, Ahead<T> ahead) const {
+                              double* bias, bool resume, Ahead<T> ahead) const {
   const int t = source_.strip_axis();
   index count[3] = {axes_[0].grid, axes_[1].grid, axes_[2].grid};
   count[t] = std::min(source_.strip(), source_.grid() - strip);
@@ -284,6 +294,10 @@ void WeightGradient<T>::outer(const Scratch& s, index strip, index channels, ind
         gemm_.pack(filters, n, of_block, pixels_, 1, width_, s.packed);
       } else {
         k_.pack_dy(n, filters, width_, of_block, pixels_, s.packed);
+      }
+      if (bias) {
+        gemm_.add_rows(n, filters, s.packed, width_, false, s.of_block);
+        for (index f = 0; f < filters; ++f) bias[b * width_ + f] += static_cast<double>(s.of_block[f]);
       }
       T* sums = slot + b * channels_ * taps_ * width_;
       for (index j = 0; j < looks; j += k_.outer_taps[vectors_]) {

@@ -1,9 +1,10 @@
-// dw[f][c][k] = sum over images and pixels of dy[f][p] * look[c][k][p].
+// dw[f][c][k] = sum over images and pixels of dy[f][p] * look[c][k][p], and db[f] = sum of dy[f][p] on the way.
 #pragma once
 
 #include <array>
 #include <vector>
 
+#include "conv/bias_sums.h"
 #include "conv/source.h"
 #include "kernels/gemm.h"
 #include "tenfold/parallel.h"
@@ -19,7 +20,8 @@ index weight_gradient_chunks(bool dots, index images, index pixels, index groups
 
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
 // taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every
-// chunk has its own slot of sums, and slots are added in order.
+// chunk has its own slot of sums, and slots are added in order. So is the gradient of a
+// bias.
 template <class T>
 class WeightGradient {
  public:
@@ -27,22 +29,27 @@ class WeightGradient {
                  index filters, double fill);
   WeightGradient(const WeightGradient&) = delete;
 
+  static constexpr bool kTakesBias = true;
   std::size_t workspace(int threads) const;
-  void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
+  // db may be null.
+  void run(const Team& team, const T* x, const T* dy, T* dw, T* db, std::byte* workspace) const;
 
  private:
   struct Scratch {
     T* source;
     T* packed;        // dyt of a block of pixels
+    T* of_block;      // sums of its filters (outer)
     index* position;  // of the pixels of a strip in the buffer (outer), or where their rows start there (dot)
     index* dy_row;    // where the rows start in dy (dot)
   };
+  std::size_t slots_bytes() const { return align_up(static_cast<std::size_t>(chunks_ * slot_) * sizeof(T)); }
   std::size_t scratch_bytes() const;
   Scratch scratch_of(int rank, std::byte* workspace) const;
-  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, bool resume,
-           Ahead<T> ahead) const;
+  // Sums of dy go to `bias` unless that is null.
+  void dot(const Scratch& s, index strip, index channels, const T* base, const T* dy, T* slot, double* bias,
+           bool resume, Ahead<T> ahead) const;
   void outer(const Scratch& s, index strip, index channels, index block_begin, index block_end, const T* base,
-             const T* dy, const T* next_dy, T* slot, bool resume, Ahead<T> ahead) const;
+             const T* dy, const T* next_dy, T* slot, double* bias, bool resume, Ahead<T> ahead) const;
   const T* strip_of_dy(const T* dy, index group, index unit) const;
   void reduce(const Team& team, T* slots, T* dw) const;
 
@@ -59,7 +66,8 @@ class WeightGradient {
   index blocks_ = 1;   // outer: blocks of filters
   index shares_ = 1;   // outer: shares of the blocks, each an item of its own
   index chunks_ = 1, channel_blocks_ = 1, channels_per_block_ = 1;
-  index slot_ = 0;             // elements of a chunk's sums
+  index slot_ = 0;  // elements of a chunk's sums
+  BiasSums bias_;
   std::vector<index> offset_;  // by (channel of a block, tap)
 };
 

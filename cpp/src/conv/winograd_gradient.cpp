@@ -106,6 +106,7 @@ WinogradGradient<T>::WinogradGradient(const ConvGeometry& geometry, int tile, do
   chunks_ = parts_ * chunks;
   v_block_ = chunk_tiles() * L + kSkew;
   u_panel_ = chunk_tiles() * width_ + kSkew;
+  bias_ = {chunks_ * strips(), F};
 }
 
 template <class T>
@@ -133,9 +134,10 @@ std::size_t WinogradGradient<T>::sums_bytes() const {
 
 // Elements of the buffers of a Scratch, in order.
 template <class T>
-std::array<index, 4> WinogradGradient<T>::scratch_elements() const {
+std::array<index, 5> WinogradGradient<T>::scratch_elements() const {
   const index L = k_.lanes, of_taps = group_ * L * taps_ * width_;
-  return {((together_ - 1) * step_ + looks_) * pitch_ * L, elements_ * item_step(), of_taps, of_taps};
+  return {((together_ - 1) * step_ + looks_) * pitch_ * L, elements_ * item_step(), of_taps, of_taps,
+          (m_ + 1) * L};
 }
 
 template <class T>
@@ -147,20 +149,20 @@ std::size_t WinogradGradient<T>::scratch_bytes() const {
 
 template <class T>
 typename WinogradGradient<T>::Scratch WinogradGradient<T>::scratch_of(std::byte* at) const {
-  T* buffers[4];
+  T* buffers[5];
   const auto counts = scratch_elements();
   for (std::size_t i = 0; i < counts.size(); ++i) {
     buffers[i] = reinterpret_cast<T*>(at);
     at += align_up(static_cast<std::size_t>(counts[i]) * sizeof(T));
   }
-  return {buffers[0], buffers[1], buffers[2], buffers[3]};
+  return {buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]};
 }
 
 template <class T>
 std::size_t WinogradGradient<T>::workspace(int threads) const {
   int copies = 1;  // a team may turn out smaller
   for (int members = 2; members <= threads; ++members) copies = std::max(copies, copies_of_tiles(members));
-  return sums_bytes() + static_cast<std::size_t>(copies) * tiles_bytes() +
+  return sums_bytes() + bias_.bytes() + static_cast<std::size_t>(copies) * tiles_bytes() +
          static_cast<std::size_t>(threads) * scratch_bytes();
 }
 
@@ -199,11 +201,24 @@ typename WinogradGradient<T>::Chunk WinogradGradient<T>::chunk(index number) con
   return {lines_ * number / chunks_, lines_ * (number + 1) / chunks_, number % (chunks_ / parts_) == 0};
 }
 
-// A strip of a chunk, `together_` of its rows of tiles at most: a block of channels, or a panel of filters.
+// s.bias (+)= the turned rows of dy, in a vector for each column of a tile: sums that do not wait for each other.
 template <class T>
-void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece, const T* x, const T* dy,
-                                    T* v, T* u, const Scratch& s) const {
+void WinogradGradient<T>::add_rows_of_dy(index rows, bool accumulate, const Scratch& s) const {
+  const index L = k_.lanes;
+  for (index r = 0; r < rows; ++r, accumulate = true)
+    gemm_.add_rows(TW_, m_ * L, s.pixels + r * pitch_ * L, m_ * L, accumulate, s.bias);
+}
+
+// A strip of a chunk: a block of channels, or a panel of filters.
+template <class T>
+void WinogradGradient<T>::transform(index chunk_number, index strip, index piece, const Operands& from, T* v,
+                                    T* u, const Scratch& s) const {
   const Window& w = geometry_.window;
+  const Chunk chunk = this->chunk(chunk_number);
+  double* const bias = from.bias && piece >= blocks_
+                           ? bias_.of(from.bias, chunk_number * strips() + strip) + (piece - blocks_) * width_
+                           : nullptr;
+  if (bias) std::fill(bias, bias + std::min(width_, geometry_.filters - (piece - blocks_) * width_), 0.0);
   const index L = k_.lanes, begin = chunk.begin, end = std::min(chunk.end, begin + (strip + 1) * together_);
   for (index line = begin + strip * together_; line < end;) {
     const index image = line / TH_, th = line % TH_;
@@ -212,7 +227,7 @@ void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece
       const index all = of_x ? geometry_.channels : geometry_.filters;
       const index height = of_x ? w[1].size : w[1].output, width = of_x ? w[2].size : w[2].output;
       turn(of_x ? x_look_ : dy_look_, height, width,
-           (of_x ? x : dy) + (image * all + channel) * height * width, std::min(L, all - channel),
+           (of_x ? from.x : from.dy) + (image * all + channel) * height * width, std::min(L, all - channel),
            th * (of_x ? step_ : m_), of_x ? (count - 1) * step_ + looks_ : count * m_, of_x ? fill_ : T(0),
            s);
     };
@@ -228,6 +243,13 @@ void WinogradGradient<T>::transform(const Chunk& chunk, index strip, index piece
         T* to = u + panel * u_panel_ + f;
         if (panel * width_ + f >= geometry_.filters) continue;  // nobody looks there
         turn_block(false, panel * width_ + f);
+        if (bias) {
+          add_rows_of_dy(count * m_, false, s);
+          T* const sums = s.bias + m_ * L;
+          gemm_.add_rows(m_, L, s.bias, L, false, sums);
+          for (index l = 0; l < std::min(L, geometry_.filters - panel * width_ - f); ++l)
+            bias[f + l] += static_cast<double>(sums[l]);
+        }
         for (index i = 0; i < count; ++i) {
           k_.gradients[which_](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,
                                to + (line - begin + i) * TW_ * width_, u_step(), width_);
@@ -295,16 +317,19 @@ void WinogradGradient<T>::finish(index item, const T* sums, T* dw, const Scratch
 }
 
 template <class T>
-void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const {
+void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, T* db,
+                              std::byte* workspace) const {
   if (lines_ * TW_ == 0) {  // sums of nothing
     team.for_range(geometry_.filters * geometry_.channels * taps_, 1024,
                    [&](index begin, index end) { conv_.fill(end - begin, 0, dw + begin); });
+    if (db) team.for_each(1, [&](index) { conv_.fill(geometry_.filters, 0, db); });
     return;
   }
   const auto copies = static_cast<std::size_t>(copies_of_tiles(team.size())),
              rank = static_cast<std::size_t>(team.rank());
   T* const sums = reinterpret_cast<T*>(workspace);
-  std::byte* const tiles = workspace + sums_bytes();
+  const Operands from{x, dy, db ? workspace + sums_bytes() : nullptr};
+  std::byte* const tiles = workspace + sums_bytes() + bias_.bytes();
   T* const v = reinterpret_cast<T*>(tiles + (copies > 1 ? rank : 0) * tiles_bytes());
   T* const u = v + align_up(static_cast<std::size_t>(elements_ * v_step()) * sizeof(T)) / sizeof(T);
   const Scratch s = scratch_of(tiles + copies * tiles_bytes() + rank * scratch_bytes());
@@ -316,15 +341,15 @@ void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, 
     team.for_each(parts_, [&](index part) {
       for (index i = part * chunks; i < (part + 1) * chunks; ++i) {
         const Chunk c = chunk(i);
-        for (index j = 0; j < strips(c) * pieces; ++j) transform(c, j / pieces, j % pieces, x, dy, v, u, s);
+        for (index j = 0; j < strips() * pieces; ++j) transform(i, j / pieces, j % pieces, from, v, u, s);
         for (index item = 0; item < items(); ++item) multiply(item, c, v, u, sums_of(part, item));
       }
     });
   } else if (takes_filters(team.size())) {
     const Chunk c = chunk(0);
     const auto transform_pieces = [&](index begin, index end) {
-      for (index strip = 0; strip < strips(c); ++strip) {
-        for (index piece = begin; piece < end; ++piece) transform(c, strip, piece, x, dy, v, u, s);
+      for (index strip = 0; strip < strips(); ++strip) {
+        for (index piece = begin; piece < end; ++piece) transform(0, strip, piece, from, v, u, s);
       }
     };
     bool ready = false;
@@ -342,8 +367,7 @@ void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, 
     for (index i = 0; i < chunks_; ++i) {
       const Chunk c = chunk(i);
       const bool done = parts_ == 1 && i + 1 == chunks_;
-      team.for_each(strips(c) * pieces,
-                    [&](index j) { transform(c, j / pieces, j % pieces, x, dy, v, u, s); });
+      team.for_each(strips() * pieces, [&](index j) { transform(i, j / pieces, j % pieces, from, v, u, s); });
       team.for_each(items(), [&](index item) {
         T* const to = keeps_sums() ? sums_of(i / chunks, item) : s.sums;
         multiply(item, c, v, u, to);
@@ -351,6 +375,7 @@ void WinogradGradient<T>::run(const Team& team, const T* x, const T* dy, T* dw, 
       });
     }
   }
+  if (db) bias_.add(team, from.bias, db);
   if (parts_ == 1) return;
   team.for_each(items(), [&](index item) {
     gemm_.add_rows(parts_, elements_ * item_step(), sums_of(0, item), part_step(), false, s.sums);

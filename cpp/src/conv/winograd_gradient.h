@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "conv/bias_sums.h"
 #include "conv/shift.h"
 #include "conv/winograd.h"
 
@@ -30,8 +31,10 @@ class WinogradGradient {
   WinogradGradient(const ConvGeometry& geometry, int tile, double fill);
   WinogradGradient(const WinogradGradient&) = delete;
 
+  static constexpr bool kTakesBias = true;
   std::size_t workspace(int threads) const;
-  void run(const Team& team, const T* x, const T* dy, T* dw, std::byte* workspace) const;
+  // db may be null.
+  void run(const Team& team, const T* x, const T* dy, T* dw, T* db, std::byte* workspace) const;
 
  private:
   struct Scratch {
@@ -39,6 +42,12 @@ class WinogradGradient {
     T* sums;    // products of an item: [element][channel panel][filter panel][row][column]
     T* taps;    // of an item's channels and a panel of filters
     T* turned;  // the same, filter by filter
+    T* bias;    // sums of a tile's columns of dy, and of these
+  };
+  // What is transformed: x and dy, and where the sums of dy go, null where nobody wants them.
+  struct Operands {
+    const T *x, *dy;
+    std::byte* bias;
   };
   // Of a chunk: where its rows of tiles begin and end, and whether it is the first of its part.
   struct Chunk {
@@ -61,7 +70,7 @@ class WinogradGradient {
   index part_step() const { return items() * elements_ * item_step(); }  // between the sums of parts
   std::size_t tiles_bytes() const;                                       // v and u
   std::size_t sums_bytes() const;
-  std::array<index, 4> scratch_elements() const;
+  std::array<index, 5> scratch_elements() const;
   std::size_t scratch_bytes() const;
   Scratch scratch_of(std::byte* at) const;
 
@@ -73,9 +82,11 @@ class WinogradGradient {
   void turn(const std::array<ShiftPhase, 2>& look, index height, index width, const T* source, index channels,
             index first_row, index rows, T fill, const Scratch& s) const;
   Chunk chunk(index number) const;
-  index strips(const Chunk& chunk) const { return divide_up(chunk.end - chunk.begin, together_); }
-  void transform(const Chunk& chunk, index strip, index piece, const T* x, const T* dy, T* v, T* u,
+  // Strips of a chunk, `together_` rows of tiles each; the last one of a short chunk may be empty.
+  index strips() const { return divide_up(divide_up(lines_, chunks_), together_); }
+  void transform(index chunk_number, index strip, index piece, const Operands& from, T* v, T* u,
                  const Scratch& s) const;
+  void add_rows_of_dy(index rows, bool accumulate, const Scratch& s) const;
   void multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const;
   void finish(index item, const T* sums, T* dw, const Scratch& s) const;
 
@@ -96,6 +107,7 @@ class WinogradGradient {
   index parts_ = 1, chunk_lines_ = 1, chunks_ = 1;  // chunks of all parts, each has as many
   index v_block_ = 0, u_panel_ = 0;                 // elements between blocks and panels
   index pitch_ = 0;                                 // columns of turned rows
+  BiasSums bias_;                                   // in parts (chunk, strip)
 };
 
 }  // namespace tenfold

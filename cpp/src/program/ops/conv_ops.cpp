@@ -165,11 +165,13 @@ class ConvOp final : public Op {
     }
     std::byte* workspace = call.workspace + masked_bytes();
     if (T* dx = d_input<T>(call, 0)) conv_.adjoint(team, dy, input<T>(call, 1), nullptr, dx, workspace);
-    if (T* dw = d_input<T>(call, 1)) conv_.weight_gradient(team, input<T>(call, 0), dy, dw, workspace);
-    if (inputs_.size() < 3) return;
-    const ConvGeometry& g = conv_.geometry();
-    if (T* db = d_input<T>(call, 2))
+    T* const db = inputs_.size() < 3 ? nullptr : d_input<T>(call, 2);
+    if (T* dw = d_input<T>(call, 1)) {
+      conv_.weight_gradient(team, input<T>(call, 0), dy, dw, db, workspace);
+    } else if (db) {
+      const ConvGeometry& g = conv_.geometry();
       bias_gradient(team, g.images, g.filters, g.window.output_count(), dy, db);
+    }
   }
 
  private:
@@ -276,7 +278,8 @@ class ConvTransposeOp final : public Op {
   void backward(const Team& team, const BackwardCall& call) const override {
     const T* dx = d_output<T>(call, 0);
     if (T* dy = d_input<T>(call, 0)) conv_.apply(team, dx, input<T>(call, 1), nullptr, dy, call.workspace);
-    if (T* dw = d_input<T>(call, 1)) conv_.weight_gradient(team, dx, input<T>(call, 0), dw, call.workspace);
+    if (T* dw = d_input<T>(call, 1))
+      conv_.weight_gradient(team, dx, input<T>(call, 0), dw, nullptr, call.workspace);
     if (inputs_.size() < 3) return;
     const ConvGeometry& g = conv_.geometry();
     if (T* db = d_input<T>(call, 2))
