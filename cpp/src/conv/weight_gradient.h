@@ -20,8 +20,7 @@ index weight_gradient_chunks(bool dots, index images, index pixels, index groups
 
 // Two forms (see kernels/conv.h): `dot` walks pixels as vectors and needs no packing, for few filters or few
 // taps; `outer` packs dy and has the filters as vectors. The strips of all images are cut into chunks by shape alone; every
-// chunk has its own slot of sums, and slots are added in order. So is the gradient of a
-// bias.
+// chunk has its own slot of sums, and slots are added in order, also those of the gradient of a bias.
 template <class T>
 class WeightGradient {
  public:

@@ -201,12 +201,16 @@ typename WinogradGradient<T>::Chunk WinogradGradient<T>::chunk(index number) con
   return {lines_ * number / chunks_, lines_ * (number + 1) / chunks_, number % (chunks_ / parts_) == 0};
 }
 
-// s.bias (+)= the turned rows of dy, in a vector for each column of a tile: sums that do not wait for each other.
+// The sum of so many turned rows of dy, a vector of filters: of each column of a tile first, since sums in one vector would wait
+// for each other.
 template <class T>
-void WinogradGradient<T>::add_rows_of_dy(index rows, bool accumulate, const Scratch& s) const {
-  const index L = k_.lanes;
-  for (index r = 0; r < rows; ++r, accumulate = true)
-    gemm_.add_rows(TW_, m_ * L, s.pixels + r * pitch_ * L, m_ * L, accumulate, s.bias);
+const T* WinogradGradient<T>::sum_turned(index rows, const Scratch& s) const {
+  const index L = k_.lanes, columns = m_ * L;
+  T* const sum = s.bias + columns;
+  for (index r = 0; r < rows; ++r)
+    gemm_.add_rows(TW_, columns, s.pixels + r * pitch_ * L, columns, r > 0, s.bias);
+  gemm_.add_rows(m_, L, s.bias, L, false, sum);
+  return sum;
 }
 
 // A strip of a chunk: a block of channels, or a panel of filters.
@@ -244,11 +248,9 @@ void WinogradGradient<T>::transform(index chunk_number, index strip, index piece
         if (panel * width_ + f >= geometry_.filters) continue;  // nobody looks there
         turn_block(false, panel * width_ + f);
         if (bias) {
-          add_rows_of_dy(count * m_, false, s);
-          T* const sums = s.bias + m_ * L;
-          gemm_.add_rows(m_, L, s.bias, L, false, sums);
+          const T* const sum = sum_turned(count * m_, s);
           for (index l = 0; l < std::min(L, geometry_.filters - panel * width_ - f); ++l)
-            bias[f + l] += static_cast<double>(sums[l]);
+            bias[f + l] += static_cast<double>(sum[l]);
         }
         for (index i = 0; i < count; ++i) {
           k_.gradients[which_](TW_, s.pixels + i * m_ * pitch_ * L, pitch_ * L,

@@ -86,7 +86,7 @@ class WinogradGradient {
   index strips() const { return divide_up(divide_up(lines_, chunks_), together_); }
   void transform(index chunk_number, index strip, index piece, const Operands& from, T* v, T* u,
                  const Scratch& s) const;
-  void add_rows_of_dy(index rows, bool accumulate, const Scratch& s) const;
+  const T* sum_turned(index rows, const Scratch& s) const;
   void multiply(index item, const Chunk& chunk, const T* v, const T* u, T* sums) const;
   void finish(index item, const T* sums, T* dw, const Scratch& s) const;
 
