@@ -1,6 +1,7 @@
 #include "tenfold/conv.h"
 
 #include <mutex>
+#include <type_traits>
 #include <variant>
 
 #include "conv/depthwise.h"

@@ -7,6 +7,7 @@
 #include "conv/bias_sums.h"
 #include "conv/source.h"
 #include "kernels/gemm.h"
+#include "tenfold/memory.h"
 #include "tenfold/parallel.h"
 
 namespace tenfold {

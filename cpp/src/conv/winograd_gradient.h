@@ -1,6 +1,6 @@
 // dw[f][c][kh][kw] = sum over images and pixels of dy[f][p] * x[c][p + k] for 3 x 3 windows of stride 1
 // and for 3 x 3 and 4 x 4 windows of stride 2, by Winograd's form transposed: t * t products with K = tiles
-// (kernels/winograd.h).
+// (kernels/winograd.h). db[f] is summed from the turned rows of dy.
 #pragma once
 
 #include <array>

@@ -41,10 +41,10 @@ TENFOLD_INLINE Bits<T> unordered(Vec<T> a, Vec<T> b) {
 template <class T>
 struct Block {
   index first, column;
-  Bits<T> columns[2];           // lanes to load, of both vectors
-  Bits<T> outputs[2];           // lanes to store, of the first and of the second plane's half
-  Mask<T> tap[kMostTaps] = {};  // the lanes of a tap
-  Mask<T> number[kMostTaps];    // which taps these are, where a lane looks at another one
+  Bits<T> columns[2];              // lanes to load, of both vectors
+  Bits<T> outputs[2];              // lanes to store, of the first and of the second plane's half
+  Mask<T> tap[kMostTaps] = {};     // the lanes of a tap
+  Mask<T> number[kMostTaps] = {};  // which taps these are, where a lane looks at another one
   template <class P>
   __attribute__((always_inline)) Mask<T> name(index k) const {
     return kTapNumbers<P> ? number[k] : tap[k];
